@@ -1,0 +1,3 @@
+from jepa_lightning.callbacks.ema import EMACallback
+
+__all__ = ["EMACallback"]

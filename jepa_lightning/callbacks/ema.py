@@ -1,0 +1,53 @@
+"""The exponential moving average of a module's targets."""
+
+from typing import Any
+
+import torch
+from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.fabric.utilities.exceptions import MisconfigurationException
+
+from jepa_lightning.ema import ema_decay, ema_update_
+
+
+class EMACallback(Callback):
+    """Moves every target of ``module.ema_pairs()`` after each optimizer step, and only then.
+
+    The decay follows from the step alone, so there is nothing to save. Modules add this callback themselves; give the
+    Trainer one to change the range.
+
+    Args:
+        start: decay at the first step.
+        end: decay at the last step, reached along a line; 1 leaves the target where it is.
+
+    Raises:
+        ValueError: if the range is not within [0, 1].
+    """
+
+    def __init__(self, start: float = 0.996, end: float = 1.0) -> None:
+        if not 0 <= start <= end <= 1:
+            raise ValueError(f"the EMA runs from {start} to {end}: give two decays with 0 <= start <= end <= 1.")
+        self.start = start
+        self.end = end
+        self._last_step = 0
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Refuses weights in half precision, in which a step of 1 - decay would vanish."""
+        if trainer.precision in ("bf16-true", "16-true"):
+            raise MisconfigurationException(
+                f"an EMA target cannot follow in precision {trainer.precision}: steps of {1 - self.start:.1e} vanish. "
+                "Use bf16-mixed, which keeps the weights in float32."
+            )
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Notes where the run starts or resumes."""
+        self._last_step = trainer.global_step
+
+    @torch.no_grad()
+    def on_train_batch_end(self, trainer: Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
+        """Moves the targets if this batch ended in an optimizer step."""
+        if trainer.global_step == self._last_step:
+            return
+        self._last_step = trainer.global_step
+        decay = ema_decay(trainer.global_step - 1, int(trainer.estimated_stepping_batches), self.start, self.end)
+        for online, target in pl_module.ema_pairs():
+            ema_update_(online, target, decay)

@@ -1,0 +1,116 @@
+"""The shared base of all DataModules: a data set, shown the way the module in training asks for."""
+
+from abc import ABC, abstractmethod
+from typing import Any
+
+import torch
+from lightning.pytorch import LightningDataModule
+from lightning.fabric.utilities.exceptions import MisconfigurationException
+from torch.utils.data import ConcatDataset, DataLoader, Dataset
+
+from jepa_lightning.data.loading import seeded_loader
+from jepa_lightning.data.pipelines import Pipeline
+
+
+class JEPADataModule(LightningDataModule, ABC):
+    """A data set for training without labels and for probing with them.
+
+    Subclasses say what the samples are, in `build_datasets`; this class loads them, seeded and resumable, through the
+    pipeline of the module in training, so that views, masks and encoder always agree.
+
+    Args:
+        batch_size: samples per step and device.
+        num_workers: processes that load and transform; 0 does it in the main process. Results do not depend on it.
+        pipeline: shows the data in another way than the module asks for.
+    """
+
+    def __init__(self, batch_size: int = 64, num_workers: int = 2, pipeline: Pipeline | None = None) -> None:
+        super().__init__()
+        self.batch_size = batch_size
+        self.num_workers = num_workers
+        self._pipeline = pipeline
+        self.train_set: Dataset[Any]
+        self.val_set: Dataset[Any]
+
+    @property
+    @abstractmethod
+    def num_classes(self) -> int | dict[str, int]:
+        """Number of classes, or of each label by name; known after `setup`."""
+
+    @abstractmethod
+    def build_datasets(self) -> tuple[Dataset[Any], Dataset[Any]]:
+        """Training and validation set; each sample is (PIL image or uint8 ``[C, H, W]``, labels, path), or None where
+        the image cannot be read. Labels are a number, a dict of them, or None; the path is a string or None.
+        """  # noqa: D205
+
+    @property
+    def num_samples(self) -> int:
+        """Number of training samples; known after `setup`."""
+        return len(self.train_set)  # type: ignore[arg-type]
+
+    @property
+    def pipeline(self) -> Pipeline:
+        """How samples are shown: the user's pipeline, or that of the module in training."""
+        if self._pipeline is not None:
+            return self._pipeline
+        module = self.trainer.lightning_module if self.trainer else None
+        pipeline = getattr(module, "pipeline", None)
+        if pipeline is None:
+            raise MisconfigurationException(
+                f"{type(self).__name__} takes its views from the module in training, and {type(module).__name__} has "
+                "no pipeline(): train a JEPAModule, or give the DataModule a pipeline=."
+            )
+        asked: Pipeline = pipeline()
+        return asked
+
+    def setup(self, stage: str | None = None) -> None:
+        """Builds the data sets, once."""
+        if not hasattr(self, "train_set"):
+            self.train_set, self.val_set = self.build_datasets()
+
+    def train_dataloader(self) -> DataLoader[Any]:
+        """Shuffled training views; a batch that is not full is dropped.
+
+        Raises:
+            MisconfigurationException: if there is not even one full batch.
+        """
+        world_size = self.trainer.world_size if self.trainer else 1
+        if self.num_samples < self.batch_size * world_size:
+            raise MisconfigurationException(
+                f"{type(self).__name__} has {self.num_samples} training samples, fewer than one batch of "
+                f"{self.batch_size} on each of {world_size} device(s): lower --data.batch_size."
+            )
+        return self._loader(self.train_set, train=True)
+
+    def val_dataloader(self) -> DataLoader[Any]:
+        """Validation samples in the deterministic view, with the same masks every time."""
+        return self._loader(self.val_set)
+
+    def test_dataloader(self) -> DataLoader[Any]:
+        """The validation samples."""
+        return self.val_dataloader()
+
+    def memory_dataloader(self) -> DataLoader[Any]:
+        """Training samples in the deterministic view, for classifiers that compare with them."""
+        return self._loader(self.train_set)
+
+    def predict_dataloader(self) -> DataLoader[Any]:
+        """Every sample, training set first, in the deterministic view."""
+        return self._loader(ConcatDataset([self.train_set, self.val_set]))
+
+    def _loader(self, source: Dataset[Any], train: bool = False) -> DataLoader[Any]:
+        return seeded_loader(
+            source,
+            self.pipeline,
+            train=train,
+            shuffle=train,
+            seed=torch.initial_seed(),
+            rank=self.trainer.global_rank if self.trainer else 0,
+            world_size=self.trainer.world_size if self.trainer else 1,
+            batch_size=self.batch_size,
+            num_workers=self.num_workers,
+            # workers of the other loaders are few and short-lived
+            persistent_workers=train and self.num_workers > 0,
+            # page-locked copies only help where a copy to an accelerator follows
+            pin_memory=torch.cuda.is_available(),
+        )

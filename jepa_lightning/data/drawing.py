@@ -1,0 +1,142 @@
+# n objects, H W height and width
+"""Flat shapes and background textures as signed distances, evaluated on all pixels at once.
+
+Pixels go through sums, products and square roots only: these round alike everywhere, so a scene has the same bytes on
+every machine.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from functools import cache
+
+import torch
+from torch import Tensor
+
+
+def coordinates(size: int, centres: Tensor, radii: Tensor, angles: Sequence[float]) -> tuple[Tensor, Tensor]:
+    """Pixel centres as seen from turned and scaled objects; the image's side is 1.
+
+    Args:
+        size: pixels per side.
+        centres: ``[n, 2]``, x and y.
+        radii: ``[n]``, the length that becomes 1.
+        angles: n of them, in radians.
+
+    Returns:
+        x and y, each ``[n, H, W]``.
+    """
+    axis = _pixel_centres(size)
+    x = (axis - centres[:, :1]) / radii[:, None]
+    y = (axis - centres[:, 1:]) / radii[:, None]
+    # Python's cosine: torch's depends on the processor in the last digit
+    cos = torch.tensor([math.cos(angle) for angle in angles])[:, None]
+    sin = torch.tensor([math.sin(angle) for angle in angles])[:, None]
+    return (cos * x)[:, None] + (sin * y)[:, :, None], (cos * y)[:, :, None] - (sin * x)[:, None]
+
+
+def coverage(distance: Tensor, radii: Tensor) -> Tensor:
+    """How much of each pixel an object covers, from its distance ``[n, H, W]`` in units of its radius ``[n]``."""
+    return (0.5 - distance * (radii * distance.shape[-1])[:, None, None]).clamp_(0, 1)
+
+
+def _disc(x: Tensor, y: Tensor) -> Tensor:
+    return (x * x + y * y).sqrt_() - 0.86
+
+
+def _ring(x: Tensor, y: Tensor) -> Tensor:
+    return ((x * x + y * y).sqrt_() - 0.7).abs_() - 0.22
+
+
+def _square(x: Tensor, y: Tensor) -> Tensor:
+    return torch.maximum(x.abs(), y.abs()) - 0.7
+
+
+def _triangle(x: Tensor, y: Tensor) -> Tensor:
+    return torch.maximum(-y, x.abs() * math.sqrt(0.75) + y * 0.5) - 0.5
+
+
+def _cross(x: Tensor, y: Tensor) -> Tensor:
+    x, y = x.abs(), y.abs()
+    return torch.maximum(torch.minimum(x, y) - 0.29, torch.maximum(x, y) - 0.92)
+
+
+def _star(x: Tensor, y: Tensor) -> Tensor:
+    # two reflections fold the plane into the wedge of one point, which ends at (0, 1)
+    x = x.abs()
+    for sign in (1, -1):
+        nx, ny = sign * math.cos(math.pi / 5), -math.sin(math.pi / 5)
+        beyond = (x * nx + y * ny).clamp_(min=0) * 2
+        x, y = x - beyond * nx, y - beyond * ny
+    inner = 0.42
+    ex, ey = inner * math.sin(math.pi / 5), inner * math.cos(math.pi / 5) - 1
+    length = math.hypot(ex, ey)
+    return x.abs() * (-ey / length) + (y - 1) * (ex / length)
+
+
+def _heart(x: Tensor, y: Tensor) -> Tensor:
+    # a square on its tip and a half disc on each of its upper sides
+    x, y = x.abs(), y + 0.1
+    side = math.sqrt(0.5)
+    square = (x + y.abs()) * side - 0.8 * side
+    lobe = ((x - 0.4).square_() + (y - 0.4).square_()).sqrt_() - 0.8 * side
+    return torch.minimum(square, lobe)
+
+
+def _crescent(x: Tensor, y: Tensor) -> Tensor:
+    y = y * y
+    return torch.maximum((x * x + y).sqrt_() - 0.98, 0.8 - ((x - 0.5).square_() + y).sqrt_())
+
+
+SHAPES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "disc": _disc,
+    "ring": _ring,
+    "square": _square,
+    "triangle": _triangle,
+    "cross": _cross,
+    "star": _star,
+    "heart": _heart,
+    "crescent": _crescent,
+}
+"""Signed distance to each shape, negative inside; all fit in the unit circle."""
+
+
+def _wave(x: Tensor) -> Tensor:
+    """A triangle wave of period 1 between -0.25 and 0.25, positive where x is near a whole number."""
+    return (x - x.round()).abs_().neg_().add_(0.25)
+
+
+def _plain(x: Tensor, y: Tensor, softness: float) -> Tensor:
+    return torch.zeros_like(x)
+
+
+def _gradient(x: Tensor, y: Tensor, softness: float) -> Tensor:
+    return (x * 0.14 + 0.5).clamp_(0, 1)
+
+
+def _stripes(x: Tensor, y: Tensor, softness: float) -> Tensor:
+    return (_wave(x) / softness + 0.5).clamp_(0, 1)
+
+
+def _checker(x: Tensor, y: Tensor, softness: float) -> Tensor:
+    a, b = _stripes(x * 0.7, y, softness * 0.7), _stripes(y * 0.7, x, softness * 0.7)
+    return (a - b).abs_()
+
+
+def _dots(x: Tensor, y: Tensor, softness: float) -> Tensor:
+    x, y = x - x.round(), y - y.round()
+    return ((0.32 - (x * x + y * y).sqrt_()) / softness + 0.5).clamp_(0, 1)
+
+
+TEXTURES: dict[str, Callable[[Tensor, Tensor, float], Tensor]] = {
+    "plain": _plain,
+    "gradient": _gradient,
+    "stripes": _stripes,
+    "checker": _checker,
+    "dots": _dots,
+}
+"""Share of a background's second tone at each point, from coordinates in periods and a pixel's width in the same."""
+
+
+@cache
+def _pixel_centres(size: int) -> Tensor:
+    return (torch.arange(size) + 0.5) / size

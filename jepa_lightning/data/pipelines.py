@@ -1,0 +1,174 @@
+# B batch, C channels, H W height and width
+"""What a method must be shown: the transform of one image and the collate that makes a Batch of them."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+from torchvision.transforms import v2
+
+from jepa_lightning.masking import MaskSampler
+from jepa_lightning.types import Batch, Labels
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+Views = list[Tensor]
+
+
+@dataclass(frozen=True)
+class Collate:
+    """Makes a Batch of samples, and draws its masks.
+
+    A sample is an image tensor ``[C, H, W]`` or a list of views of it, alone or with its labels (a number, or a dict of
+    numbers), and with a path as a third; so the samples of an ordinary data set whose transform ends in a tensor fit.
+    Masks come from torch's global generator, which in a worker is the worker's own.
+
+    Args:
+        masks: one sampler for each set of masks in the batch.
+    """
+
+    masks: tuple[MaskSampler, ...] = ()
+
+    def __call__(self, samples: Sequence[Any]) -> Batch:
+        """Stacks samples into a Batch.
+
+        Raises:
+            TypeError: if a sample is not of the form above.
+            ValueError: if the views of the samples differ in size or number.
+        """
+        parts = [_split(sample) for sample in samples]
+        views = [views for views, _, _ in parts]
+        if len({tuple(view.shape for view in v) for v in views}) > 1:
+            shapes = sorted({str([tuple(view.shape) for view in v]) for v in views})
+            raise ValueError(
+                f"the images of one batch have different sizes, {' and '.join(shapes[:2])}: "
+                "give the data set the module's own transform, module.pipeline().transform."
+            )
+        return Batch(
+            views=[torch.stack(view) for view in zip(*views, strict=True)],
+            masks=tuple(sampler(len(samples)) for sampler in self.masks),
+            labels=_stack_labels([labels for _, labels, _ in parts]),
+            paths=tuple(path for _, _, path in parts if path is not None),
+        )
+
+
+@dataclass(frozen=True)
+class Pipeline:
+    """What a method must be shown.
+
+    Attributes:
+        transform: one image (PIL, or a uint8 tensor ``[C, H, W]``) to its training views.
+        eval_transform: the same without chance, for probes, features and validation.
+        collate: samples to a Batch.
+    """
+
+    transform: Callable[[Any], Views]
+    eval_transform: Callable[[Any], Views]
+    collate: Collate = field(default_factory=Collate)
+
+
+@dataclass(frozen=True)
+class SingleView:
+    """One view of an image, as a list of one."""
+
+    steps: v2.Transform
+
+    def __call__(self, image: Any) -> Views:
+        """One image to ``[view]``."""
+        return [self.steps(image)]
+
+
+def masked_image_pipeline(
+    image_size: tuple[int, int],
+    masks: MaskSampler,
+    crop_scale: tuple[float, float] = (0.3, 1.0),
+    flip: bool = False,
+    mean: Sequence[float] = IMAGENET_MEAN,
+    std: Sequence[float] = IMAGENET_STD,
+) -> Pipeline:
+    """The pipeline of the methods that need no augmentations: a crop, and masks over the token grid.
+
+    Source: I-JEPA (arXiv 2301.08243), appendix A: random resized crops and nothing else.
+
+    Args:
+        image_size: height and width of the view.
+        masks: draws context and target tokens.
+        crop_scale: range of the crop's area over the image's.
+        flip: mirror half of the images; the paper does not.
+        mean: subtracted, per channel, from values in [0, 1].
+        std: divides the rest.
+    """
+    train = [v2.RandomResizedCrop(image_size, scale=crop_scale, antialias=True)]
+    if flip:
+        train.append(v2.RandomHorizontalFlip())
+    return Pipeline(
+        transform=SingleView(_to_tensor(train, mean, std)),
+        eval_transform=eval_view(image_size, mean, std),
+        collate=Collate((masks,)),
+    )
+
+
+def eval_view(
+    image_size: tuple[int, int], mean: Sequence[float] = IMAGENET_MEAN, std: Sequence[float] = IMAGENET_STD
+) -> SingleView:
+    """The deterministic view: shorter side resized to cover the view, then the centre."""
+    height, width = image_size
+    return SingleView(_to_tensor([_Cover(height, width), v2.CenterCrop(image_size)], mean, std))
+
+
+class _Cover(v2.Transform):
+    """Resizes an image so that it just covers a view, keeping its aspect; one that already does is left alone."""
+
+    def __init__(self, height: int, width: int) -> None:
+        super().__init__()
+        self.height, self.width = height, width
+
+    def transform(self, inpt: Any, params: dict[str, Any]) -> Any:
+        rows, columns = v2.functional.get_size(inpt)
+        factor = max(self.height / rows, self.width / columns)
+        if factor == 1:
+            return inpt
+        size = [max(self.height, round(rows * factor)), max(self.width, round(columns * factor))]
+        return v2.functional.resize(inpt, size, antialias=True)
+
+
+def _to_tensor(steps: Sequence[v2.Transform], mean: Sequence[float], std: Sequence[float]) -> v2.Transform:
+    """Puts steps on uint8 (faster than float) between reading an image and normalising it."""
+    return v2.Compose(
+        [
+            v2.RGB(),
+            v2.ToImage(),
+            *steps,
+            v2.ToDtype(torch.float32, scale=True),
+            v2.Normalize(mean, std),
+            v2.ToPureTensor(),
+        ]
+    )
+
+
+def _split(sample: Any) -> tuple[Views, Any, str | None]:
+    """A sample's views, labels and path."""
+    views, labels, path = sample, None, None
+    if isinstance(sample, tuple):
+        views, labels, path = (*sample, None, None)[:3]
+    if isinstance(views, Tensor):
+        views = [views]
+    if not (isinstance(views, list) and views and all(isinstance(view, Tensor) for view in views)):
+        raise TypeError(
+            f"a sample must be an image tensor or a list of views, alone or with labels, not {type(views).__name__}: "
+            "give the data set the module's own transform, module.pipeline().transform."
+        )
+    return views, labels, path
+
+
+def _stack_labels(labels: Sequence[Any]) -> Labels | None:
+    """Labels of one batch, ``[B]`` or a dict of them; None where no sample has any."""
+    if all(label is None for label in labels):
+        return None
+    first = next(label for label in labels if label is not None)
+    if isinstance(first, Mapping):
+        return {name: torch.tensor([int((label or {}).get(name, -1)) for label in labels]) for name in first}
+    return torch.tensor([-1 if label is None else int(label) for label in labels])

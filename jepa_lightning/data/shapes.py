@@ -1,0 +1,161 @@
+# C channels, H W height and width
+"""Procedural scenes of flat shapes on textured backgrounds, with several labels an image and no download."""
+
+import colorsys
+import math
+import random
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from jepa_lightning.data.base import JEPADataModule
+from jepa_lightning.data.drawing import SHAPES, TEXTURES, coordinates, coverage
+
+COLOURS = ("red", "orange", "yellow", "green", "cyan", "blue", "violet", "pink")
+HUES = (0.0, 0.075, 0.15, 0.33, 0.5, 0.62, 0.77, 0.89)
+SCALES = ("small", "medium", "large")
+MAX_COUNT = 4
+GAP = 0.02  # least distance of two objects, over the image's side
+VAL_OFFSET = 1 << 30  # far from any training index: the validation images do not depend on num_train
+
+Draw = Callable[[], float]
+
+SHAPES_CLASS_NAMES = {
+    "shape": tuple(SHAPES),
+    "colour": COLOURS,
+    "count": tuple(str(n + 1) for n in range(MAX_COUNT)),
+    "position": tuple(
+        f"{row} {column}" for row in ("top", "middle", "bottom") for column in ("left", "centre", "right")
+    ),
+    "scale": SCALES,
+    "background": (*TEXTURES, "noise"),
+}
+
+
+class ShapesDataset(Dataset[tuple[Tensor, dict[str, int], None]]):
+    """Scenes of one large object and up to three small ones of the same shape and colour, apart from each other.
+
+    Every label is drawn evenly and on its own. Position and scale are those of the large object. A scene follows from
+    (seed, index) alone.
+
+    Args:
+        size: number of scenes.
+        image_size: pixels per side; the scenes are the same at every size.
+        seed: another one gives other scenes.
+        offset: index of the first scene.
+    """
+
+    def __init__(self, size: int, image_size: int = 48, seed: int = 0, offset: int = 0) -> None:
+        self.size = size
+        self.image_size = image_size
+        self.seed = seed
+        self.offset = offset
+
+    def __len__(self) -> int:
+        """Number of scenes."""
+        return self.size
+
+    def __getitem__(self, index: int) -> tuple[Tensor, dict[str, int], None]:
+        """Image uint8 ``[3, H, W]``, labels, and no path."""
+        if not 0 <= index < self.size:
+            raise IndexError(f"scene {index} of {self.size}")
+        # only random() of Python's generator: the one whose values are promised to be the same everywhere
+        draw = random.Random((self.seed << 40) + self.offset + index).random
+        labels = {name: int(draw() * len(names)) for name, names in SHAPES_CLASS_NAMES.items()}
+        objects = _place(labels, draw)
+        radii = torch.tensor([radius for _, _, radius in objects])
+        centres = torch.tensor([(x, y) for x, y, _ in objects])
+        angles = [2 * math.pi * draw() for _ in objects]
+        shape = list(SHAPES.values())[labels["shape"]]
+        cover = coverage(shape(*coordinates(self.image_size, centres, radii, angles)), radii).amax(0)
+        colour, *tones = _colours(labels["colour"], draw)
+        background = _between(*tones, self._texture(labels["background"], draw))
+        return _between(background, colour, cover).round_().to(torch.uint8), labels, None
+
+    def _texture(self, label: int, draw: Draw) -> Tensor:
+        """Share of the second tone ``[H, W]``."""
+        if label == len(TEXTURES):
+            grains = torch.tensor([draw() for _ in range(256)]).view(16, 16)
+            index = torch.arange(self.image_size) * 16 // self.image_size
+            return grains[index][:, index]
+        period = 0.14 + 0.1 * draw()
+        origin = torch.tensor([[0.4 + 0.2 * draw(), 0.4 + 0.2 * draw()]])
+        x, y = coordinates(self.image_size, origin, torch.tensor([period]), [2 * math.pi * draw()])
+        return list(TEXTURES.values())[label](x[0], y[0], 1 / (period * self.image_size))
+
+
+def _place(labels: dict[str, int], draw: Draw) -> list[tuple[float, float, float]]:
+    """Centre x, y and radius of each object, the large one first."""
+    radius = 0.18 + 0.04 * (labels["scale"] + draw())
+    cells = labels["position"] % 3, labels["position"] // 3
+    x, y = (_inside(cell, radius, draw()) for cell in cells)
+    objects = [(x, y, radius)]
+    radius = 0.15
+    while len(objects) <= labels["count"]:
+        x, y = (radius + (1 - 2 * radius) * draw() for _ in range(2))
+        if all(math.hypot(x - a, y - b) > radius + r + GAP for a, b, r in objects):
+            objects.append((x, y, radius))
+        else:
+            radius *= 0.99  # a small one finds room in the end
+    return objects
+
+
+def _inside(cell: int, radius: float, share: float) -> float:
+    """A centre in one of three cells, such that the object lies in the image."""
+    low, high = max(radius, cell / 3), min(1 - radius, (cell + 1) / 3)
+    return low + share * (high - low)
+
+
+def _colours(label: int, draw: Draw) -> tuple[Tensor, Tensor, Tensor]:
+    """The objects' colour and two background tones, clearly darker or clearly lighter, each ``[3, 1, 1]``."""
+    colour = colorsys.hsv_to_rgb(HUES[label] + 0.05 * (draw() - 0.5), 0.75 + 0.25 * draw(), 0.75 + 0.25 * draw())
+    luma = 0.299 * colour[0] + 0.587 * colour[1] + 0.114 * colour[2]
+    darker, lighter = max(0.0, luma - 0.42), max(0.0, 0.58 - luma)  # widths of the two ranges to draw from
+    level = draw() * (darker + lighter)
+    level = 0.12 + level if level < darker else 0.88 - (level - darker)
+    step = 0.06 + 0.06 * draw()
+    dark, light = ([level + shift + 0.16 * (draw() - 0.5) for _ in range(3)] for shift in (-step, step))
+    paint, first, second = (torch.tensor(rgb).clamp_(0, 1).mul_(255).view(3, 1, 1) for rgb in (colour, dark, light))
+    return paint, first, second
+
+
+def _between(first: Tensor, second: Tensor, share: Tensor) -> Tensor:
+    # torch.lerp fuses the sum and the product on some processors and not on others
+    return first + (second - first) * share
+
+
+class ShapesDataModule(JEPADataModule):
+    """Procedural scenes with labels for shape, colour, count, position, scale and background.
+
+    Args:
+        num_train: training scenes.
+        num_val: validation scenes; the same ones whatever num_train is.
+        image_size: pixels per side.
+        seed: another one gives other scenes.
+        options: of `JEPADataModule`.
+    """
+
+    def __init__(
+        self, num_train: int = 8192, num_val: int = 1024, image_size: int = 48, seed: int = 0, **options: Any
+    ) -> None:
+        super().__init__(**options)
+        self.num_train = num_train
+        self.num_val = num_val
+        self.image_size = image_size
+        self.seed = seed
+        self.class_names = SHAPES_CLASS_NAMES
+
+    @property
+    def num_classes(self) -> dict[str, int]:
+        """Number of classes of each label."""
+        return {name: len(names) for name, names in self.class_names.items()}
+
+    def build_datasets(self) -> tuple[ShapesDataset, ShapesDataset]:
+        """Scenes from index 0, and from one far beyond."""
+        return (
+            ShapesDataset(self.num_train, self.image_size, self.seed),
+            ShapesDataset(self.num_val, self.image_size, self.seed, VAL_OFFSET),
+        )

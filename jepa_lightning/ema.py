@@ -1,0 +1,73 @@
+"""The target network of a JEPA: a frozen copy that follows the online network as an exponential moving average."""
+
+import copy
+from typing import TypeVar
+
+import torch
+from torch import nn
+
+M = TypeVar("M", bound=nn.Module)
+
+
+def frozen_copy(module: M) -> M:
+    """Copies a network into a target: own storage, no gradient, eval mode.
+
+    The type and the state-dict names stay those of the module, so that a checkpoint and a sharding policy see two of
+    the same. A parent's ``train()`` therefore reaches the copy too: whoever owns it overrides ``train()`` and calls
+    ``eval()`` on the copy afterwards, as ``JEPAModule`` does for its targets.
+
+    Args:
+        module: the online network, before it is sharded or compiled.
+
+    Returns:
+        The copy.
+    """
+    return copy.deepcopy(module).requires_grad_(False).eval()
+
+
+@torch.no_grad()
+def ema_update_(online: nn.Module, target: nn.Module, decay: float) -> None:
+    """Moves every parameter of the target in place to ``decay * target + (1 - decay) * online``; buffers stay.
+
+    Args:
+        online: the network that is trained.
+        target: its frozen copy.
+        decay: the weight of the old target, from 0 to 1.
+
+    Raises:
+        ValueError: if the two differ in a parameter's name or shape, or the target is in half precision.
+    """
+    source, moved = dict(online.named_parameters()), dict(target.named_parameters())
+    if alone := sorted(source.keys() ^ moved.keys()):
+        lacking = "target" if alone[0] in source else "online network"
+        raise ValueError(f"EMA: the {lacking} has no parameter '{alone[0]}': make the target with frozen_copy(online).")
+    for name, parameter in moved.items():
+        if parameter.shape != source[name].shape:
+            raise ValueError(
+                f"EMA: parameter '{name}' is {tuple(source[name].shape)} online and {tuple(parameter.shape)} in the "
+                "target: make the target with frozen_copy(online)."
+            )
+        if torch.finfo(parameter.dtype).bits < 32:
+            raise ValueError(
+                f"EMA: parameter '{name}' of the target is {parameter.dtype}, too coarse for steps of 1 - decay = "
+                f"{1 - decay:.1e}, which would vanish: keep weights in float32 (precision 'bf16-mixed')."
+            )
+    # one fused update: a loop over a few hundred parameters costs more than the arithmetic
+    torch._foreach_lerp_(list(moved.values()), [source[name] for name in moved], 1 - decay)
+
+
+def ema_decay(step: int, total_steps: int, start: float, end: float) -> float:
+    """The decay after a given optimizer step: a line from start to end, and the end ever after.
+
+    Args:
+        step: optimizer steps before this one, from 0.
+        total_steps: where the end is reached.
+        start: decay at step 0; 0.996 in I-JEPA.
+        end: decay from ``total_steps`` on; 1.0 in I-JEPA.
+
+    Returns:
+        ``start + step * (end - start) / total_steps``, or ``end``.
+    """
+    if step >= total_steps:
+        return end
+    return start + step * (end - start) / total_steps

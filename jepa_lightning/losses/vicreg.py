@@ -1,0 +1,76 @@
+# B batch, D width
+"""Variance and covariance terms that keep features from collapsing.
+
+Source: VICReg, arXiv 2105.04906. The invariance term is a ``prediction_loss`` with distance ``l2``.
+"""
+
+import torch
+from torch import Tensor, nn
+
+from jepa_lightning.losses.samples import check_samples
+
+
+def variance_loss(features: Tensor, target_std: float = 1.0, eps: float = 1e-4) -> Tensor:
+    """Hinge on each feature's standard deviation over the batch, averaged over D.
+
+    The variance is unbiased: its sum of squares is divided by B - 1.
+
+    Args:
+        features: ``[B, D]``.
+        target_std: what each feature's standard deviation should reach.
+        eps: added to the variance, so that the root has a gradient at 0.
+
+    Returns:
+        A scalar in float32, 0 where every feature varies enough.
+
+    Raises:
+        ValueError: if there is a single sample, or another shape.
+    """
+    check_samples("variance_loss", features)
+    std = torch.sqrt(features.float().var(dim=0) + eps)
+    return torch.relu(target_std - std).mean()
+
+
+def covariance_loss(features: Tensor) -> Tensor:
+    """Sum of the squared covariances between different features, over D.
+
+    The covariance is unbiased: its sum of products is divided by B - 1.
+
+    Args:
+        features: ``[B, D]``.
+
+    Returns:
+        A scalar in float32, 0 where the features are uncorrelated over the batch.
+
+    Raises:
+        ValueError: if there is a single sample, or another shape.
+    """
+    check_samples("covariance_loss", features)
+    batch, width = features.shape
+    # autocast would multiply in half precision, where small covariances drown
+    with torch.autocast(features.device.type, enabled=False):
+        centred = features.float() - features.float().mean(dim=0)
+        covariance = centred.T @ centred / (batch - 1)
+    off_diagonal = covariance - torch.diag(covariance.diagonal())
+    return off_diagonal.square().sum() / width
+
+
+class VarianceCovariance(nn.Module):
+    """``variance * variance_loss + covariance * covariance_loss``, by default with VICReg's weights.
+
+    Args:
+        variance: weight of the variance term.
+        covariance: weight of the covariance term.
+        target_std: as in ``variance_loss``.
+    """
+
+    def __init__(self, variance: float = 25.0, covariance: float = 1.0, target_std: float = 1.0) -> None:
+        super().__init__()
+        self.variance = variance
+        self.covariance = covariance
+        self.target_std = target_std
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Penalty of ``[B, D]`` features: a scalar."""
+        spread = variance_loss(features, self.target_std)
+        return self.variance * spread + self.covariance * covariance_loss(features)

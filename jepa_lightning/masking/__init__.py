@@ -1,0 +1,4 @@
+from jepa_lightning.masking.multi_block import MultiBlockMask
+from jepa_lightning.masking.sampler import MaskSampler
+
+__all__ = ["MaskSampler", "MultiBlockMask"]

@@ -1,0 +1,201 @@
+# B batch, C channels, H W height and width, T frames, N tokens, D width, L layers
+"""The LightningModule that every method is: one file a method, with `objective` and `pipeline` to write."""
+
+import warnings
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Any, cast
+
+import torch
+from lightning.pytorch import Callback, LightningModule
+from lightning.pytorch.trainer.states import TrainerFn
+from torch import Tensor, nn
+
+from jepa_lightning.callbacks.ema import EMACallback
+from jepa_lightning.data.pipelines import Pipeline
+from jepa_lightning.nn import compile_blocks
+from jepa_lightning.optim import WarmupCosine, create_optimizer, parameter_groups, warmup_steps
+from jepa_lightning.types import Batch, StepOutput
+
+
+class JEPAModule(LightningModule, ABC):
+    """What all methods share: the step, the optimizer and its schedule, features, and the wiring of the EMA target.
+
+    A subclass builds its networks in ``__init__`` and writes ``objective`` and ``pipeline``. Networks are used by
+    calling them, and the module holds no parameters but theirs: sharding relies on both.
+
+    Args:
+        optimizer: any of timm's, by name.
+        lr: peak learning rate.
+        start_lr: learning rate of the first step.
+        final_lr: learning rate of the last step.
+        weight_decay: at the first step; biases and norms have none.
+        final_weight_decay: at the last step, reached along a cosine; None keeps it constant.
+        betas: of the optimizer; None leaves its own.
+        warmup: a number of steps, a fraction of the run below 1, or text such as "40 epochs" or "10%".
+        legacy_schedule: step the schedule before the forward pass, as the reference does.
+        ema: decay of the target network at the first and the last step, for methods that have one.
+        compile: compile each transformer block; the first step then takes a minute or more.
+    """
+
+    def __init__(
+        self,
+        optimizer: str = "adamw",
+        lr: float = 1e-3,
+        start_lr: float = 2e-4,
+        final_lr: float = 1e-6,
+        weight_decay: float = 0.04,
+        final_weight_decay: float | None = 0.4,
+        betas: tuple[float, float] | None = None,
+        warmup: int | float | str = 0.1,
+        legacy_schedule: bool = False,
+        ema: tuple[float, float] = (0.996, 1.0),
+        compile: bool = False,
+    ) -> None:
+        super().__init__()
+        # every argument of the subclass too; all of them plain data, so that checkpoints load without arguments
+        self.save_hyperparameters()
+        self.optimizer_name = optimizer
+        self.lr, self.start_lr, self.final_lr = lr, start_lr, final_lr
+        self.weight_decay, self.final_weight_decay = weight_decay, final_weight_decay
+        self.betas, self.warmup, self.legacy_schedule = betas, warmup, legacy_schedule
+        self.ema, self.compile_blocks = ema, compile
+
+    @abstractmethod
+    def objective(self, batch: Batch, progress: float) -> StepOutput:
+        """The method itself: loss, by-product features and figures of one batch. It neither logs nor asks the Trainer.
+
+        Args:
+            batch: what the pipeline's collate gave.
+            progress: share of the run that is done, in [0, 1].
+        """
+
+    @abstractmethod
+    def pipeline(self) -> Pipeline:
+        """What this method must be shown: transforms and collate, with the masks for its own token grid."""
+
+    @abstractmethod
+    def energy(self, batch: Batch) -> Tensor:
+        """How incompatible context and target are, ``[B]``; low is compatible.
+
+        The context comes from the first view and the target from the last: with one view both are the same image, and
+        a batch of ``[view, view.roll(1, 0)]`` gives the energy of each image with the next one's targets.
+        """
+
+    @property
+    @abstractmethod
+    def eval_encoder(self) -> nn.Module:
+        """What is probed and exported: ``[B, C, H, W]`` to tokens ``[B, N, D]``; the EMA target where there is one."""
+
+    def ema_pairs(self) -> Sequence[tuple[nn.Module, nn.Module]]:
+        """Pairs of (online network, EMA target)."""
+        return ()
+
+    def forward(self, x: Tensor, layers: Sequence[int] | None = None, pool: bool = True) -> Tensor:
+        """Features of the evaluation encoder.
+
+        Args:
+            x: ``[B, C, H, W]`` or ``[B, C, T, H, W]``.
+            layers: blocks whose outputs are put side by side, for multi-layer probes; None takes the last one's.
+            pool: average over the tokens.
+
+        Returns:
+            ``[B, D]``, or ``[B, N, D]`` without pooling; ``L * D`` wide with L layers.
+        """
+        tokens = self.eval_encoder(x) if layers is None else torch.cat(self.eval_encoder(x, layers=layers), dim=-1)
+        return cast(Tensor, tokens.mean(dim=1) if pool else tokens)
+
+    def training_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor | None]:
+        """One step; callbacks find ``loss`` and ``features`` in its output."""
+        return self._step(batch, "train")
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor | None]:
+        """The same objective on the deterministic view; ``features`` are always there."""
+        return self._step(batch, "val")
+
+    def test_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor | None]:
+        """As in validation."""
+        return self._step(batch, "test")
+
+    def predict_step(self, batch: Batch, batch_idx: int) -> dict[str, Any]:
+        """Features, labels and paths of one batch."""
+        self._check_batch(batch)
+        return {"features": self(batch.views[0]), "labels": batch.labels, "paths": batch.paths}
+
+    def configure_optimizers(self) -> Any:
+        """One optimizer by name and one schedule for learning rate and weight decay, moved at every optimizer step."""
+        total = self.trainer.estimated_stepping_batches
+        groups = parameter_groups(dict(self.named_children()), self.weight_decay)
+        optimizer = create_optimizer(groups, self.optimizer_name, self.lr, self.betas)
+        epoch = self.trainer.num_training_batches / self.trainer.accumulate_grad_batches
+        schedule = WarmupCosine(
+            optimizer,
+            total_steps=cast(int, total),
+            warmup_steps=warmup_steps(self.warmup, cast(int, total), epoch),
+            start_lr=self.start_lr,
+            final_lr=self.final_lr,
+            weight_decay_end=self.final_weight_decay,
+            legacy=self.legacy_schedule,
+        )
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step", "name": "lr"}}
+
+    def configure_model(self) -> None:
+        """Compiles the blocks where asked to."""
+        if self.compile_blocks:
+            compile_blocks(self)
+
+    def configure_callbacks(self) -> list[Callback]:
+        """The EMA of the targets, unless the Trainer brings one of its own."""
+        has_own = any(isinstance(callback, EMACallback) for callback in self.trainer.callbacks)  # type: ignore[attr-defined]
+        return [] if has_own or not self.ema_pairs() else [EMACallback(*self.ema)]
+
+    def on_fit_start(self) -> None:
+        """Keeps Lightning's warning about modules in eval mode for those that are not meant to be."""
+        if self.ema_pairs():
+            warnings.filterwarnings("ignore", message=r"Found \d+ module\(s\) in eval mode")
+
+    def on_before_backward(self, loss: Tensor) -> None:
+        """Ends a run whose loss is no number before the step can spoil the weights.
+
+        Raises:
+            FloatingPointError: with the step and the learning rate.
+        """
+        if not torch.isfinite(loss):
+            lr = self.trainer.optimizers[0].param_groups[0]["lr"]
+            raise FloatingPointError(
+                f"the loss is {loss.item()} at step {self.global_step}, learning rate {lr:.3g}. Weights and "
+                "checkpoints are those from before this step: lower the learning rate, lengthen the warm-up or clip gradients "
+                "(--trainer.gradient_clip_val 1), and resume with --ckpt_path last."
+            )
+
+    def train(self, mode: bool = True) -> "JEPAModule":
+        """Sets the mode; EMA targets stay in eval mode."""
+        super().train(mode)
+        for _, target in self.ema_pairs():
+            target.eval()
+        return self
+
+    def _step(self, batch: Batch, stage: str) -> dict[str, Tensor | None]:
+        self._check_batch(batch)
+        output = self.objective(batch, self._progress())
+        size, training = len(batch.views[0]), stage == "train"
+        self.log(f"{stage}/loss", output.loss.detach(), prog_bar=True, batch_size=size, sync_dist=not training)
+        named = {f"{stage}/{name}": value for name, value in output.logs.items()}
+        self.log_dict(named, batch_size=size, sync_dist=not training)
+        features = output.features
+        if features is None and not training:
+            features = self(batch.views[0])
+        return {"loss": output.loss, "features": features}
+
+    def _progress(self) -> float:
+        """Share of the run that is done; 1 outside of training."""
+        if self.trainer.state.fn != TrainerFn.FITTING:
+            return 1.0
+        return min(1.0, self.global_step / max(1, self.trainer.estimated_stepping_batches))
+
+    def _check_batch(self, batch: Any) -> None:
+        if not isinstance(batch, Batch):
+            raise TypeError(
+                f"{type(self).__name__} takes a jepa_lightning.types.Batch, not {type(batch).__name__}: make it with "
+                "DataLoader(dataset, collate_fn=module.pipeline().collate)."
+            )

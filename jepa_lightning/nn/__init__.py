@@ -1,0 +1,16 @@
+from jepa_lightning.nn.pos_embed import grid_size, sincos_pos_embed
+from jepa_lightning.nn.predictor import Predictor
+from jepa_lightning.nn.tokens import take_tokens
+from jepa_lightning.nn.vit import VIT_SIZES, VisionTransformer, ViTSize, compile_blocks, vit_size
+
+__all__ = [
+    "VIT_SIZES",
+    "Predictor",
+    "ViTSize",
+    "VisionTransformer",
+    "compile_blocks",
+    "grid_size",
+    "sincos_pos_embed",
+    "take_tokens",
+    "vit_size",
+]

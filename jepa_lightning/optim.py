@@ -1,0 +1,219 @@
+"""Parameter groups, optimizers by name, and the one schedule of learning rate and weight decay."""
+
+import difflib
+import math
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from timm.optim import create_optimizer_v2, get_optimizer_info, list_optimizers  # type: ignore[attr-defined]
+from torch import nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
+
+
+def parameter_groups(modules: Mapping[str, nn.Module], weight_decay: float) -> list[dict[str, Any]]:
+    """Splits trainable parameters by module and by whether they are decayed.
+
+    Biases and parameters with at most one axis (norms, scalars) are not decayed. All decayed groups come first, then
+    all others, both in the order of the modules: the order of the reference's saved optimizer states.
+
+    Args:
+        modules: networks by name, for example the context encoder and the predictor.
+        weight_decay: for the decayed groups.
+
+    Returns:
+        Groups for an optimizer, empty ones left out, each with ``name`` (unique; Lightning's learning rate monitor
+        shows it) and ``decay``, which ``WarmupCosine`` reads.
+    """
+    groups = []
+    for decay in (True, False):
+        for name, module in modules.items():
+            parameters = [
+                parameter
+                for key, parameter in module.named_parameters()
+                if parameter.requires_grad and decay == ("bias" not in key and parameter.ndim > 1)
+            ]
+            if parameters:
+                groups.append(
+                    {
+                        "params": parameters,
+                        "name": name if decay else f"{name}-no_decay",
+                        "weight_decay": weight_decay if decay else 0.0,
+                        "decay": decay,
+                    }
+                )
+    return groups
+
+
+def create_optimizer(
+    groups: Iterable[dict[str, Any]], name: str, lr: float, betas: tuple[float, float] | None = None
+) -> Optimizer:
+    """Makes one of timm's optimizers over the groups as they are.
+
+    Args:
+        groups: from ``parameter_groups``.
+        name: as in ``timm.optim.list_optimizers()``: ``adamw``, ``lars``, ``sgd``, ...
+        lr: reference learning rate.
+        betas: for optimizers that have them; None leaves the optimizer's own.
+
+    Returns:
+        The optimizer.
+
+    Raises:
+        ValueError: if there is no optimizer of that name, or it takes no betas.
+    """
+    known = [str(each) for each in list_optimizers()]
+    if name.lower() not in known:
+        near = difflib.get_close_matches(name.lower(), known, n=3, cutoff=0.5)
+        hint = f"did you mean {' or '.join(near)}?" if near else "see timm.optim.list_optimizers()."
+        raise ValueError(f"there is no optimizer '{name}': {hint}")
+    if betas is not None and not get_optimizer_info(name.lower()).has_betas:
+        raise ValueError(f"optimizer '{name}' takes no betas, got {betas}: leave them out.")
+    options: dict[str, Any] = {} if betas is None else {"betas": betas}
+    optimizer: Optimizer = create_optimizer_v2(groups, opt=name, lr=lr, **options)
+    return optimizer
+
+
+def warmup_steps(warmup: int | float | str, total_steps: int, steps_per_epoch: float) -> int:
+    """Turns a warm-up as people write it into optimizer steps.
+
+    Args:
+        warmup: a whole number of steps, a fraction of the run below 1, or a text such as ``"40 epochs"``,
+            ``"500 steps"`` or ``"10%"``.
+        total_steps: optimizer steps in the run.
+        steps_per_epoch: optimizer steps in an epoch.
+
+    Returns:
+        Optimizer steps, rounded.
+
+    Raises:
+        ValueError: if the warm-up is none of these.
+    """
+    if isinstance(warmup, str):
+        match = re.fullmatch(r"\s*(\d+(?:\.\d+)?|\.\d+)\s*(epoch|step|%)s?\s*", warmup)
+        if match:
+            per_unit = {"epoch": steps_per_epoch, "step": 1.0, "%": total_steps / 100}[match[2]]
+            return round(float(match[1]) * per_unit)
+    elif isinstance(warmup, int) and warmup >= 0:
+        return warmup
+    elif 0 <= warmup < 1:
+        return round(warmup * total_steps)
+    raise ValueError(
+        f"warm-up {warmup!r} is not understood: give whole steps (500), a fraction of the run below 1 (0.1), or a "
+        "text with its unit ('40 epochs', '500 steps', '10%')."
+    )
+
+
+class WarmupCosine(LRScheduler):
+    """Moves learning rate and weight decay at every optimizer step: linear warm-up, cosine, floor.
+
+    The learning rate runs from ``start_lr`` at the first step to the optimizer's own at step ``warmup_steps``, then
+    along a cosine to ``final_lr`` at the last step, and stays there. Weight decay follows a cosine over the whole run,
+    without warm-up. Both are set on construction, before the first step. Groups with a learning rate of their own keep
+    its ratio to the optimizer's. Source: arXiv 2301.08243, appendix A.1; its weight decay is a cosine in the code.
+
+    With Lightning, return it with ``"interval": "step"``. A saved state holds the step alone: resumed with another
+    horizon or rate, the run follows the new ones from that step on.
+
+    Args:
+        optimizer: holds the peak learning rate and the first weight decay. Its groups may carry ``decay``: False keeps
+            their weight decay as it is. Without the key, groups with a weight decay of 0 are left alone.
+        total_steps: optimizer steps in the run.
+        warmup_steps: steps before the peak; 0 starts at the peak.
+        start_lr: learning rate of the first step.
+        final_lr: learning rate of the last step and the floor after it.
+        weight_decay_end: weight decay of the last step; None keeps it constant.
+        legacy: count from 1 as the reference does, so that the first step is already one step up the warm-up and the
+            last value is reached at ``total_steps``. The reference's rates rise again after that; these never do.
+
+    Raises:
+        ValueError: if the horizon is not a positive number of steps, the warm-up does not end before it, or the
+            optimizer's learning rate is 0.
+    """
+
+    def __init__(
+        self,
+        optimizer: Optimizer,
+        total_steps: int,
+        warmup_steps: int = 0,
+        start_lr: float = 0.0,
+        final_lr: float = 0.0,
+        weight_decay_end: float | None = None,
+        legacy: bool = False,
+    ) -> None:
+        if not 1 <= total_steps < math.inf:
+            raise ValueError(f"a schedule over {total_steps} steps is not possible: set max_steps or max_epochs.")
+        if not 0 <= warmup_steps < total_steps:
+            raise ValueError(
+                f"a warm-up of {warmup_steps} steps does not end within {total_steps} steps in total: "
+                "shorten the warm-up or train longer."
+            )
+        self.total_steps = total_steps
+        self.warmup_steps = warmup_steps
+        self.start_lr = start_lr
+        self.final_lr = final_lr
+        self.weight_decay_end = weight_decay_end
+        self.legacy = legacy
+        self.peak_lr = float(optimizer.defaults["lr"])
+        if self.peak_lr <= 0:
+            raise ValueError(f"the schedule needs a learning rate above 0, got {self.peak_lr}.")
+        for group in optimizer.param_groups:
+            # kept in the group like torch's initial_lr: an optimizer loaded beforehand carries a decay of midway
+            group.setdefault("initial_weight_decay", group["weight_decay"])
+        self.base_weight_decays = [group["initial_weight_decay"] for group in optimizer.param_groups]
+        self.decays = [group.get("decay", group["initial_weight_decay"] > 0) for group in optimizer.param_groups]
+        super().__init__(optimizer)
+
+    def get_lr(self) -> list[float]:  # type: ignore[override]  # torch 2.5 says list[float], later ones allow tensors
+        """Learning rate of each group at the present step."""
+        step, last = self._position()
+        if step < self.warmup_steps:
+            lr = self.start_lr + step / self.warmup_steps * (self.peak_lr - self.start_lr)
+        else:
+            lr = _cosine(self.peak_lr, self.final_lr, step - self.warmup_steps, last - self.warmup_steps)
+        return [lr * float(base) / self.peak_lr for base in self.base_lrs]
+
+    def get_weight_decay(self) -> list[float]:
+        """Weight decay of each group at the present step."""
+        if self.weight_decay_end is None:
+            return list(self.base_weight_decays)
+        step, last = self._position()
+        return [
+            _cosine(base, self.weight_decay_end, step, last) if decay else base
+            for base, decay in zip(self.base_weight_decays, self.decays, strict=True)
+        ]
+
+    def get_last_lr(self) -> list[float]:  # type: ignore[override]
+        """Learning rate of each group as the optimizer has it now."""
+        return [group["lr"] for group in self.optimizer.param_groups]
+
+    def step(self, epoch: int | None = None) -> None:
+        """Sets both for the next optimizer step; call it after each optimizer step."""
+        super().step(epoch)
+        self._set_weight_decay()
+
+    def state_dict(self) -> dict[str, Any]:
+        """The number of optimizer steps done, as ``last_epoch``."""
+        return {"last_epoch": self.last_epoch}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Goes to the saved step and sets the optimizer's learning rates and weight decays for it."""
+        super().load_state_dict({"last_epoch": state_dict["last_epoch"]})
+        for group, lr in zip(self.optimizer.param_groups, self.get_lr(), strict=True):
+            group["lr"] = lr
+        self._set_weight_decay()
+
+    def _set_weight_decay(self) -> None:
+        for group, weight_decay in zip(self.optimizer.param_groups, self.get_weight_decay(), strict=True):
+            group["weight_decay"] = weight_decay
+
+    def _position(self) -> tuple[int, int]:
+        """The present step and the last one, in the count of the mode."""
+        return (self.last_epoch + 1, self.total_steps) if self.legacy else (self.last_epoch, self.total_steps - 1)
+
+
+def _cosine(start: float, end: float, step: int, last: int) -> float:
+    """Half a cosine from start at step 0 to end at the last step, and end ever after."""
+    progress = min(step / max(last, 1), 1.0)
+    return end + (start - end) / 2 * (1 + math.cos(math.pi * progress))
