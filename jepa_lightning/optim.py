@@ -88,21 +88,30 @@ def warmup_steps(warmup: int | float | str, total_steps: int, steps_per_epoch: f
         Optimizer steps, rounded.
 
     Raises:
-        ValueError: if the warm-up is none of these.
+        ValueError: if the warm-up is none of these, or counts in something of unknown length.
     """
     if isinstance(warmup, str):
         match = re.fullmatch(r"\s*(\d+(?:\.\d+)?|\.\d+)\s*(epoch|step|%)s?\s*", warmup)
         if match:
             per_unit = {"epoch": steps_per_epoch, "step": 1.0, "%": total_steps / 100}[match[2]]
-            return round(float(match[1]) * per_unit)
+            return _whole(warmup, float(match[1]) * per_unit)
     elif isinstance(warmup, int) and warmup >= 0:
         return warmup
     elif 0 <= warmup < 1:
-        return round(warmup * total_steps)
+        return _whole(warmup, warmup * total_steps)
     raise ValueError(
         f"warm-up {warmup!r} is not understood: give whole steps (500), a fraction of the run below 1 (0.1), or a "
         "text with its unit ('40 epochs', '500 steps', '10%')."
     )
+
+
+def _whole(warmup: float | str, steps: float) -> int:
+    if not math.isfinite(steps):
+        raise ValueError(
+            f"warm-up {warmup!r} cannot be turned into steps, because the run or its epochs have no known length: "
+            "give the warm-up in steps and the Trainer max_steps."
+        )
+    return round(steps)
 
 
 class WarmupCosine(LRScheduler):

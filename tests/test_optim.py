@@ -124,6 +124,14 @@ def test_warmup_that_is_none_of_these_is_named(warmup):
         warmup_steps(warmup, total_steps=1000, steps_per_epoch=10)
 
 
+@pytest.mark.parametrize(
+    ("warmup", "total", "epoch"), [("10%", math.inf, 5), (0.1, math.inf, 5), ("2 epochs", 9, math.inf)]
+)
+def test_warmup_in_units_of_unknown_length_is_named(warmup, total, epoch):
+    with pytest.raises(ValueError, match=r"cannot be turned into steps.* give the warm-up in steps"):
+        warmup_steps(warmup, total, epoch)
+
+
 def test_legacy_schedule_gives_the_numbers_of_the_reference():
     optimizer = adamw(lr=1e-3, weight_decay=0.04)
     schedule = WarmupCosine(optimizer, 100, 10, start_lr=2e-4, final_lr=1e-6, weight_decay_end=0.4, legacy=True)

@@ -1,0 +1,23 @@
+from jepa_lightning.data.base import JEPADataModule
+from jepa_lightning.data.digits import DigitsDataModule
+from jepa_lightning.data.image_folder import ImageFolderDataModule
+from jepa_lightning.data.pipelines import Collate, Pipeline, SingleView, Views, eval_view, masked_image_pipeline
+from jepa_lightning.data.shapes import ShapesDataModule, ShapesDataset
+from jepa_lightning.data.torchvision_sets import CIFAR10DataModule, CIFAR100DataModule, STL10DataModule
+
+__all__ = [
+    "CIFAR10DataModule",
+    "CIFAR100DataModule",
+    "Collate",
+    "DigitsDataModule",
+    "ImageFolderDataModule",
+    "JEPADataModule",
+    "Pipeline",
+    "STL10DataModule",
+    "ShapesDataModule",
+    "ShapesDataset",
+    "SingleView",
+    "Views",
+    "eval_view",
+    "masked_image_pipeline",
+]

@@ -4,11 +4,11 @@ from abc import ABC, abstractmethod
 from typing import Any
 
 import torch
-from lightning.pytorch import LightningDataModule
 from lightning.fabric.utilities.exceptions import MisconfigurationException
+from lightning.pytorch import LightningDataModule
 from torch.utils.data import ConcatDataset, DataLoader, Dataset
 
-from jepa_lightning.data.loading import seeded_loader
+from jepa_lightning.data.loading import ResumableDataLoader, seeded_loader
 from jepa_lightning.data.pipelines import Pipeline
 
 
@@ -29,6 +29,8 @@ class JEPADataModule(LightningDataModule, ABC):
         self.batch_size = batch_size
         self.num_workers = num_workers
         self._pipeline = pipeline
+        self._restored: dict[str, Any] = {}
+        self._train_loader: DataLoader[Any] | None = None
         self.train_set: Dataset[Any]
         self.val_set: Dataset[Any]
 
@@ -39,14 +41,21 @@ class JEPADataModule(LightningDataModule, ABC):
 
     @abstractmethod
     def build_datasets(self) -> tuple[Dataset[Any], Dataset[Any]]:
-        """Training and validation set; each sample is (PIL image or uint8 ``[C, H, W]``, labels, path), or None where
-        the image cannot be read. Labels are a number, a dict of them, or None; the path is a string or None.
-        """  # noqa: D205
+        """Training and validation set.
+
+        Each sample is (PIL image or uint8 ``[C, H, W]``, labels, path), or None where the image cannot be read. Labels
+        are a number, a dict of them, or None; the path is a string or None.
+        """
 
     @property
     def num_samples(self) -> int:
         """Number of training samples; known after `setup`."""
         return len(self.train_set)  # type: ignore[arg-type]
+
+    @property
+    def memory_set(self) -> Dataset[Any]:
+        """Training samples that classifiers compare with; known after `setup`."""
+        return self.train_set
 
     @property
     def pipeline(self) -> Pipeline:
@@ -56,9 +65,10 @@ class JEPADataModule(LightningDataModule, ABC):
         module = self.trainer.lightning_module if self.trainer else None
         pipeline = getattr(module, "pipeline", None)
         if pipeline is None:
+            fault = f"{type(module).__name__} has no pipeline()" if self.trainer else "there is no Trainer yet"
             raise MisconfigurationException(
-                f"{type(self).__name__} takes its views from the module in training, and {type(module).__name__} has "
-                "no pipeline(): train a JEPAModule, or give the DataModule a pipeline=."
+                f"{type(self).__name__} takes its views from the module in training, and {fault}: "
+                "train a JEPAModule, or give the DataModule a pipeline=."
             )
         asked: Pipeline = pipeline()
         return asked
@@ -80,7 +90,11 @@ class JEPADataModule(LightningDataModule, ABC):
                 f"{type(self).__name__} has {self.num_samples} training samples, fewer than one batch of "
                 f"{self.batch_size} on each of {world_size} device(s): lower --data.batch_size."
             )
-        return self._loader(self.train_set, train=True)
+        self._train_loader = self._loader(self.train_set, train=True)
+        # Lightning restores a loader only if nobody asked for the length of the run before, and schedules do ask
+        if isinstance(self._train_loader, ResumableDataLoader) and "loader" in self._restored:
+            self._train_loader.load_state_dict(self._restored["loader"])
+        return self._train_loader
 
     def val_dataloader(self) -> DataLoader[Any]:
         """Validation samples in the deterministic view, with the same masks every time."""
@@ -92,11 +106,26 @@ class JEPADataModule(LightningDataModule, ABC):
 
     def memory_dataloader(self) -> DataLoader[Any]:
         """Training samples in the deterministic view, for classifiers that compare with them."""
-        return self._loader(self.train_set)
+        return self._loader(self.memory_set)
 
     def predict_dataloader(self) -> DataLoader[Any]:
         """Every sample, training set first, in the deterministic view."""
         return self._loader(ConcatDataset([self.train_set, self.val_set]))
+
+    def state_dict(self) -> dict[str, Any]:
+        """The seed of the run and its place in the epoch, so that a resumed run sees what it would have seen."""
+        state: dict[str, Any] = {"seed": self._seed()}
+        if isinstance(self._train_loader, ResumableDataLoader):
+            state["loader"] = self._train_loader.state_dict()
+        return state
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Goes on with that seed from that place."""
+        self._restored = state_dict
+
+    def _seed(self) -> int:
+        seed: int = self._restored.get("seed", torch.initial_seed())
+        return seed
 
     def _loader(self, source: Dataset[Any], train: bool = False) -> DataLoader[Any]:
         return seeded_loader(
@@ -104,7 +133,7 @@ class JEPADataModule(LightningDataModule, ABC):
             self.pipeline,
             train=train,
             shuffle=train,
-            seed=torch.initial_seed(),
+            seed=self._seed(),
             rank=self.trainer.global_rank if self.trainer else 0,
             world_size=self.trainer.world_size if self.trainer else 1,
             batch_size=self.batch_size,

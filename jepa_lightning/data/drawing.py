@@ -8,35 +8,42 @@ every machine.
 import math
 from collections.abc import Callable, Sequence
 from functools import cache
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 
-def coordinates(size: int, centres: Tensor, radii: Tensor, angles: Sequence[float]) -> tuple[Tensor, Tensor]:
-    """Pixel centres as seen from turned and scaled objects; the image's side is 1.
+class Place(NamedTuple):
+    """Centre, radius and angle in radians of an object; the image's side is 1."""
+
+    x: float
+    y: float
+    radius: float
+    angle: float
+
+
+def coordinates(size: int, places: Sequence[Place]) -> tuple[Tensor, Tensor]:
+    """Pixel centres as seen from n objects, turned with them and in units of their radius.
 
     Args:
-        size: pixels per side.
-        centres: ``[n, 2]``, x and y.
-        radii: ``[n]``, the length that becomes 1.
-        angles: n of them, in radians.
+        size: pixels per side of the image.
+        places: where the objects are.
 
     Returns:
         x and y, each ``[n, H, W]``.
     """
-    axis = _pixel_centres(size)
-    x = (axis - centres[:, :1]) / radii[:, None]
-    y = (axis - centres[:, 1:]) / radii[:, None]
     # Python's cosine: torch's depends on the processor in the last digit
-    cos = torch.tensor([math.cos(angle) for angle in angles])[:, None]
-    sin = torch.tensor([math.sin(angle) for angle in angles])[:, None]
+    columns = [(x, y, math.cos(angle) / radius, math.sin(angle) / radius) for x, y, radius, angle in places]
+    x, y, cos, sin = torch.tensor(columns).unsqueeze(2).unbind(1)
+    x, y = _pixel_centres(size) - x, _pixel_centres(size) - y
     return (cos * x)[:, None] + (sin * y)[:, :, None], (cos * y)[:, :, None] - (sin * x)[:, None]
 
 
-def coverage(distance: Tensor, radii: Tensor) -> Tensor:
-    """How much of each pixel an object covers, from its distance ``[n, H, W]`` in units of its radius ``[n]``."""
-    return (0.5 - distance * (radii * distance.shape[-1])[:, None, None]).clamp_(0, 1)
+def coverage(distance: Tensor, places: Sequence[Place]) -> Tensor:
+    """How much of each pixel each object covers, from the distance ``[n, H, W]`` to its edge in units of its radius."""
+    pixels = torch.tensor([place.radius * distance.shape[-1] for place in places])
+    return (0.5 - distance * pixels[:, None, None]).clamp_(0, 1)
 
 
 def _disc(x: Tensor, y: Tensor) -> Tensor:
@@ -75,10 +82,10 @@ def _star(x: Tensor, y: Tensor) -> Tensor:
 
 def _heart(x: Tensor, y: Tensor) -> Tensor:
     # a square on its tip and a half disc on each of its upper sides
-    x, y = x.abs(), y + 0.1
-    side = math.sqrt(0.5)
-    square = (x + y.abs()) * side - 0.8 * side
-    lobe = ((x - 0.4).square_() + (y - 0.4).square_()).sqrt_() - 0.8 * side
+    x, y = x.abs(), y + 0.2
+    reach, side = 0.78, math.sqrt(0.5)
+    square = (x + y.abs()) * side - reach * side
+    lobe = ((x - reach / 2).square_() + (y - reach / 2).square_()).sqrt_() - reach * side
     return torch.minimum(square, lobe)
 
 

@@ -18,7 +18,7 @@ from jepa_lightning.types import Batch
 class Draw(NamedTuple):
     """A sample to load, and the seed of everything random about it."""
 
-    index: int
+    sample: int
     seed: int
 
 
@@ -34,9 +34,9 @@ class DrawSampler(DistributedSampler[Any]):
         """Yields the draws of the epoch from `start` on."""
         # without shuffling the draws are those of the first epoch: validation sees the same masks every time
         epoch = self.epoch if self.shuffle else 0
-        for index in list(super().__iter__())[self.start :]:
+        for sample in list(super().__iter__())[self.start :]:
             # the hash of a tuple of integers is the same in every process
-            yield Draw(index, hash((self.seed, epoch, index)) & 0x7FFF_FFFF_FFFF_FFFF)
+            yield Draw(sample, hash((self.seed, epoch, sample)) & 0x7FFF_FFFF_FFFF_FFFF)
 
 
 class SeededViews(Dataset[Any]):
@@ -49,14 +49,19 @@ class SeededViews(Dataset[Any]):
         self.source = source
         self.transform = transform
 
-    def __getitem__(self, draw: Draw) -> tuple[int, Any]:
-        """The draw's seed and its sample."""
-        sample = self.source[draw.index]
+    def __len__(self) -> int:
+        """Number of samples."""
+        return len(self.source)  # type: ignore[arg-type]
+
+    def __getitem__(self, draw: Draw | int) -> tuple[int, Any]:
+        """The draw's seed and its sample; a plain number, as from the sampler of `overfit_batches`, is its own seed."""
+        index, seed = draw if isinstance(draw, Draw) else Draw(draw, draw)
+        sample = self.source[index]
         if sample is None:
-            return draw.seed, None
-        with _seeded(draw.seed):
+            return seed, None
+        with _seeded(seed):
             views = self.transform(sample[0])
-        return draw.seed, (views, *sample[1:])
+        return seed, (views, *sample[1:])
 
 
 @dataclass(frozen=True)
@@ -74,32 +79,39 @@ class SeededCollate:
         readable = [sample for _, sample in samples if sample is not None]
         if not readable:
             raise RuntimeError(f"none of the {len(samples)} images of a batch could be read: see the warnings above.")
-        with _seeded(samples[0][0]):
+        # not the very seed of that sample's view: the two draws must not depend on each other
+        with _seeded(samples[0][0] ^ 1):
             return self.collate(readable)
 
 
 class ResumableDataLoader(DataLoader[Any]):
     """A DataLoader that Lightning's checkpoints remember the place of, in batches of the current epoch."""
 
-    taken = 0
-    _resume_at = 0
+    _taken = 0
+    _place = (0, 0)  # epoch and batch to go on from
 
     def __iter__(self) -> Any:
         """Iterates over what is left of the epoch."""
-        self.taken, self._resume_at = self._resume_at, 0
-        assert isinstance(self.sampler, DrawSampler)
-        self.sampler.start = self.taken * (self.batch_size or 1)
+        epoch, batches = self._place
+        self._taken, self._place = 0, (0, 0)
+        # overfit_batches puts another sampler in the place of ours: it has no epochs and starts at 0
+        if isinstance(self.sampler, DrawSampler):
+            self._taken = batches if epoch == self.sampler.epoch else 0
+            self.sampler.start = self._taken * (self.batch_size or 1)
         for batch in super().__iter__():
-            self.taken += 1
+            self._taken += 1
             yield batch
 
     def state_dict(self) -> dict[str, int]:
-        """The number of batches taken from the epoch; 0 once it is through."""
-        return {"batches": self.taken % len(self)}
+        """The epoch, and the number of batches taken from it; 0 once it is through."""
+        return {"epoch": getattr(self.sampler, "epoch", 0), "batches": self._taken % len(self)}
 
     def load_state_dict(self, state: dict[str, int]) -> None:
-        """Starts the next iteration after that many batches."""
-        self._resume_at = state["batches"]
+        """Starts that epoch after that many batches; another epoch starts at its beginning.
+
+        A run that takes only a part of each epoch (`limit_train_batches`) may have ended one in its middle.
+        """
+        self._place = state["epoch"], state["batches"]
 
 
 def seeded_loader(
@@ -125,13 +137,16 @@ def seeded_loader(
         world_size: number of those.
         options: passed on to the DataLoader.
     """
-    sampler = DrawSampler(source, num_replicas=world_size, rank=rank, shuffle=shuffle, seed=seed)
+    # an incomplete last round of the ranks is dropped in training; elsewhere they repeat samples to have equally many
+    sampler = DrawSampler(source, num_replicas=world_size, rank=rank, shuffle=shuffle, seed=seed, drop_last=train)
     loader = ResumableDataLoader if train else DataLoader
     return loader(
         SeededViews(source, pipeline.transform if train else pipeline.eval_transform),
         sampler=sampler,
         collate_fn=SeededCollate(pipeline.collate),
         drop_last=train,
+        # else every epoch takes a number from the generator of the model
+        generator=torch.Generator().manual_seed(seed),
         **options,
     )
 

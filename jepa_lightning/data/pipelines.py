@@ -119,20 +119,19 @@ def eval_view(
     return SingleView(_to_tensor([_Cover(height, width), v2.CenterCrop(image_size)], mean, std))
 
 
-class _Cover(v2.Transform):
+@dataclass(frozen=True)
+class _Cover:
     """Resizes an image so that it just covers a view, keeping its aspect; one that already does is left alone."""
 
-    def __init__(self, height: int, width: int) -> None:
-        super().__init__()
-        self.height, self.width = height, width
+    height: int
+    width: int
 
-    def transform(self, inpt: Any, params: dict[str, Any]) -> Any:
-        rows, columns = v2.functional.get_size(inpt)
+    def __call__(self, image: Tensor) -> Tensor:
+        rows, columns = image.shape[-2:]
         factor = max(self.height / rows, self.width / columns)
-        if factor == 1:
-            return inpt
         size = [max(self.height, round(rows * factor)), max(self.width, round(columns * factor))]
-        return v2.functional.resize(inpt, size, antialias=True)
+        covering: Tensor = v2.functional.resize(image, size, antialias=True)
+        return covering
 
 
 def _to_tensor(steps: Sequence[v2.Transform], mean: Sequence[float], std: Sequence[float]) -> v2.Transform:
@@ -156,9 +155,12 @@ def _split(sample: Any) -> tuple[Views, Any, str | None]:
         views, labels, path = (*sample, None, None)[:3]
     if isinstance(views, Tensor):
         views = [views]
-    if not (isinstance(views, list) and views and all(isinstance(view, Tensor) for view in views)):
+    if not (isinstance(views, list) and views and all(isinstance(view, Tensor) for view in views)) or (
+        isinstance(labels, Tensor) and labels.numel() != 1
+    ):
+        form = ", ".join(type(part).__name__ for part in (sample if isinstance(sample, tuple) else [sample]))
         raise TypeError(
-            f"a sample must be an image tensor or a list of views, alone or with labels, not {type(views).__name__}: "
+            f"a sample must be an image tensor or a list of views, alone or with labels, not ({form}): "
             "give the data set the module's own transform, module.pipeline().transform."
         )
     return views, labels, path

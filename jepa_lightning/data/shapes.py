@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from jepa_lightning.data.base import JEPADataModule
-from jepa_lightning.data.drawing import SHAPES, TEXTURES, coordinates, coverage
+from jepa_lightning.data.drawing import SHAPES, TEXTURES, Place, coordinates, coverage
 
 COLOURS = ("red", "orange", "yellow", "green", "cyan", "blue", "violet", "pink")
 HUES = (0.0, 0.075, 0.15, 0.33, 0.5, 0.62, 0.77, 0.89)
@@ -65,14 +65,11 @@ class ShapesDataset(Dataset[tuple[Tensor, dict[str, int], None]]):
         # only random() of Python's generator: the one whose values are promised to be the same everywhere
         draw = random.Random((self.seed << 40) + self.offset + index).random
         labels = {name: int(draw() * len(names)) for name, names in SHAPES_CLASS_NAMES.items()}
-        objects = _place(labels, draw)
-        radii = torch.tensor([radius for _, _, radius in objects])
-        centres = torch.tensor([(x, y) for x, y, _ in objects])
-        angles = [2 * math.pi * draw() for _ in objects]
+        places = _place(labels, draw)
         shape = list(SHAPES.values())[labels["shape"]]
-        cover = coverage(shape(*coordinates(self.image_size, centres, radii, angles)), radii).amax(0)
-        colour, *tones = _colours(labels["colour"], draw)
-        background = _between(*tones, self._texture(labels["background"], draw))
+        cover = coverage(shape(*coordinates(self.image_size, places)), places).amax(0)
+        colour, first, second = _colours(labels["colour"], draw)
+        background = _between(first, second, self._texture(labels["background"], draw))
         return _between(background, colour, cover).round_().to(torch.uint8), labels, None
 
     def _texture(self, label: int, draw: Draw) -> Tensor:
@@ -82,25 +79,24 @@ class ShapesDataset(Dataset[tuple[Tensor, dict[str, int], None]]):
             index = torch.arange(self.image_size) * 16 // self.image_size
             return grains[index][:, index]
         period = 0.14 + 0.1 * draw()
-        origin = torch.tensor([[0.4 + 0.2 * draw(), 0.4 + 0.2 * draw()]])
-        x, y = coordinates(self.image_size, origin, torch.tensor([period]), [2 * math.pi * draw()])
+        origin = Place(0.4 + 0.2 * draw(), 0.4 + 0.2 * draw(), period, 2 * math.pi * draw())
+        x, y = coordinates(self.image_size, [origin])
         return list(TEXTURES.values())[label](x[0], y[0], 1 / (period * self.image_size))
 
 
-def _place(labels: dict[str, int], draw: Draw) -> list[tuple[float, float, float]]:
-    """Centre x, y and radius of each object, the large one first."""
+def _place(labels: dict[str, int], draw: Draw) -> list[Place]:
+    """Where the objects are, the large one first."""
     radius = 0.18 + 0.04 * (labels["scale"] + draw())
-    cells = labels["position"] % 3, labels["position"] // 3
-    x, y = (_inside(cell, radius, draw()) for cell in cells)
-    objects = [(x, y, radius)]
+    column, row = labels["position"] % 3, labels["position"] // 3
+    places = [Place(_inside(column, radius, draw()), _inside(row, radius, draw()), radius, 2 * math.pi * draw())]
     radius = 0.15
-    while len(objects) <= labels["count"]:
+    while len(places) <= labels["count"]:
         x, y = (radius + (1 - 2 * radius) * draw() for _ in range(2))
-        if all(math.hypot(x - a, y - b) > radius + r + GAP for a, b, r in objects):
-            objects.append((x, y, radius))
+        if all(math.hypot(x - other.x, y - other.y) > radius + other.radius + GAP for other in places):
+            places.append(Place(x, y, radius, 2 * math.pi * draw()))
         else:
             radius *= 0.99  # a small one finds room in the end
-    return objects
+    return places
 
 
 def _inside(cell: int, radius: float, share: float) -> float:
@@ -118,7 +114,7 @@ def _colours(label: int, draw: Draw) -> tuple[Tensor, Tensor, Tensor]:
     level = 0.12 + level if level < darker else 0.88 - (level - darker)
     step = 0.06 + 0.06 * draw()
     dark, light = ([level + shift + 0.16 * (draw() - 0.5) for _ in range(3)] for shift in (-step, step))
-    paint, first, second = (torch.tensor(rgb).clamp_(0, 1).mul_(255).view(3, 1, 1) for rgb in (colour, dark, light))
+    paint, first, second = torch.tensor([*colour, *dark, *light]).clamp_(0, 1).mul_(255).view(3, 3, 1, 1)
     return paint, first, second
 
 

@@ -52,7 +52,7 @@ def sigreg_loss(features: Tensor, directions: Tensor, num_knots: int = 17, max_t
 
 
 class SIGReg(nn.Module):
-    """``sigreg_loss`` along fresh random directions at every training step.
+    """``weight * sigreg_loss`` along fresh random directions at every training step.
 
     The directions depend on the count of draws alone. It is in the state dict, so a resumed run goes on with the same
     directions, and all ranks use the same. In eval mode the count stands still.
@@ -61,10 +61,12 @@ class SIGReg(nn.Module):
         num_directions: S.
         num_knots: K.
         max_t: where the integral is cut.
+        weight: factor on the loss.
     """
 
-    def __init__(self, num_directions: int = 256, num_knots: int = 17, max_t: float = 3.0) -> None:
+    def __init__(self, num_directions: int = 256, num_knots: int = 17, max_t: float = 3.0, weight: float = 1.0) -> None:
         super().__init__()
+        self.weight = weight
         self.num_directions = num_directions
         self.num_knots = num_knots
         self.max_t = max_t
@@ -79,4 +81,4 @@ class SIGReg(nn.Module):
         if self.training:
             self.draws += 1
         directions = F.normalize(directions, dim=0).to(features.device)
-        return sigreg_loss(features, directions, self.num_knots, self.max_t)
+        return self.weight * sigreg_loss(features, directions, self.num_knots, self.max_t)

@@ -9,9 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from jepa_lightning.masking.blocks import Size
 from jepa_lightning.types import Masks
-
-Size = tuple[int, int]
 
 PATIENCE = 20  # failed context blocks before one more target is ignored
 
@@ -116,9 +115,8 @@ class SharedCount:
     and copying cannot share memory; they make a counter of its own that goes on from the same number.
     """
 
-    def __init__(self, last: int = -1) -> None:
-        # a lock made for spawned processes serves forked ones too, but not the other way round
-        self._last: Any = multiprocessing.get_context("spawn").Value("q", last)
+    def __init__(self) -> None:
+        self._last = _shared(-1)
 
     def next(self) -> int:
         """One more than the last number that any process got."""
@@ -130,7 +128,9 @@ class SharedCount:
         return {"shared": self._last} if get_spawning_popen() else {"last": self._last.value}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        if "shared" in state:
-            self._last = state["shared"]
-        else:
-            self.__init__(state["last"])  # type: ignore[misc]
+        self._last = state["shared"] if "shared" in state else _shared(state["last"])
+
+
+def _shared(number: int) -> Any:
+    # a lock made for spawned processes serves forked ones too, but not the other way round
+    return multiprocessing.get_context("spawn").Value("q", number)

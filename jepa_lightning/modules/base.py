@@ -1,6 +1,7 @@
 # B batch, C channels, H W height and width, T frames, N tokens, D width, L layers
 """The LightningModule that every method is: one file a method, with `objective` and `pipeline` to write."""
 
+import math
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -9,6 +10,7 @@ from typing import Any, cast
 import torch
 from lightning.pytorch import Callback, LightningModule
 from lightning.pytorch.trainer.states import TrainerFn
+from lightning.fabric.utilities.rank_zero import rank_zero_warn
 from torch import Tensor, nn
 
 from jepa_lightning.callbacks.ema import EMACallback
@@ -124,14 +126,20 @@ class JEPAModule(LightningModule, ABC):
 
     def configure_optimizers(self) -> Any:
         """One optimizer by name and one schedule for learning rate and weight decay, moved at every optimizer step."""
-        total = self.trainer.estimated_stepping_batches
+        total = cast(int, self.trainer.estimated_stepping_batches)
         groups = parameter_groups(dict(self.named_children()), self.weight_decay)
         optimizer = create_optimizer(groups, self.optimizer_name, self.lr, self.betas)
+        if math.isinf(self.trainer.num_training_batches):
+            self.trainer.fit_loop.setup_data()  # a run with max_steps alone has not counted its batches yet
         epoch = self.trainer.num_training_batches / self.trainer.accumulate_grad_batches
+        warmup = warmup_steps(self.warmup, total, epoch)
+        if warmup >= total:
+            rank_zero_warn(f"a warm-up of {warmup} steps is cut to end within the {total} steps of this run.")
+            warmup = total - 1
         schedule = WarmupCosine(
             optimizer,
-            total_steps=cast(int, total),
-            warmup_steps=warmup_steps(self.warmup, cast(int, total), epoch),
+            total_steps=total,
+            warmup_steps=warmup,
             start_lr=self.start_lr,
             final_lr=self.final_lr,
             weight_decay_end=self.final_weight_decay,
@@ -163,8 +171,8 @@ class JEPAModule(LightningModule, ABC):
         if not torch.isfinite(loss):
             lr = self.trainer.optimizers[0].param_groups[0]["lr"]
             raise FloatingPointError(
-                f"the loss is {loss.item()} at step {self.global_step}, learning rate {lr:.3g}. Weights and "
-                "checkpoints are those from before this step: lower the learning rate, lengthen the warm-up or clip gradients "
+                f"the loss is {loss.item()} at step {self.global_step}, learning rate {lr:.3g}. Checkpoints are from "
+                "before this step: lower the learning rate, lengthen the warm-up or clip gradients "
                 "(--trainer.gradient_clip_val 1), and resume with --ckpt_path last."
             )
 

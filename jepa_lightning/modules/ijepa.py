@@ -154,7 +154,12 @@ class IJEPA(JEPAModule):
 
     def objective(self, batch: Batch, progress: float) -> StepOutput:
         """Mean distance between predicted and target blocks, plus the regulariser's term where there is one."""
-        (view,), masks = batch.views, self._masks(batch)
+        masks = self._masks(batch)
+        if len(batch.views) != 1:
+            raise ValueError(
+                f"{type(self).__name__} takes one view, got {len(batch.views)}: use the transform of module.pipeline()."
+            )
+        view = batch.views[0]
         tokens = self._encode_target(view)
         context = self.context_encoder(view, keep=masks.context)
         predicted = self.predictor(context, masks.context, masks.target)

@@ -123,7 +123,7 @@ class VisionTransformer(nn.Module):
         self.patch_embed = PatchEmbed(self.patch, in_channels, width)
         self.register_buffer("pos_embed", pos_embed_scale * sincos_pos_embed(width, self.grid_size)[None])
         self.pos_embed: Tensor
-        rates = torch.linspace(0, drop_path, depth).tolist()
+        rates = [drop_path * i / max(depth - 1, 1) for i in range(depth)]
         norm = partial(nn.LayerNorm, eps=1e-6)
         self.blocks = nn.ModuleList(
             Block(width, heads, mlp_ratio, qkv_bias=True, drop_path=rate, norm_layer=norm)  # type: ignore[arg-type]
@@ -147,12 +147,12 @@ class VisionTransformer(nn.Module):
             ``[B, K, D]`` after the final norm, or with ``layers`` a list of such, one a layer, in the order given.
 
         Raises:
-            ValueError: if the patch does not divide the input.
+            ValueError: if the patch does not divide the input, or there is no such layer.
         """
         tokens = self.patch_embed(x) + self._positions(grid_size(x.shape[2:], self.patch))
         if keep is not None:
             tokens = take_tokens(tokens, keep)
-        wanted = [layer % len(self.blocks) for layer in layers] if layers is not None else []
+        wanted = self._block_indices(layers or ())
         taken: dict[int, Tensor] = {}
         for i, block in enumerate(self.blocks):
             if self.gradient_checkpointing and torch.is_grad_enabled():
@@ -165,6 +165,13 @@ class VisionTransformer(nn.Module):
             return [taken[i] for i in wanted]
         normed: Tensor = self.norm(tokens)
         return normed
+
+    def _block_indices(self, layers: Sequence[int]) -> list[int]:
+        """Layers counted from either end to indices from the front."""
+        depth = len(self.blocks)
+        if any(not -depth <= layer < depth for layer in layers):
+            raise ValueError(f"layers {tuple(layers)} are not all there: the encoder has {depth} blocks.")
+        return [layer % depth for layer in layers]
 
     def _positions(self, grid: tuple[int, ...]) -> Tensor:
         """The position table ``[1, N, D]`` for a grid, interpolated where it is not the one built for."""

@@ -112,6 +112,11 @@ def test_module_draws_fresh_unit_directions_that_depend_on_the_count_alone():
         assert sigreg_loss(features, directions / directions.norm(dim=0)).item() == pytest.approx(value, rel=1e-5)
 
 
+def test_module_weighs_the_loss():
+    features = torch.randn(8, 6)
+    assert SIGReg(weight=0.05)(features).item() == pytest.approx(0.05 * SIGReg()(features).item(), rel=1e-6)
+
+
 def test_module_leaves_the_global_generator_alone():
     state = torch.get_rng_state()
     SIGReg()(torch.randn(4, 3, generator=torch.Generator().manual_seed(0)))

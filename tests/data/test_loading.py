@@ -1,0 +1,259 @@
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.callbacks import ModelCheckpoint
+from torch.utils.data import DataLoader, Dataset, StackDataset
+
+from jepa_lightning.data.loading import seeded_loader
+from jepa_lightning.data.pipelines import Pipeline, masked_image_pipeline
+from jepa_lightning.data.shapes import ShapesDataset
+from jepa_lightning.masking import MultiBlockMask
+from jepa_lightning.types import Batch
+
+
+class Scenes(Dataset[Any]):
+    """Scenes with their index as label; some cannot be read."""
+
+    def __init__(self, size: int = 22, unreadable: tuple[int, ...] = ()) -> None:
+        self.scenes = ShapesDataset(size, image_size=32)
+        self.unreadable = unreadable
+
+    def __len__(self) -> int:
+        return len(self.scenes)
+
+    def __getitem__(self, index: int) -> Any:
+        return None if index in self.unreadable else (self.scenes[index][0], index, f"scene {index}")
+
+
+def pipeline() -> Pipeline:
+    return masked_image_pipeline((24, 24), MultiBlockMask((6, 6), min_keep=2), flip=True)
+
+
+def loader(
+    source: Dataset[Any] | None = None, train: bool = True, seed: int = 0, num_workers: int = 0, **options: Any
+) -> Any:
+    return seeded_loader(
+        source or Scenes(),
+        pipeline(),
+        train=train,
+        shuffle=train,
+        seed=seed,
+        batch_size=4,
+        num_workers=num_workers,
+        **options,
+    )
+
+
+def equal(first: Batch, second: Batch) -> bool:
+    assert isinstance(first.labels, torch.Tensor)
+    assert isinstance(second.labels, torch.Tensor)
+    return (
+        torch.equal(first.views[0], second.views[0])
+        and torch.equal(first.masks[0].context, second.masks[0].context)
+        and torch.equal(first.masks[0].target, second.masks[0].target)
+        and torch.equal(first.labels, second.labels)
+        and first.paths == second.paths
+    )
+
+
+def all_equal(first: Iterable[Batch], second: Iterable[Batch]) -> bool:
+    return all(equal(a, b) for a, b in zip(first, second, strict=True))
+
+
+def labels(batches: Iterable[Any]) -> list[int]:
+    return [int(label) for batch in batches for label in batch.labels]
+
+
+@pytest.mark.parametrize("num_workers", [1, 2])
+def test_the_number_of_workers_changes_nothing(num_workers: int) -> None:
+    assert all_equal(loader(), loader(num_workers=num_workers))
+
+
+def test_an_epoch_has_each_sample_at_most_once_in_full_batches() -> None:
+    seen = labels(loader())
+    assert len(seen) == len(set(seen)) == 20
+    assert seen != sorted(seen)
+
+
+def test_validation_has_all_samples_in_order_and_the_same_every_time() -> None:
+    validation = loader(train=False)
+    first = list(validation)
+    validation.sampler.set_epoch(1)
+    assert labels(first) == list(range(22))
+    assert all_equal(first, validation)
+
+
+def test_views_and_masks_of_a_batch_follow_from_seed_and_epoch() -> None:
+    first = list(loader())
+    torch.manual_seed(1234)
+    assert all_equal(first, loader())
+    assert not equal(first[0], next(iter(loader(seed=1))))
+
+
+def test_another_epoch_has_another_order_other_views_and_other_masks() -> None:
+    train = loader()
+    first = list(train)
+    train.sampler.set_epoch(1)
+    second = list(train)
+    assert labels(first) != labels(second)
+
+    def view(batches: list[Batch], label: int) -> torch.Tensor:
+        return next(batch.views[0][i] for batch in batches for i in range(4) if batch.labels[i] == label)  # type: ignore[index]
+
+    label = next(label for label in labels(first) if label in labels(second))
+    assert not torch.equal(view(first, label), view(second, label))
+    assert not torch.equal(first[0].masks[0].target, second[0].masks[0].target)
+    train.sampler.set_epoch(0)
+    assert all_equal(first, train)
+
+
+@pytest.mark.parametrize("num_workers", [0, 1])
+@pytest.mark.parametrize("train", [True, False])
+def test_loading_leaves_the_global_generator_alone(num_workers: int, train: bool) -> None:
+    state = torch.get_rng_state()
+    list(loader(train=train, num_workers=num_workers))
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+@pytest.mark.parametrize(("num_workers", "taken"), [(0, 1), (0, 4), (2, 3)])
+def test_resuming_gives_exactly_the_rest_of_the_epoch(num_workers: int, taken: int) -> None:
+    train = loader(num_workers=num_workers)
+    train.sampler.set_epoch(2)
+    batches = iter(train)
+    for _ in range(taken):
+        next(batches)
+    state = train.state_dict()
+    rest = list(batches)
+    resumed = loader(num_workers=num_workers)
+    resumed.load_state_dict(state)
+    resumed.sampler.set_epoch(2)
+    assert len(rest) == 5 - taken
+    assert all_equal(rest, resumed)
+    assert len(list(resumed)) == 5  # only the first epoch is cut short
+
+
+def test_a_state_in_a_resumed_epoch_counts_from_its_start() -> None:
+    resumed = loader()
+    resumed.load_state_dict({"epoch": 0, "batches": 2})
+    next(iter(resumed))
+    assert resumed.state_dict() == {"epoch": 0, "batches": 3}
+
+
+def test_a_state_at_the_last_batch_resumes_at_the_start_of_the_next_epoch() -> None:
+    train = loader()
+    for _ in zip(range(5), train, strict=False):
+        state = train.state_dict()
+    assert state == {"epoch": 0, "batches": 0}
+    resumed = loader()
+    resumed.load_state_dict(state)
+    for epoch_loader in (train, resumed):
+        epoch_loader.sampler.set_epoch(1)
+    assert len(list(resumed)) == 5
+    assert all_equal(train, resumed)
+
+
+def test_an_epoch_left_in_its_middle_does_not_shorten_the_next() -> None:
+    train = loader()
+    next(iter(train))
+    resumed = loader()
+    resumed.load_state_dict(train.state_dict())
+    resumed.sampler.set_epoch(1)
+    assert len(list(resumed)) == 5
+
+
+@pytest.mark.parametrize(("size", "each"), [(24, 12), (23, 8)])
+def test_ranks_share_the_samples(size: int, each: int) -> None:
+    ranks = [set(labels(loader(Scenes(size), rank=rank, world_size=2))) for rank in range(2)]
+    assert not ranks[0] & ranks[1]
+    assert len(ranks[0]) == len(ranks[1]) == each
+    validation = [labels(loader(Scenes(size), train=False, rank=rank, world_size=2)) for rank in range(2)]
+    assert set(validation[0]) | set(validation[1]) == set(range(size))
+
+
+def test_unreadable_images_are_left_out() -> None:
+    whole = list(loader(train=False))
+    batches = list(loader(Scenes(unreadable=(0, 5)), train=False))
+    assert labels(batches) == [i for i in range(22) if i not in (0, 5)]
+    assert batches[0].views[0].shape[0] == batches[0].masks[0].target.shape[0] == 3
+    assert torch.equal(batches[0].views[0], whole[0].views[0][1:])
+    assert batches[0].paths == ("scene 1", "scene 2", "scene 3")
+
+
+def test_a_batch_without_a_readable_image_is_an_error() -> None:
+    with pytest.raises(RuntimeError, match="none of the 4 images"):
+        list(loader(Scenes(unreadable=(4, 5, 6, 7)), train=False))
+
+
+class Recorder(LightningModule):
+    """Trains nothing, and notes what it sees."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.zeros(()))
+        self.seen: list[tuple[int, ...]] = []
+
+    def training_step(self, batch: Batch) -> torch.Tensor:
+        assert isinstance(batch.labels, torch.Tensor)
+        view, masks = batch.views[0], batch.masks[0]
+        self.seen.append((*batch.labels.tolist(), int(view.mul(1e4).long().sum()), int(masks.target.sum())))
+        return self.weight.square()
+
+    def validation_step(self, batch: Batch) -> None:
+        pass
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        return torch.optim.SGD(self.parameters(), lr=0.1)
+
+
+def train(folder: Path, ckpt_path: Path | None = None, num_workers: int = 0, **options: Any) -> list[tuple[int, ...]]:
+    module = Recorder()
+    trainer = Trainer(
+        max_epochs=3,
+        accelerator="cpu",
+        default_root_dir=folder,
+        logger=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        callbacks=[ModelCheckpoint(folder, "{step}", every_n_train_steps=1, save_top_k=-1)],
+        **options,
+    )
+    loaders = loader(num_workers=num_workers, persistent_workers=num_workers > 0), loader(train=False)
+    trainer.fit(module, *loaders, ckpt_path=ckpt_path)
+    return module.seen
+
+
+@pytest.mark.filterwarnings("ignore:The dirpath has changed")
+@pytest.mark.parametrize(
+    ("options", "per_epoch"),
+    [({}, 5), ({"limit_train_batches": 3}, 3), ({"val_check_interval": 2}, 5), ({"num_workers": 1}, 5)],
+    ids=["whole epochs", "parts of epochs", "validation in between", "workers"],
+)
+def test_a_trainer_resumed_at_any_step_sees_what_an_undisturbed_one_sees(
+    tmp_path: Path, options: dict[str, Any], per_epoch: int
+) -> None:
+    undisturbed = train(tmp_path / "first", **options)
+    assert len(set(undisturbed)) == len(undisturbed) == 3 * per_epoch
+    for step in (1, per_epoch - 1, per_epoch, per_epoch + 1, 2 * per_epoch):
+        resumed = train(tmp_path / str(step), tmp_path / "first" / f"step={step}.ckpt", **options)
+        assert resumed == undisturbed[step:], f"resumed at step {step}"
+
+
+@pytest.mark.filterwarnings("ignore:You requested to overfit")
+def test_overfit_batches_repeats_the_same_batches(tmp_path: Path) -> None:
+    seen = train(tmp_path, overfit_batches=2)
+    assert len(seen) == 6
+    assert seen[:2] == seen[2:4] == seen[4:]
+
+
+def test_an_ordinary_loader_works_with_the_pipeline_of_a_module() -> None:
+    """What a user without our DataModules writes."""
+    images = pipeline()
+    dataset = StackDataset([images.transform(image) for image, *_ in ShapesDataset(4)], [3, 1, 4, 1])
+    batch = next(iter(DataLoader(dataset, batch_size=4, collate_fn=images.collate)))
+    assert batch.views[0].shape == (4, 3, 24, 24)
+    assert batch.labels.tolist() == [3, 1, 4, 1]
+    assert batch.masks[0].context.shape[0] == 4

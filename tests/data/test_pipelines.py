@@ -1,0 +1,192 @@
+import pickle
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import Tensor
+
+from jepa_lightning.data.pipelines import IMAGENET_MEAN, IMAGENET_STD, Collate, eval_view, masked_image_pipeline
+from jepa_lightning.data.shapes import ShapesDataset
+from jepa_lightning.masking import MultiBlockMask
+
+MASKS = MultiBlockMask((4, 4), min_keep=1)
+IMAGES = [torch.full((3, 8, 8), float(i)) for i in range(3)]
+
+
+def scene(height: int, width: int) -> Tensor:
+    """A scene stretched to a rectangle by repetition."""
+    image = ShapesDataset(1, image_size=height)[0][0]
+    return image.repeat_interleave(width // height, 2)
+
+
+def test_collate_takes_bare_images() -> None:
+    batch = Collate()(IMAGES)
+    assert torch.equal(batch.views[0], torch.stack(IMAGES))
+    assert (batch.masks, batch.labels, batch.paths) == ((), None, ())
+
+
+def test_collate_takes_images_with_labels() -> None:
+    batch = Collate()([(image, torch.tensor(i) if i else i) for i, image in enumerate(IMAGES)])
+    assert isinstance(batch.labels, Tensor)
+    assert batch.labels.dtype == torch.int64
+    assert batch.labels.tolist() == [0, 1, 2]
+
+
+def test_collate_takes_lists_of_views_of_different_sizes() -> None:
+    batch = Collate()([([image, image + 1, image[:, :4, :4]], None, f"{i}.png") for i, image in enumerate(IMAGES)])
+    assert [tuple(view.shape) for view in batch.views] == [(3, 3, 8, 8), (3, 3, 8, 8), (3, 3, 4, 4)]
+    assert torch.equal(batch.views[1], torch.stack(IMAGES) + 1)
+    assert batch.labels is None
+    assert batch.paths == ("0.png", "1.png", "2.png")
+
+
+def test_a_missing_label_is_minus_one() -> None:
+    batch = Collate()(list(zip(IMAGES, [2, None, -1], strict=True)))
+    assert isinstance(batch.labels, Tensor)
+    assert batch.labels.tolist() == [2, -1, -1]
+
+
+def test_several_labels_stay_a_dict() -> None:
+    labels = [{"shape": 1, "colour": 2}, None, {"shape": 3}]
+    batch = Collate()(list(zip(IMAGES, labels, strict=True)))
+    assert isinstance(batch.labels, dict)
+    assert {name: label.tolist() for name, label in batch.labels.items()} == {
+        "shape": [1, -1, 3],
+        "colour": [2, -1, -1],
+    }
+
+
+def test_collate_draws_one_set_of_masks_a_sampler_from_the_global_generator() -> None:
+    collate = Collate((MASKS, MultiBlockMask((4, 4), min_keep=1, num_targets=2)))
+    torch.manual_seed(0)
+    batch = collate(IMAGES)
+    torch.manual_seed(0)
+    expected = MASKS(3)
+    assert torch.equal(batch.masks[0].context, expected.context)
+    assert torch.equal(batch.masks[0].target, expected.target)
+    assert batch.masks[1].target.shape[:2] == (3, 2)
+
+
+@pytest.mark.parametrize(
+    ("sample", "form"),
+    [
+        (Image.new("RGB", (8, 8)), r"\(Image\)"),
+        ((Image.new("RGB", (8, 8)), 3), r"\(Image, int\)"),
+        ({"image": IMAGES[0]}, r"\(dict\)"),
+        ([], r"\(list\)"),
+        ((IMAGES[0], IMAGES[1]), r"\(Tensor, Tensor\)"),
+    ],
+)
+def test_a_sample_of_the_wrong_form_says_which_and_what_to_do(sample: Any, form: str) -> None:
+    with pytest.raises(TypeError, match=rf"not {form}: give the data set .* module.pipeline\(\).transform"):
+        Collate()([sample])
+
+
+def test_images_of_different_sizes_say_which_and_what_to_do() -> None:
+    with pytest.raises(ValueError, match=r"\(3, 4, 4\).* and .*\(3, 8, 8\).*module.pipeline\(\).transform"):
+        Collate()([IMAGES[0], IMAGES[1][:, :4, :4]])
+
+
+def test_the_training_view_is_a_random_crop_and_nothing_else() -> None:
+    image = torch.zeros(3, 32, 32, dtype=torch.uint8)
+    image[0] = torch.arange(32)  # rises to the right
+    image[1] = torch.arange(32)[:, None]  # rises downwards
+    image[2] = 200
+    pipeline = masked_image_pipeline((16, 16), MASKS, crop_scale=(0.5, 0.5), mean=(0, 0, 0), std=(1, 1, 1))
+    views = torch.stack([pipeline.transform(image)[0] for _ in range(50)]) * 255
+    assert views.shape == (50, 3, 16, 16)
+    assert (views[:, 2] - 200).abs().max() < 1e-3
+    for channel, axis in ((0, -1), (1, -2)):
+        assert (views[:, channel].diff(dim=axis) >= 0).all()  # never mirrored
+    # the share of the image that a view spans is that of the crop
+    span = (views[:, 0, 0, -1] - views[:, 0, 0, 0]) * (views[:, 1, -1, 0] - views[:, 1, 0, 0]) / 15**2 * 16**2 / 32**2
+    assert (span - 0.5).abs().max() < 0.08
+    assert views[:, 0, 0, 0].unique().numel() > 5
+
+
+def test_flip_mirrors_half_of_the_images() -> None:
+    image = torch.arange(32, dtype=torch.uint8).expand(3, 32, 32)
+    pipeline = masked_image_pipeline((16, 16), MASKS, flip=True)
+    torch.manual_seed(0)
+    mirrored = sum(bool(view[0, 0, 0] > view[0, 0, -1]) for view in (pipeline.transform(image)[0] for _ in range(200)))
+    assert 70 < mirrored < 130
+
+
+def test_views_are_normalised_rgb_floats() -> None:
+    red = Image.new("RGB", (40, 40), (255, 0, 0))
+    pipeline = masked_image_pipeline((16, 16), MASKS)
+    expected = (torch.tensor([1.0, 0.0, 0.0]) - torch.tensor(IMAGENET_MEAN)) / torch.tensor(IMAGENET_STD)
+    for transform in (pipeline.transform, pipeline.eval_transform):
+        (view,) = transform(red)
+        assert type(view) is Tensor
+        assert view.dtype == torch.float32
+        torch.testing.assert_close(view, expected[:, None, None].expand(3, 16, 16))
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_pil_images_and_tensors_give_the_same_views(training: bool) -> None:
+    image = scene(24, 48)
+    pipeline = masked_image_pipeline((16, 16), MASKS)
+    transform = pipeline.transform if training else pipeline.eval_transform
+    torch.manual_seed(0)
+    (from_tensor,) = transform(image)
+    torch.manual_seed(0)
+    (from_pil,) = transform(Image.fromarray(image.permute(1, 2, 0).numpy()))
+    assert torch.equal(from_tensor, from_pil)
+
+
+def test_grey_images_become_rgb() -> None:
+    grey = Image.fromarray(np.arange(256, dtype=np.uint8).reshape(16, 16))
+    transform = eval_view((16, 16), mean=(0, 0, 0), std=(1, 1, 1))
+    (view,) = transform(grey)
+    assert torch.equal(view[0], view[2])
+    assert torch.equal(view, transform(torch.arange(256, dtype=torch.uint8).view(1, 16, 16))[0])
+
+
+def test_the_deterministic_view_repeats_and_leaves_the_generator_alone() -> None:
+    transform = masked_image_pipeline((16, 16), MASKS).eval_transform
+    state = torch.get_rng_state()
+    first, second = transform(scene(24, 48)), transform(scene(24, 48))
+    assert torch.equal(first[0], second[0])
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_the_deterministic_view_of_an_image_of_its_own_size_is_the_image() -> None:
+    image = scene(16, 32)
+    (view,) = eval_view((16, 32), mean=(0, 0, 0), std=(1, 1, 1))(image)
+    torch.testing.assert_close(view * 255, image.float())
+
+
+@pytest.mark.parametrize("size", [(20, 60), (60, 20), (7, 100), (33, 33), (500, 333)])
+@pytest.mark.parametrize("view_size", [(16, 16), (12, 30)])
+def test_the_deterministic_view_keeps_the_aspect_and_the_centre(
+    size: tuple[int, int], view_size: tuple[int, int]
+) -> None:
+    height, width = size
+    image = torch.zeros(3, height, width, dtype=torch.uint8)
+    image[0] = torch.linspace(0, 250, height)[:, None]
+    image[1] = torch.linspace(0, 250, width)
+    (view,) = eval_view(view_size, mean=(0, 0, 0), std=(1, 1, 1))(image)
+    assert view.shape == (3, *view_size)
+    middle = view[:2, view_size[0] // 2 - 1 : view_size[0] // 2 + 1, view_size[1] // 2 - 1 : view_size[1] // 2 + 1]
+    scale = max(view_size[0] / height, view_size[1] / width)
+    per_pixel = torch.tensor([250 / height, 250 / width]) / scale / 255
+    # the centre stays in the centre, to half a pixel of the view
+    assert ((middle.mean((1, 2)) - 125 / 255).abs() < per_pixel * 0.6 + 2 / 255).all()
+    # and both sides shrink by the same factor
+    rows, columns = view[0, -1, 0] - view[0, 0, 0], view[1, 0, -1] - view[1, 0, 0]
+    spans = torch.stack([rows / (view_size[0] - 1), columns / (view_size[1] - 1)])
+    torch.testing.assert_close(spans, per_pixel, rtol=0.15, atol=2e-3)
+
+
+def test_views_can_be_rectangles() -> None:
+    pipeline = masked_image_pipeline((12, 30), MASKS)
+    assert pipeline.transform(scene(24, 48))[0].shape == (3, 12, 30)
+
+
+def test_a_pipeline_survives_the_way_into_a_worker() -> None:
+    pipeline = pickle.loads(pickle.dumps(masked_image_pipeline((16, 16), MASKS)))
+    assert pipeline.eval_transform(scene(24, 48))[0].shape == (3, 16, 16)
+    assert pipeline.collate(IMAGES).masks[0].context.shape[0] == 3

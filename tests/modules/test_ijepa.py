@@ -1,0 +1,175 @@
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from jepa_lightning import IJEPA
+from jepa_lightning.ema import ema_update_
+from jepa_lightning.nn import VisionTransformer
+from jepa_lightning.optim import create_optimizer, parameter_groups
+from jepa_lightning.types import Batch
+
+Build = Callable[..., Any]
+
+
+def test_the_names_that_scripts_rely_on() -> None:
+    model = IJEPA(encoder="vit_tiny", image_size=96, patch_size=16, predictor_depth=4, predictor_dim=96)
+    tops = {name.split(".")[0] for name in model.state_dict()}
+    assert tops == {"context_encoder", "target_encoder", "predictor"}
+    assert model.grid_size == (6, 6)
+    assert model.eval_encoder is model.target_encoder
+
+
+def test_objective_equals_a_slow_independent_one(tiny_ijepa: Build, make_batch: Build) -> None:
+    model = tiny_ijepa().eval()
+    with torch.no_grad():  # else the two encoders are equal, and a swap of them would not show
+        for parameter in model.target_encoder.parameters():
+            parameter.add_(0.05 * torch.randn_like(parameter))
+    batch = make_batch(model, size=4)
+    output = model.objective(batch, 0.0)
+    view, masks = batch.views[0], batch.masks[0]
+    losses = []
+    for i in range(4):
+        target = F.layer_norm(model.target_encoder(view[i : i + 1]), (48,))[0]
+        context = model.context_encoder(view[i : i + 1], keep=masks.context[i : i + 1])
+        for block in masks.target[i]:
+            predicted = model.predictor(context, masks.context[i : i + 1], block[None, None])[0, 0]
+            losses.append(F.smooth_l1_loss(predicted, target[block]))
+    torch.testing.assert_close(output.loss, torch.stack(losses).mean(), atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(output.features, model(view), atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(model.energy(batch).mean(), output.loss, atol=1e-5, rtol=1e-5)
+
+
+def test_gradient_reaches_context_encoder_and_predictor_and_never_the_target(
+    tiny_ijepa: Build, make_batch: Build
+) -> None:
+    model = tiny_ijepa()
+    model.objective(make_batch(model), 0.0).loss.backward()
+    assert all(p.grad is not None for p in model.context_encoder.parameters())
+    assert all(p.grad is not None for p in model.predictor.parameters())
+    assert all(p.grad is None and not p.requires_grad for p in model.target_encoder.parameters())
+
+
+def test_target_shares_no_storage_and_stays_in_eval_mode(tiny_ijepa: Build) -> None:
+    model = tiny_ijepa(drop_path=0.5)
+    online = {p.data_ptr() for p in model.context_encoder.parameters()}
+    assert online.isdisjoint(p.data_ptr() for p in model.target_encoder.parameters())
+    model.train()
+    assert model.context_encoder.training
+    assert not any(layer.training for layer in model.target_encoder.modules())
+
+
+def test_one_sample_never_changes_anothers_energy(tiny_ijepa: Build, make_batch: Build) -> None:
+    model = tiny_ijepa().eval()
+    batch = make_batch(model)
+    before = model.energy(batch)
+    batch.views[0][0] = 0
+    after = model.energy(batch)
+    torch.testing.assert_close(before[1:], after[1:])
+    assert not torch.allclose(before[0], after[0])
+
+
+def test_energy_with_the_targets_of_another_image(tiny_ijepa: Build, make_batch: Build) -> None:
+    model = tiny_ijepa().eval()
+    batch = make_batch(model)
+    view, masks = batch.views[0], batch.masks[0]
+    crossed = model.energy(Batch([view, view.roll(1, 0)], (masks,)))
+    context = model.context_encoder(view, keep=masks.context)
+    predicted = model.predictor(context, masks.context, masks.target)
+    other = F.layer_norm(model.target_encoder(view.roll(1, 0)), (48,))
+    expected = [
+        F.smooth_l1_loss(predicted[i], torch.stack([other[i, block] for block in masks.target[i]]))
+        for i in range(len(view))
+    ]
+    torch.testing.assert_close(crossed, torch.stack(expected), atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("distance", ["smooth_l1", "l1", "l2", "cosine"])
+@pytest.mark.parametrize("regularizer", [None, "variance_covariance", "sigreg"])
+def test_twenty_bare_steps_lower_the_loss_and_move_the_target(
+    tiny_ijepa: Build, make_batch: Build, distance: str, regularizer: str | None
+) -> None:
+    model = tiny_ijepa(distance=distance, regularizer=regularizer)
+    batch = make_batch(model, size=16)
+    optimizer = create_optimizer(parameter_groups(dict(model.named_children()), 0.04), "adamw", 1e-3)
+    before = [p.clone() for p in model.target_encoder.parameters()]
+    losses = []
+    for step in range(20):
+        loss = model.objective(batch, step / 20).loss
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        ema_update_(model.context_encoder, model.target_encoder, 0.99)
+        losses.append(loss.item())
+    assert losses[-1] < 0.9 * losses[0]
+    assert any(not torch.equal(a, b) for a, b in zip(before, model.target_encoder.parameters(), strict=True))
+    assert model(batch.views[0]).std(dim=0).mean() > 1e-3
+
+
+def test_optimizer_holds_what_trains_and_nothing_of_the_target(tiny_ijepa: Build) -> None:
+    model = tiny_ijepa()
+    groups = parameter_groups(dict(model.named_children()), 0.04)
+    held = {id(p) for group in groups for p in group["params"]}
+    assert held == {id(p) for p in model.parameters() if p.requires_grad}
+    assert held.isdisjoint(id(p) for p in model.target_encoder.parameters())
+    assert [group["name"] for group in groups] == [
+        "context_encoder", "predictor", "context_encoder-no_decay", "predictor-no_decay",
+    ]  # fmt: skip
+
+
+def test_features_pooled_by_token_and_of_several_layers(tiny_ijepa: Build) -> None:
+    model = tiny_ijepa().eval()
+    images = torch.randn(2, 3, 32, 32)
+    assert model(images).shape == (2, 48)
+    assert model(images, pool=False).shape == (2, 16, 48)
+    assert model(images, layers=(0, 1)).shape == (2, 96)
+    torch.testing.assert_close(model(images, layers=(0, 1))[:, 48:], model(images))
+    torch.testing.assert_close(model(images, pool=False).mean(1), model(images))
+
+
+def test_batches_of_another_method_are_refused(tiny_ijepa: Build, make_batch: Build) -> None:
+    model = tiny_ijepa()
+    batch = make_batch(model)
+    with pytest.raises(ValueError, match=r"one set of masks in its batch, got 0: collate with module.pipeline\(\).collate"):
+        model.objective(batch._replace(masks=()), 0.0)
+    with pytest.raises(ValueError, match="takes one view, got 2"):
+        model.objective(batch._replace(views=batch.views * 2), 0.0)
+    with pytest.raises(TypeError, match=r"not list: make it with DataLoader\(dataset, collate_fn=module.pipeline"):
+        model.training_step(batch.views, 0)
+
+
+def test_masks_that_do_not_fit_the_grid_are_refused_at_construction() -> None:
+    with pytest.raises(ValueError, match="min_keep=10"):
+        IJEPA(encoder="vit_tiny", image_size=48, patch_size=16, predictor_dim=96)
+
+
+def test_pipeline_agrees_with_the_encoder_for_rectangles(tiny_ijepa: Build) -> None:
+    model = tiny_ijepa(image_size=(32, 48))
+    pipeline = model.pipeline()
+    image = torch.randint(0, 256, (3, 50, 60), dtype=torch.uint8)
+    batch = pipeline.collate([pipeline.transform(image), pipeline.transform(image)])
+    assert batch.views[0].shape == (2, 3, 32, 48)
+    assert int(batch.masks[0].target.max()) < 24
+    assert model.objective(batch, 0.0).loss.isfinite()
+
+
+def test_own_encoder_and_distance_by_overriding(tiny_ijepa: Build, make_batch: Build) -> None:
+    class Doubled(VisionTransformer):
+        def forward(self, *args: Any, **options: Any) -> Any:
+            return 2 * super().forward(*args, **options)
+
+    class Mine(IJEPA):
+        def build_encoder(self) -> VisionTransformer:
+            return Doubled(self.image_size, self.patch_size, *self.size)
+
+        def distance(self, predicted: Tensor, target: Tensor) -> Tensor:
+            return (predicted - target).square().mean(dim=(1, 2, 3))
+
+    model = tiny_ijepa(Mine)
+    assert type(model.target_encoder) is Doubled
+    batch = make_batch(model)
+    torch.testing.assert_close(model.objective(batch, 0.0).loss, model.energy(batch).mean())
+    assert model.energy(batch).mean() != tiny_ijepa().energy(batch).mean()

@@ -1,0 +1,132 @@
+from functools import partial
+
+import pytest
+import timm
+import torch
+from torch import nn
+
+from jepa_lightning.nn import VIT_SIZES, VisionTransformer, compile_blocks, vit_size
+
+
+def tiny(**options: object) -> VisionTransformer:
+    torch.manual_seed(0)
+    return VisionTransformer(**{"image_size": 32, "patch_size": 8, "width": 48, "depth": 3, "heads": 3, **options})
+
+
+def test_equals_timm_with_the_same_weights() -> None:
+    ours = tiny().eval()
+    theirs = timm.models.vision_transformer.VisionTransformer(
+        img_size=32, patch_size=8, embed_dim=48, depth=3, num_heads=3, class_token=False, global_pool="avg",
+        fc_norm=False, num_classes=0, norm_layer=partial(nn.LayerNorm, eps=1e-6),
+    ).eval()  # fmt: skip
+    theirs.load_state_dict(ours.state_dict())  # strict: the names are the same
+    images = torch.randn(2, 3, 32, 32)
+    torch.testing.assert_close(ours(images), theirs.forward_features(images), atol=1e-5, rtol=1e-5)
+
+
+def test_keep_equals_dropping_the_other_tokens_before_the_blocks() -> None:
+    model, images = tiny().eval(), torch.randn(2, 3, 32, 32)
+    keep = torch.tensor([[0, 3, 9], [15, 2, 4]])
+    tokens = model.patch_embed(images) + model.pos_embed
+    tokens = torch.stack([tokens[i, keep[i]] for i in range(2)])
+    for block in model.blocks:
+        tokens = block(tokens)
+    torch.testing.assert_close(model(images, keep=keep), model.norm(tokens))
+    assert not torch.allclose(model(images, keep=keep), model(images)[:, :3], atol=1e-3)
+
+
+def test_layers_come_normed_and_in_the_order_asked_for() -> None:
+    model, images = tiny().eval(), torch.randn(2, 3, 32, 32)
+    last, first = model(images, layers=(-1, 0))
+    torch.testing.assert_close(last, model(images))
+    torch.testing.assert_close(first, model.norm(model.blocks[0](model.patch_embed(images) + model.pos_embed)))
+
+
+def test_a_layer_that_is_not_there_is_refused() -> None:
+    with pytest.raises(ValueError, match="has 3 blocks"):
+        tiny()(torch.randn(1, 3, 32, 32), layers=(3,))
+
+
+@pytest.mark.parametrize(
+    ("name", "millions"),
+    [("vit_tiny", 5.49), ("vit_small", 21.6), ("vit_base", 85.7), ("vit_large", 303.1), ("vit_huge", 630.7),
+     ("vit_giant", 1011), ("vit_gigantic", 1842)],
+)  # fmt: skip
+def test_named_sizes_have_the_published_number_of_parameters(name: str, millions: float) -> None:
+    with torch.device("meta"):
+        model = VisionTransformer(224, 16, *VIT_SIZES[name])
+    count = sum(p.numel() for p in model.parameters()) / 1e6
+    assert count == pytest.approx(millions, rel=0.002)
+
+
+def test_sizes_can_be_overridden_and_unknown_ones_name_the_near_one() -> None:
+    assert vit_size("vit_tiny", depth=4) == (192, 4, 3, 4.0)
+    with pytest.raises(ValueError, match="did you mean vit_small"):
+        vit_size("vit_smal")
+
+
+def test_rectangles_and_other_sizes_than_built_for() -> None:
+    model = tiny(image_size=(32, 64))
+    assert model.grid_size == (4, 8)
+    assert model(torch.randn(1, 3, 32, 64)).shape == (1, 32, 48)
+    assert model(torch.randn(1, 3, 64, 64)).shape == (1, 64, 48)
+    with pytest.raises(ValueError, match="does not divide"):
+        model(torch.randn(1, 3, 30, 64))
+
+
+def test_interpolated_positions_of_a_constant_table_stay_constant() -> None:
+    model = tiny()
+    model.pos_embed.fill_(0.5)
+    torch.testing.assert_close(model._positions((6, 7)), torch.full((1, 42, 48), 0.5))
+
+
+def test_clips() -> None:
+    model = tiny(num_frames=4)
+    assert model.grid_size == (2, 4, 4)
+    assert model.patch_embed.proj.weight.shape == (48, 3, 2, 8, 8)
+    assert model(torch.randn(1, 3, 4, 32, 32)).shape == (1, 32, 48)
+    assert model(torch.randn(1, 3, 8, 32, 32)).shape == (1, 64, 48)
+
+
+def test_tokens_run_over_frames_then_rows_then_columns() -> None:
+    model = tiny(num_frames=4)
+    clip = torch.zeros(1, 3, 4, 32, 32)
+    clip[:, :, 2:, 8:16, 24:] = 1  # tubelet 1, row 1, column 3
+    moved = (model.patch_embed(clip) - model.patch_embed(torch.zeros_like(clip))).abs().sum(-1)
+    assert moved.nonzero()[:, 1].tolist() == [1 * 16 + 1 * 4 + 3]
+
+
+def test_initial_weights_are_rescaled_with_depth_unless_legacy() -> None:
+    torch.manual_seed(0)
+    rescaled, legacy = (VisionTransformer(32, 8, 192, 4, 3, legacy_init=legacy) for legacy in (False, True))
+    for depth in range(4):
+        expected = 0.02 / (2 * (depth + 1)) ** 0.5
+        assert rescaled.blocks[depth].attn.proj.weight.std().item() == pytest.approx(expected, rel=0.05)
+        assert rescaled.blocks[depth].mlp.fc2.weight.std().item() == pytest.approx(expected, rel=0.05)
+        assert legacy.blocks[depth].attn.proj.weight.std().item() == pytest.approx(0.02, rel=0.05)
+        assert rescaled.blocks[depth].attn.qkv.weight.std().item() == pytest.approx(0.02, rel=0.05)
+
+
+def test_checkpointing_changes_no_gradient() -> None:
+    plain, saving = tiny(), tiny(gradient_checkpointing=True)
+    images = torch.randn(2, 3, 32, 32)
+    for model in (plain, saving):
+        model(images).square().sum().backward()
+    for a, b in zip(plain.parameters(), saving.parameters(), strict=True):
+        torch.testing.assert_close(a.grad, b.grad)
+
+
+def test_compiling_keeps_the_state_dict() -> None:
+    model = tiny()
+    names = list(model.state_dict())
+    compile_blocks(model)
+    assert list(model.state_dict()) == names
+
+
+def test_heads_must_divide_the_width() -> None:
+    with pytest.raises(ValueError, match="width 50 is not a multiple of heads 3"):
+        tiny(width=50)
+
+
+def test_smaller_position_table() -> None:
+    torch.testing.assert_close(tiny(pos_embed_scale=0.1).pos_embed, 0.1 * tiny().pos_embed)
