@@ -1,7 +1,7 @@
 # B batch, C channels, H W height and width, N tokens, D width, M target blocks, Kc Kt kept tokens
 """I-JEPA: predict the representations of blocks of an image from the rest of it.
 
-Source: arXiv 2301.08243. The variance-covariance term on pooled context features is that of C-JEPA, arXiv 2410.19560.
+Source: arXiv 2301.08243. The variance, covariance and invariance terms on pooled features: C-JEPA, arXiv 2410.19560.
 """
 
 from collections.abc import Sequence
@@ -45,14 +45,17 @@ class IJEPA(JEPAModule):
         legacy_masks: draw masks as the reference does, which never reach the last row and column.
         distance: between predicted and target tokens; the reference's code has smooth_l1, its paper l2.
         normalize_targets: layer-normalise target tokens over their width.
+        target_layers: average the targets over so many of the last blocks, each normalised, as data2vec does
+            (arXiv 2202.03555); lower layers hold more of the image, and hold it from the first step on.
         regularizer: keeps the pooled context features from collapsing; None, as in the paper, leaves it to the EMA.
         variance: weight of the variance term, for variance_covariance.
         covariance: weight of the covariance term, for variance_covariance.
+        invariance: weight of the squared distance between pooled context and pooled target features, the third term of
+            VICReg, with either regulariser.
         sigreg: weight of the term for sigreg.
         crop_scale: range of the random crop's area over the image's.
         flip: mirror half of the images; the paper does not.
         drop_path: stochastic depth rate of the context encoder's last block.
-        pos_embed_scale: factor on the encoder's position table.
         legacy_init: initialise as the reference effectively does.
         gradient_checkpointing: recompute blocks in the backward pass, for less memory.
         kwargs: optimizer, schedule, EMA and compilation, as in ``JEPAModule``.
@@ -77,14 +80,15 @@ class IJEPA(JEPAModule):
         legacy_masks: bool = False,
         distance: Distance = "smooth_l1",
         normalize_targets: bool = True,
+        target_layers: int = 1,
         regularizer: Regularizer | None = None,
         variance: float = 5.0,
         covariance: float = 1.0,
+        invariance: float = 0.0,
         sigreg: float = 0.05,
         crop_scale: tuple[float, float] = (0.3, 1.0),
         flip: bool = False,
         drop_path: float = 0.0,
-        pos_embed_scale: float = 1.0,
         legacy_init: bool = False,
         gradient_checkpointing: bool = False,
         **kwargs: Any,
@@ -92,11 +96,12 @@ class IJEPA(JEPAModule):
         super().__init__(**kwargs)
         self.size = vit_size(encoder, width=width, depth=depth, heads=heads)
         self.image_size = (image_size, image_size) if isinstance(image_size, int) else image_size
-        self.patch_size, self.drop_path, self.pos_embed_scale = patch_size, drop_path, pos_embed_scale
+        self.patch_size, self.drop_path = patch_size, drop_path
         self.predictor_depth, self.predictor_dim = predictor_depth, predictor_dim
         self.predictor_heads = predictor_heads or self.size.heads
         self.legacy_init, self.gradient_checkpointing = legacy_init, gradient_checkpointing
         self.distance_name, self.normalize_targets = distance, normalize_targets
+        self.target_layers, self.invariance = target_layers, invariance
         self.crop_scale, self.flip = crop_scale, flip
         self.context_encoder = self.build_encoder()
         self.target_encoder = frozen_copy(self.context_encoder)
@@ -127,7 +132,6 @@ class IJEPA(JEPAModule):
             self.patch_size,
             *self.size,
             drop_path=self.drop_path,
-            pos_embed_scale=self.pos_embed_scale,
             legacy_init=self.legacy_init,
             gradient_checkpointing=self.gradient_checkpointing,
         )
@@ -159,22 +163,23 @@ class IJEPA(JEPAModule):
             raise ValueError(
                 f"{type(self).__name__} takes one view, got {len(batch.views)}: use the transform of module.pipeline()."
             )
-        view = batch.views[0]
-        tokens = self._encode_target(view)
-        context = self.context_encoder(view, keep=masks.context)
+        layers = self._encode_target(batch.views[0])
+        features = layers[-1].mean(dim=1)
+        context = self.context_encoder(batch.views[0], keep=masks.context)
         predicted = self.predictor(context, masks.context, masks.target)
-        target = self._target_blocks(tokens, masks)
+        target = self._target_blocks(layers, masks)
         loss = self.distance(predicted, target).mean()
         logs = {
             "prediction_loss": loss.detach(),
             "prediction_std": predicted.detach().float().std(dim=0).mean(),
-            "target_std": target.std(dim=0).mean(),
+            "target_std": target.float().std(dim=0).mean(),
         }
         if self.regularizer is not None:
-            penalty = self.regularizer(context.mean(dim=1))
+            pooled = context.mean(dim=1)
+            penalty = self.regularizer(pooled) + self.invariance * prediction_distance(pooled, features, "l2").mean()
             loss = loss + penalty
             logs["regularizer"] = penalty.detach()
-        return StepOutput(loss, tokens.mean(dim=1), logs)
+        return StepOutput(loss, features, logs)
 
     def energy(self, batch: Batch) -> Tensor:
         """Distance between what the context predicts and the target blocks, ``[B]``."""
@@ -184,14 +189,19 @@ class IJEPA(JEPAModule):
         return self.distance(predicted, self._target_blocks(self._encode_target(batch.views[-1]), masks))
 
     @torch.no_grad()
-    def _encode_target(self, view: Tensor) -> Tensor:
-        """Target tokens ``[B, N, D]`` of the whole view."""
-        return cast(Tensor, self.target_encoder(view))
+    def _encode_target(self, view: Tensor) -> list[Tensor]:
+        """Target tokens of the whole view, ``[B, N, D]`` of each target layer; the last is the encoder's output."""
+        if self.target_layers == 1:
+            return [self.target_encoder(view)]
+        return cast(list[Tensor], self.target_encoder(view, layers=range(-self.target_layers, 0)))
 
-    def _target_blocks(self, tokens: Tensor, masks: Masks) -> Tensor:
-        """Tokens of the target blocks, ``[B, M, Kt, D]``."""
+    def _target_blocks(self, layers: Sequence[Tensor], masks: Masks) -> Tensor:
+        """Tokens of the target blocks, ``[B, M, Kt, D]``, averaged over layers."""
         if self.normalize_targets:
-            tokens = normalize_targets(tokens)
+            layers = [normalize_targets(tokens) for tokens in layers]
+        tokens = torch.stack(list(layers)).mean(dim=0)
+        if self.normalize_targets and len(layers) > 1:
+            tokens = normalize_targets(tokens)  # an average is smaller than what it is of
         return take_tokens(tokens, masks.target.flatten(1)).reshape(*masks.target.shape, -1)
 
     def _masks(self, batch: Batch) -> Masks:

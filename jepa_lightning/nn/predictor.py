@@ -27,7 +27,6 @@ class Predictor(nn.Module):
         width: d.
         depth: number of blocks.
         heads: attention heads per block; the reference takes the encoder's.
-        pos_embed_scale: factor on the position table.
         legacy_init: as in the encoder.
         gradient_checkpointing: recompute each block in the backward pass.
 
@@ -42,7 +41,6 @@ class Predictor(nn.Module):
         width: int = 384,
         depth: int = 6,
         heads: int = 12,
-        pos_embed_scale: float = 1.0,
         legacy_init: bool = False,
         gradient_checkpointing: bool = False,
     ) -> None:
@@ -53,8 +51,7 @@ class Predictor(nn.Module):
             )
         # the order of the parameters is the reference's, which its saved optimizer states rely on
         self.mask_token = nn.Parameter(torch.zeros(1, 1, width))
-        table = pos_embed_scale * sincos_pos_embed(width, grid_size)
-        self.register_buffer("predictor_pos_embed", table[None])
+        self.register_buffer("predictor_pos_embed", sincos_pos_embed(width, grid_size)[None])
         self.predictor_pos_embed: Tensor
         self.predictor_embed = nn.Linear(encoder_width, width)
         norm = partial(nn.LayerNorm, eps=1e-6)

@@ -86,9 +86,7 @@ class VisionTransformer(nn.Module):
         num_frames: T; above 1 the input is ``[B, C, T, H, W]``.
         tubelet_size: frames per token.
         drop_path: stochastic depth rate of the last block; rises linearly from 0.
-        pos_embed_scale: factor on the position table. 1 is the papers' value; small images with small patches learn
-            sooner with less, because the table otherwise dwarfs the patch embedding.
-        legacy_init: draw all weights from N(0, 0.02), as the reference effectively does, without the depth rescaling.
+        legacy_init: draw all weights from N(0, 0.02), as the reference effectively does; see ``init_weights``.
         gradient_checkpointing: recompute each block in the backward pass.
 
     Raises:
@@ -107,7 +105,6 @@ class VisionTransformer(nn.Module):
         num_frames: int = 1,
         tubelet_size: int = 2,
         drop_path: float = 0.0,
-        pos_embed_scale: float = 1.0,
         legacy_init: bool = False,
         gradient_checkpointing: bool = False,
     ) -> None:
@@ -121,7 +118,7 @@ class VisionTransformer(nn.Module):
         self.input_size = (num_frames, *size) if video else size
         self.grid_size = grid_size(self.input_size, self.patch)
         self.patch_embed = PatchEmbed(self.patch, in_channels, width)
-        self.register_buffer("pos_embed", pos_embed_scale * sincos_pos_embed(width, self.grid_size)[None])
+        self.register_buffer("pos_embed", sincos_pos_embed(width, self.grid_size)[None])
         self.pos_embed: Tensor
         rates = [drop_path * i / max(depth - 1, 1) for i in range(depth)]
         norm = partial(nn.LayerNorm, eps=1e-6)

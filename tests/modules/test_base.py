@@ -98,7 +98,9 @@ def test_loads_without_arguments_and_with_weights_only(
     assert equal(weights(IJEPA.load_from_checkpoint(path)), weights(model))
 
 
-def test_a_subclass_with_options_of_its_own_loads_too(tiny_ijepa: Build, shapes: Build, quiet_trainer: Build, tmp_path: Path) -> None:
+def test_a_subclass_with_options_of_its_own_loads_too(
+    tiny_ijepa: Build, shapes: Build, quiet_trainer: Build, tmp_path: Path
+) -> None:
     trainer = quiet_trainer(max_steps=1)
     trainer.fit(tiny_ijepa(Scaled, factor=3.0), shapes())
     trainer.save_checkpoint(tmp_path / "run.ckpt")

@@ -109,6 +109,35 @@ def test_twenty_bare_steps_lower_the_loss_and_move_the_target(
     assert model(batch.views[0]).std(dim=0).mean() > 1e-3
 
 
+def test_targets_of_several_layers_and_the_invariance_term_equal_slow_ones(
+    tiny_ijepa: Build, make_batch: Build
+) -> None:
+    model = tiny_ijepa(target_layers=2, regularizer="variance_covariance", invariance=3.0).eval()
+    with torch.no_grad():
+        for parameter in model.target_encoder.parameters():
+            parameter.add_(0.05 * torch.randn_like(parameter))
+    batch = make_batch(model, size=4)
+    view, masks = batch.views[0], batch.masks[0]
+    output = model.objective(batch, 0.0)
+    layers = model.target_encoder(view, layers=(0, 1))
+    tokens = F.layer_norm(sum(F.layer_norm(layer, (48,)) for layer in layers) / 2, (48,))
+    context = model.context_encoder(view, keep=masks.context)
+    predicted = model.predictor(context, masks.context, masks.target)
+    expected = torch.stack(
+        [
+            F.smooth_l1_loss(predicted[i, m], tokens[i, masks.target[i, m]])
+            for i in range(4)
+            for m in range(masks.target.shape[1])
+        ]
+    ).mean()
+    torch.testing.assert_close(output.logs["prediction_loss"], expected, atol=1e-5, rtol=1e-5)
+    pooled = context.mean(1)
+    invariance = ((pooled - layers[1].mean(1)) ** 2).mean()
+    expected = expected + model.regularizer(pooled) + 3 * invariance
+    torch.testing.assert_close(output.loss, expected, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(output.features, layers[1].mean(1), atol=1e-5, rtol=1e-5)
+
+
 def test_optimizer_holds_what_trains_and_nothing_of_the_target(tiny_ijepa: Build) -> None:
     model = tiny_ijepa()
     groups = parameter_groups(dict(model.named_children()), 0.04)
@@ -133,7 +162,9 @@ def test_features_pooled_by_token_and_of_several_layers(tiny_ijepa: Build) -> No
 def test_batches_of_another_method_are_refused(tiny_ijepa: Build, make_batch: Build) -> None:
     model = tiny_ijepa()
     batch = make_batch(model)
-    with pytest.raises(ValueError, match=r"one set of masks in its batch, got 0: collate with module.pipeline\(\).collate"):
+    with pytest.raises(
+        ValueError, match=r"one set of masks in its batch, got 0: collate with module.pipeline\(\).collate"
+    ):
         model.objective(batch._replace(masks=()), 0.0)
     with pytest.raises(ValueError, match="takes one view, got 2"):
         model.objective(batch._replace(views=batch.views * 2), 0.0)

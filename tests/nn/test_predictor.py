@@ -42,7 +42,14 @@ def test_blocks_do_not_see_each_other() -> None:
 
 def test_parameters_are_named_and_ordered_as_in_the_reference() -> None:
     names = [name.split(".")[0] for name in tiny().state_dict()]
-    order = ["mask_token", "predictor_pos_embed", "predictor_embed", "predictor_blocks", "predictor_norm", "predictor_proj"]
+    order = [
+        "mask_token",
+        "predictor_pos_embed",
+        "predictor_embed",
+        "predictor_blocks",
+        "predictor_norm",
+        "predictor_proj",
+    ]
     assert list(dict.fromkeys(names)) == order
     assert tiny().mask_token.shape == (1, 1, 24)
 

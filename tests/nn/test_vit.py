@@ -128,5 +128,11 @@ def test_heads_must_divide_the_width() -> None:
         tiny(width=50)
 
 
-def test_smaller_position_table() -> None:
-    torch.testing.assert_close(tiny(pos_embed_scale=0.1).pos_embed, 0.1 * tiny().pos_embed)
+@pytest.mark.parametrize("patch", [4, 8, 16])
+def test_patch_embedding_starts_at_the_scale_of_the_position_table(patch: int) -> None:
+    torch.manual_seed(0)
+    model, pixels = VisionTransformer(32, patch, 192, 1, 3), torch.randn(64, 3, 32, 32)
+    table = model.pos_embed.square().mean().sqrt()
+    assert model.patch_embed(pixels).square().mean().sqrt() == pytest.approx(table.item(), rel=0.05)
+    legacy = VisionTransformer(32, patch, 192, 1, 3, legacy_init=True)
+    assert legacy.patch_embed.proj.weight.std().item() == pytest.approx(0.02, rel=0.05)
