@@ -53,3 +53,32 @@ def make_batch() -> Callable[..., Batch]:
         return pipeline.collate([(pipeline.eval_transform(image), i % 3) for i, image in enumerate(images)])
 
     return build
+
+
+TINY_CLI = """
+model:
+  class_path: IJEPA
+  init_args: {encoder: vit_tiny, width: 48, depth: 2, heads: 3, image_size: 32, patch_size: 8, predictor_depth: 1,
+    predictor_dim: 24, num_targets: 2, min_keep: 4}
+data:
+  class_path: ShapesDataModule
+  init_args: {num_train: 64, num_val: 32, image_size: 32, batch_size: 16, num_workers: 0}
+trainer:
+  accelerator: cpu
+  devices: 1
+  max_steps: 8
+  num_sanity_val_steps: 0
+  log_every_n_steps: 1
+  enable_progress_bar: false
+  enable_model_summary: false
+  callbacks: [OnlineLinearProbe, {class_path: ProbeReport, init_args: {max_samples: 100}}]
+"""
+
+
+@pytest.fixture
+def tiny_cli(tmp_path: Any, monkeypatch: Any) -> str:
+    """A configuration for the command line, which works in a folder of its own and finds no arguments but ours."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.argv", ["jepa-lightning"])
+    (tmp_path / "tiny.yaml").write_text(TINY_CLI)
+    return "tiny.yaml"

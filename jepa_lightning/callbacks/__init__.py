@@ -1,3 +1,19 @@
+from jepa_lightning.callbacks.collapse import CollapseMonitor
 from jepa_lightning.callbacks.ema import EMACallback
+from jepa_lightning.callbacks.feature_writer import FeatureWriter
+from jepa_lightning.callbacks.knn import OnlineKNN
+from jepa_lightning.callbacks.last_checkpoint import LastCheckpoint
+from jepa_lightning.callbacks.linear_probe import OnlineLinearProbe
+from jepa_lightning.callbacks.probe_report import ProbeReport
+from jepa_lightning.callbacks.summary import Summary
 
-__all__ = ["EMACallback"]
+__all__ = [
+    "CollapseMonitor",
+    "EMACallback",
+    "FeatureWriter",
+    "LastCheckpoint",
+    "OnlineKNN",
+    "OnlineLinearProbe",
+    "ProbeReport",
+    "Summary",
+]

@@ -1,10 +1,11 @@
 """The exponential moving average of a module's targets."""
 
-from typing import Any
+import math
+from typing import Any, cast
 
 import torch
-from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.fabric.utilities.exceptions import MisconfigurationException
+from lightning.pytorch import Callback, LightningModule, Trainer
 
 from jepa_lightning.ema import ema_decay, ema_update_
 
@@ -29,6 +30,7 @@ class EMACallback(Callback):
         self.start = start
         self.end = end
         self._last_step = 0
+        self._total_steps: int
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Refuses weights in half precision, in which a step of 1 - decay would vanish."""
@@ -39,8 +41,14 @@ class EMACallback(Callback):
             )
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Notes where the run starts or resumes."""
+        """Notes where the run starts or resumes, and how long it is."""
         self._last_step = trainer.global_step
+        self._total_steps = cast(int, trainer.estimated_stepping_batches)
+        if math.isinf(self._total_steps) and self.start != self.end:
+            raise MisconfigurationException(
+                f"the EMA runs from {self.start} to {self.end}, and this run has no known length: give the Trainer "
+                "max_steps, or the EMA one decay for both."
+            )
 
     @torch.no_grad()
     def on_train_batch_end(self, trainer: Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
@@ -48,6 +56,6 @@ class EMACallback(Callback):
         if trainer.global_step == self._last_step:
             return
         self._last_step = trainer.global_step
-        decay = ema_decay(trainer.global_step - 1, int(trainer.estimated_stepping_batches), self.start, self.end)
+        decay = ema_decay(trainer.global_step - 1, self._total_steps, self.start, self.end)
         for online, target in pl_module.ema_pairs():
             ema_update_(online, target, decay)

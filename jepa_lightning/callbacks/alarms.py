@@ -1,0 +1,94 @@
+"""When measures of collapse mean that something is wrong, and how to say so."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+Values = dict[str, float]
+
+
+class Alarm(NamedTuple):
+    """A sign of collapse.
+
+    Attributes:
+        is_on: takes the first and the present values.
+        text: filled with the present values, and the first ones as ``first_NAME``.
+    """
+
+    is_on: Callable[[Values, Values], bool]
+    text: str
+
+
+# In runs of I-JEPA on small images the energy first falls to a quarter with no gap at all, while position is learnt; in
+# those that go well the gap then opens. Pooled features of an untrained network may have an effective rank of 1.5 (they
+# tell bright from dark): it then rises, or falls towards 1 while their std and RankMe grow.
+ALARMS = {
+    "rank": Alarm(
+        lambda first, now: (
+            now["effective_rank"] < max(0.25 * first["effective_rank"], min(1.5, 0.9 * first["effective_rank"]))
+        ),
+        "the features of different images span ever fewer directions: their effective rank is {effective_rank:.2f}, "
+        "from {first_effective_rank:.2f} (dimensional collapse). Add a regularizer (variance_covariance or sigreg), or "
+        "lower the learning rate.",
+    ),
+    "std": Alarm(
+        lambda first, now: now["std"] < max(1e-4, 0.1 * first["std"]),
+        "the features of different images become the same: their standard deviation is {std:.2g}, from "
+        "{first_std:.2g} (complete collapse). Check that the target has no gradient and follows slowly (EMA), lower "
+        "the learning rate, or add a regularizer.",
+    ),
+    "content": Alarm(
+        lambda first, now: now["content_share"] < max(0.01, 0.25 * first["content_share"]),
+        "tokens depend on their position more than on the image: {content_share:.0%} of their variance lies between "
+        "images, from {first_content_share:.0%} (positional collapse). Add a regularizer on the pooled features, or "
+        "lower pos_embed_scale.",
+    ),
+    "gap": Alarm(
+        lambda first, now: now["energy"] < 0.1 * first["energy"] and now["energy_gap"] < 0.05,
+        "the predictor no longer looks at the content: the energy is {energy:.2g}, from {first_energy:.2g}, but with "
+        "the targets of another image it is only {energy_gap:.1%} higher (positional collapse). Add a regularizer on "
+        "the pooled features, make the predictor shallower, or lower pos_embed_scale.",
+    ),
+}
+
+
+class AlarmBell:
+    """Compares measures with the first ones, and says each thing once.
+
+    Args:
+        patience: measures in a row that an alarm must be on before it is given.
+    """
+
+    def __init__(self, patience: int) -> None:
+        self.patience = patience
+        self.first: Values = {}
+        self.counts = dict.fromkeys(ALARMS, 0)
+
+    def check(self, values: Values) -> list[str]:
+        """Explanations of the alarms that are to be given now.
+
+        Args:
+            values: measures by name; the first ones are what later ones are compared with.
+        """
+        self.first = self.first or dict(values)
+        texts = []
+        for kind, alarm in ALARMS.items():
+            if self.counts[kind] >= self.patience:
+                continue
+            self.counts[kind] = self.counts[kind] + 1 if alarm.is_on(self.first, values) else 0
+            if self.counts[kind] == self.patience:
+                first = {f"first_{name}": value for name, value in self.first.items()}
+                texts.append(alarm.text.format(**values, **first))
+        return texts
+
+    @property
+    def given(self) -> int:
+        """Number of alarms given so far."""
+        return sum(count >= self.patience for count in self.counts.values())
+
+    def state_dict(self) -> dict[str, Any]:
+        """The first values, and for how long each alarm has been on."""
+        return {"first": dict(self.first), "counts": dict(self.counts)}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Restores them."""
+        self.first, self.counts = dict(state["first"]), dict(state["counts"])

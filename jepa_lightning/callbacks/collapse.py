@@ -1,0 +1,140 @@
+# B batch, N tokens, D width, S samples kept
+"""Watches representations for collapse, which the loss of a JEPA does not show."""
+
+from typing import Any
+
+import torch
+from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning_utilities.core.rank_zero import rank_zero_warn
+from torch import Tensor
+from torch.distributed.tensor import DTensor
+
+from jepa_lightning.callbacks.alarms import AlarmBell
+from jepa_lightning.callbacks.eval_mode import eval_mode
+from jepa_lightning.losses import content_share, effective_rank, feature_std, mean_cosine, rankme
+from jepa_lightning.types import Batch, Masks
+
+
+class CollapseMonitor(Callback):
+    """Measures collapse on training batches, logs it as ``collapse/NAME``, and gives alarms that explain themselves.
+
+    ``rank`` (RankMe), ``effective_rank``, ``std`` and ``cosine`` (between images) are of the pooled features of the
+    evaluation encoder over the last ``memory`` samples, which the training steps have computed anyway. The same with
+    ``context_`` in front are of the online encoder, over ``num_samples`` only, which bounds the ranks.
+    ``content_share`` is the share of the token variance between images at the same position, ``ema_drift`` the distance
+    of target and online weights over the length of the latter. ``energy`` is that of true pairs, ``energy_other`` with
+    the targets of another image, ``energy_gap`` their difference over the latter: near 0, content is not looked at.
+    ``alarm`` counts the alarms given; each is given once, as a warning.
+
+    Measures are taken before a step, so the order of callbacks does not matter. The first ones, which alarms compare
+    with, are taken as soon as the memory is full.
+
+    Args:
+        every_n_steps: optimizer steps between measures; best a multiple of the Trainer's ``log_every_n_steps``.
+        num_samples: images of the batch to encode for the measures that need a forward pass.
+        memory: samples over which features are measured; more than D lets the rank be full.
+        patience: measures in a row that must be bad before an alarm is given.
+        stop: end the run at an alarm.
+
+    Raises:
+        ValueError: if there is nothing to measure with these numbers.
+    """
+
+    def __init__(
+        self,
+        every_n_steps: int = 50,
+        num_samples: int = 32,
+        memory: int = 512,
+        patience: int = 2,
+        stop: bool = False,
+    ) -> None:
+        if min(every_n_steps, num_samples - 1, memory - 1, patience) < 1:
+            raise ValueError(
+                f"CollapseMonitor(every_n_steps={every_n_steps}, num_samples={num_samples}, memory={memory}, "
+                f"patience={patience}): give at least 1 step, 2 samples, a memory of 2 and a patience of 1."
+            )
+        self.every_n_steps = every_n_steps
+        self.num_samples = num_samples
+        self.memory = memory
+        self.stop = stop
+        self._bell = AlarmBell(patience)
+        self._recent: Tensor | None = None  # [S, D], the newest last
+        self._measured_step = -1
+
+    def on_train_batch_start(self, trainer: Trainer, pl_module: Any, batch: Batch, batch_idx: int) -> None:
+        """Measures every few optimizer steps."""
+        step = trainer.global_step
+        if step == self._measured_step or not self._is_due(step) or len(batch.views[0]) < 2:
+            return
+        self._measured_step = step
+        with torch.no_grad(), eval_mode(pl_module), trainer.precision_plugin.forward_context():
+            measures = self._measure(pl_module, batch)
+        # the same on all ranks, so that they stop together
+        joint = trainer.strategy.reduce(torch.stack([value.float() for value in measures.values()]), reduce_op="mean")
+        values = dict(zip(measures, joint.tolist(), strict=True))
+        for text in self._bell.check(values):
+            rank_zero_warn(f"Step {step}: {text}{' The run ends here (stop=True).' if self.stop else ''}")
+            trainer.should_stop = trainer.should_stop or self.stop
+        for name, value in (values | {"alarm": float(self._bell.given)}).items():
+            pl_module.log(f"collapse/{name}", value, prog_bar=name in ("rank", "energy_gap"))
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Keeps the step's features."""
+        features = outputs["features"]
+        if features is not None:
+            kept = [features.float()] if self._recent is None else [self._recent.to(features.device), features.float()]
+            self._recent = torch.cat(kept)[-self.memory :]
+
+    def state_dict(self) -> dict[str, Any]:
+        """What the next measures depend on: with it a resumed run gives the same alarms."""
+        return {"bell": self._bell.state_dict(), "recent": self._recent, "measured_step": self._measured_step}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Restores it."""
+        self._bell.load_state_dict(state_dict["bell"])
+        self._recent, self._measured_step = state_dict["recent"], state_dict["measured_step"]
+
+    def _is_due(self, step: int) -> bool:
+        # before the first step it is not known yet whether steps give features
+        full = step > 0 if self._recent is None else len(self._recent) == self.memory
+        # the Trainer logs every n-th step, counted from 1
+        return full and (not self._bell.first or (step + 1) % self.every_n_steps == 0)
+
+    def _measure(self, pl_module: Any, batch: Batch) -> dict[str, Tensor]:
+        number = self.num_samples
+        first, last = batch.views[0][:number], batch.views[-1][:number]
+        masks = tuple(Masks(mask.context[:number], mask.target[:number]) for mask in batch.masks)
+        tokens = pl_module(first, pool=False)
+        pooled = tokens.mean(dim=1) if self._recent is None else self._recent.to(tokens.device)
+        values = _features(pooled) | {"content_share": content_share(tokens)}
+        pairs = pl_module.ema_pairs()
+        for online, target in pairs:
+            if target is pl_module.eval_encoder:
+                context = _features(online(first).mean(dim=1))
+                values |= {f"context_{name}": value for name, value in context.items()}
+        if pairs:
+            values["ema_drift"] = _drift(pairs)
+        true = pl_module.energy(Batch([first, last], masks)).mean()
+        other = pl_module.energy(Batch([first, last.roll(1, 0)], masks)).mean()
+        gap = (other - true) / other.clamp_min(torch.finfo(other.dtype).tiny)
+        return values | {"energy": true, "energy_other": other, "energy_gap": gap}
+
+
+def _features(pooled: Tensor) -> dict[str, Tensor]:
+    measures = {"rank": rankme, "effective_rank": effective_rank, "std": feature_std, "cosine": mean_cosine}
+    return {name: measure(pooled) for name, measure in measures.items()}
+
+
+def _drift(pairs: Any) -> Tensor:
+    """Length of the difference of all target and online weights, over the length of the online ones."""
+    weights = [weight for online, _ in pairs for weight in online.parameters()]
+    targets = [weight for _, target in pairs for weight in target.parameters()]
+    return _length([a - b for a, b in zip(weights, targets, strict=True)]) / _length(weights)
+
+
+def _length(tensors: list[Tensor]) -> Tensor:
+    length = torch.stack([tensor.norm() for tensor in tensors]).norm()
+    # sharded weights give a sharded result
+    return length.full_tensor() if isinstance(length, DTensor) else length

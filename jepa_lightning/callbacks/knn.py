@@ -1,0 +1,167 @@
+# B batch, D width, C classes, M samples in the bank, K neighbours
+"""A nearest-neighbour classifier at validation: nothing to train, and sensitive to the geometry of the features."""
+
+from typing import Any
+
+import torch
+from lightning.fabric.utilities.exceptions import MisconfigurationException
+from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.trainer.states import TrainerFn
+from lightning.pytorch.utilities.seed import isolate_rng
+from torch import Tensor
+from torch.nn import functional as F
+from torch.utils.data import DataLoader, Subset
+from torchmetrics.utilities.distributed import gather_all_tensors
+
+from jepa_lightning.callbacks.probe import OnlineProbe, data_name
+
+SPACING = 25  # a training step of I-JEPA takes at least twice as long as a forward pass
+
+
+class OnlineKNN(OnlineProbe):
+    """Votes of the nearest training images, weighted by exp(cosine / temperature), over centred features.
+
+    The bank is made of training images in the deterministic view, encoded anew at each validation; augmented ones would
+    give another accuracy. Source: instance discrimination, arXiv 1805.01978, without its centring.
+
+    Args:
+        num_classes: as in ``OnlineProbe``.
+        k: neighbours that vote, or all where there are fewer.
+        temperature: of the weights.
+        max_samples: images in the bank, drawn once; bounds time and memory, ``[B, max_samples]`` for each batch.
+        every_n_epochs: validations of the other epochs are left out. None leaves out validations until training has
+            seen 25 times as many images as the bank has, except the last: then it takes about 2 % of a run.
+
+    Raises:
+        ValueError: if k, temperature, max_samples or every_n_epochs is not positive.
+    """
+
+    name = "knn"
+
+    def __init__(
+        self,
+        num_classes: int | dict[str, int] | None = None,
+        k: int = 20,
+        temperature: float = 0.07,
+        max_samples: int = 1000,
+        every_n_epochs: int | None = None,
+    ) -> None:
+        super().__init__(num_classes)
+        if min(k, temperature, max_samples, 1 if every_n_epochs is None else every_n_epochs) <= 0:
+            raise ValueError(
+                f"OnlineKNN(k={k}, temperature={temperature}, max_samples={max_samples}, "
+                f"every_n_epochs={every_n_epochs}): all of them must be above 0."
+            )
+        self.k = k
+        self.temperature = temperature
+        self.max_samples = max_samples
+        self.every_n_epochs = every_n_epochs
+        self._bank: dict[str, tuple[Tensor, Tensor]] = {}  # features [M, D] and labels [M] of each label
+        self._mean: Tensor  # [D]
+        self._seen = 0  # images in training since the last bank
+
+    @property
+    def ready(self) -> bool:
+        """Whether there is a bank."""
+        return bool(self._bank)
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Finds out what the labels are, and checks that there is something to compare with."""
+        source = trainer.datamodule  # type: ignore[attr-defined]
+        if stage in ("fit", "validate") and not hasattr(source, "memory_dataloader"):
+            raise MisconfigurationException(
+                f"{type(self).__name__} compares with training images in the deterministic view, and "
+                f"{data_name(trainer)} has no memory_dataloader() to give them: add one, or leave the callback out."
+            )
+        super().setup(trainer, pl_module, stage)
+
+    def on_validation_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Encodes the bank."""
+        super().on_validation_epoch_start(trainer, pl_module)
+        if trainer.sanity_checking:
+            return
+        # a data set that draws from the global generators must not change training
+        with isolate_rng(include_cuda=False):
+            memory = self._memory(trainer)
+            if self._is_due(trainer, len(memory.dataset)):  # type: ignore[arg-type]
+                self._build_bank(trainer, pl_module, memory)
+                self._seen = 0
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Counts images."""
+        self._seen += len(batch.views[0])
+
+    def scores(self, features: Tensor) -> dict[str, Tensor]:
+        """Votes for each class of each label."""
+        queries = F.normalize(features - self._mean, dim=1)
+        return {
+            label: self._vote(queries, bank, labels, self._classes[label])
+            for label, (bank, labels) in self._bank.items()
+        }
+
+    def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Logs the accuracies and lets go of the bank."""
+        super().on_validation_epoch_end(trainer, pl_module)
+        self._bank = {}
+
+    def state_dict(self) -> dict[str, Any]:
+        """The best accuracies, and the images since the last bank."""
+        return {**super().state_dict(), "seen": self._seen}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Restores them."""
+        super().load_state_dict(state_dict)
+        self._seen = state_dict["seen"]
+
+    def _is_due(self, trainer: Trainer, size: int) -> bool:
+        if trainer.state.fn != TrainerFn.FITTING:
+            return True
+        if self.every_n_epochs is not None:
+            return (trainer.current_epoch + 1) % self.every_n_epochs == 0
+        return self._seen >= SPACING * size or trainer.global_step >= trainer.estimated_stepping_batches
+
+    def _vote(self, queries: Tensor, bank: Tensor, labels: Tensor, classes: int) -> Tensor:
+        cosine, nearest = (queries @ bank.T).topk(min(self.k, len(bank)), dim=1)
+        votes = torch.zeros(len(queries), classes, device=queries.device)
+        return votes.scatter_add_(1, labels[nearest], (cosine / self.temperature).exp())
+
+    def _build_bank(self, trainer: Trainer, pl_module: LightningModule, memory: DataLoader[Any]) -> None:
+        features: list[Tensor] = []
+        labels: dict[str, list[Tensor]] = {label: [] for label in self._classes}
+        for batch in memory:
+            view = trainer.precision_plugin.convert_input(batch.views[0].to(pl_module.device))
+            with trainer.precision_plugin.forward_context():
+                features.append(pl_module(view).float())
+            unlabelled = torch.full((len(view),), -1)
+            found = self.labels(batch)
+            for label in self._classes:
+                labels[label].append(found.get(label, unlabelled).to(pl_module.device))
+        joint = _gather(torch.cat(features), trainer)
+        self._mean = joint.mean(dim=0)
+        joint = F.normalize(joint - self._mean, dim=1)
+        for label, parts in labels.items():
+            given = _gather(torch.cat(parts), trainer)
+            if (known := given >= 0).any():
+                self._bank[label] = joint[known], given[known]
+        self.require_labelled(bool(self._bank), "the training images it compares with", trainer)
+
+    def _memory(self, trainer: Trainer) -> DataLoader[Any]:
+        """This rank's share of the bank's images, the same ones at each validation."""
+        whole = trainer.datamodule.memory_dataloader()  # type: ignore[attr-defined]
+        # at random: data sets are often sorted by class
+        order = torch.randperm(len(whole.dataset), generator=torch.Generator().manual_seed(0))[: self.max_samples]
+        # equally many for each rank: where weights are sharded, all ranks take part in each forward pass
+        share = order[trainer.global_rank :: trainer.world_size][: max(1, len(order) // trainer.world_size)]
+        return DataLoader(
+            Subset(whole.dataset, share.tolist()),
+            batch_size=whole.batch_size,
+            collate_fn=whole.collate_fn,
+            num_workers=whole.num_workers,
+        )
+
+
+def _gather(values: Tensor, trainer: Trainer) -> Tensor:
+    """Rows of all ranks; unreadable images may have left them with unequal numbers."""
+    return torch.cat(gather_all_tensors(values)) if trainer.world_size > 1 else values

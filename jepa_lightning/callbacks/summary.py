@@ -1,0 +1,132 @@
+"""One screen at the end of a run: what the features are worth, where things are, and what to run next."""
+
+import os
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.loggers import TensorBoardLogger
+
+from jepa_lightning.callbacks.probe import OnlineProbe
+from jepa_lightning.callbacks.probe_report import ProbeReport
+
+# names as logged, and as printed
+MEASURES = {
+    "collapse/rank": "rank (RankMe)",
+    "collapse/effective_rank": "effective rank",
+    "collapse/energy_gap": "energy gap",
+    "collapse/content_share": "content share",
+    "collapse/alarm": "alarms",
+}
+
+Row = dict[str, float]  # accuracy by column
+
+
+class Summary(Callback):
+    """Prints a summary at the end of ``fit``.
+
+    It reads what other callbacks have found: accuracies of ``ProbeReport``, ``OnlineLinearProbe`` and ``OnlineKNN``,
+    measures of ``CollapseMonitor``, paths of ``ModelCheckpoint``.
+    """
+
+    def __init__(self) -> None:
+        self._began = 0.0
+        self._first_step: int | None = None
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Notes the time."""
+        self._began, self._first_step = time.monotonic(), None
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Notes where the run starts or resumes; one that has been trained to its end does not come here."""
+        self._first_step = trainer.global_step
+
+    def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Prints."""
+        if trainer.is_global_zero:
+            print("\n".join(["", self._head(trainer, pl_module), *_results(trainer), *_places(trainer, pl_module)]))
+
+    def _head(self, trainer: Trainer, pl_module: LightningModule) -> str:
+        data = trainer.datamodule  # type: ignore[attr-defined]
+        on = f" on {type(data).__name__}" if data is not None else ""
+        last, first = trainer.global_step, self._first_step
+        if first is None:
+            return f"{type(pl_module).__name__}{on}: nothing left to train after step {last}"
+        steps = f"steps {first + 1} to {last}" if first else f"{last} steps"
+        return f"{type(pl_module).__name__}{on}: {steps} in {(time.monotonic() - self._began) / 60:.1f} min"
+
+
+def _results(trainer: Trainer) -> list[str]:
+    rows = _accuracies(trainer)
+    lines = _table(rows) if rows else ["  no probe has found labels: there is no accuracy to report"]
+    logged = trainer.callback_metrics
+    measures = [f"{text} {float(logged[name]):.3g}" for name, text in MEASURES.items() if name in logged]
+    return [*lines, f"  {', '.join(measures)}"] if measures else lines
+
+
+def _accuracies(trainer: Trainer) -> dict[str, Row]:
+    """Rows of the table by label."""
+    callbacks = trainer.callbacks  # type: ignore[attr-defined]
+    rows: dict[str, Row] = {}
+    for report in (callback for callback in callbacks if isinstance(callback, ProbeReport)):
+        for column, found in report.accuracy.items():
+            for label, value in found.items():
+                rows.setdefault(label, {})[column] = value
+    for probe in (callback for callback in callbacks if isinstance(callback, OnlineProbe)):
+        first = f"val/{probe.name}"
+        for name, best in probe.best.items():
+            # of several labels the first is there once more under its own name
+            if name == first and len(probe.best) > 1:
+                continue
+            row = rows.setdefault(name.removeprefix(first).removeprefix("_"), {})
+            row[f"{probe.name} best"] = best
+            if name in trainer.callback_metrics:
+                row[f"{probe.name} last"] = float(trainer.callback_metrics[name])
+    return rows
+
+
+def _table(rows: dict[str, Row]) -> list[str]:
+    columns = list(dict.fromkeys(column for row in rows.values() for column in row))
+    width = max(len("accuracy, %"), *(len(label) for label in rows))
+    lines = ["  ".join(["", "accuracy, %".ljust(width), *columns])]
+    for label, row in rows.items():
+        cells = [(f"{100 * row[column]:.1f}" if column in row else "-").rjust(len(column)) for column in columns]
+        lines.append("  ".join(["", (label or "class").ljust(width), *cells]))
+    return lines
+
+
+def _places(trainer: Trainer, pl_module: LightningModule) -> list[str]:
+    """Where logs and checkpoints are, and commands that use them."""
+    logs = [_short(logger.log_dir) for logger in trainer.loggers if logger.log_dir]
+    saved = dict(_checkpoints(trainer))
+    lines = [f"  logs         {path}" for path in logs]
+    lines += [f"  checkpoint   {path}{note}" for path, note in saved.items()]
+    boards = [logger for logger in trainer.loggers if isinstance(logger, TensorBoardLogger)]
+    commands = [f"tensorboard --logdir {_short(board.root_dir)}" for board in boards[:1]]
+    config = Path(trainer.log_dir or "", "config.yaml")
+    if saved and config.is_file():
+        chosen = f"--config {_short(config)} --ckpt_path {next(iter(saved))}"
+        commands += [f"jepa-lightning {command} {chosen}" for command in ("validate", "predict")]
+    elif saved:
+        commands.append(f'{type(pl_module).__name__}.load_from_checkpoint("{next(iter(saved))}")')
+    return [*lines, *(["  next:"] if commands else []), *(f"    {command}" for command in commands)]
+
+
+def _checkpoints(trainer: Trainer) -> Iterable[tuple[str, str]]:
+    """Paths with a note, the best by a metric first."""
+    savers: list[Any] = [saver for saver in trainer.checkpoint_callbacks if isinstance(saver, ModelCheckpoint)]
+    for saver in sorted(savers, key=lambda saver: saver.monitor is None):
+        if saver.best_model_path:
+            score = f" (best {saver.monitor}: {float(saver.best_model_score):.3f})" if saver.monitor else ""
+            yield _short(saver.best_model_path), score
+        if saver.last_model_path:
+            yield _short(saver.last_model_path), ""
+
+
+def _short(path: str | Path) -> str:
+    """The path from here, where it is below here."""
+    relative = os.path.relpath(path)
+    return str(path) if relative.startswith("..") else relative

@@ -1,0 +1,91 @@
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from lightning.pytorch import LightningDataModule, LightningModule
+from torch import Tensor, nn
+from torch.utils.data import DataLoader
+
+from jepa_lightning.types import Batch
+
+
+class Echo(LightningModule):
+    """Hands out its input as features, so that a test decides what a probe sees."""
+
+    def __init__(self, give_features: bool = True) -> None:
+        super().__init__()
+        self.weight = nn.Linear(1, 1)
+        self.drop = nn.Dropout(0.5)
+        self.give_features = give_features
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.drop(x)
+
+    def training_step(self, batch: Batch, batch_idx: int) -> dict[str, Any]:
+        features = batch.views[0] if self.give_features else None
+        return {"loss": self.weight(torch.ones(1)).sum(), "features": features}
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> dict[str, Any]:
+        return {"features": batch.views[0]}
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        return torch.optim.SGD(self.parameters(), lr=0.0)
+
+
+class Table(LightningDataModule):
+    """Rows of features with their labels, in order."""
+
+    def __init__(self, train: tuple[Tensor, Any], val: tuple[Tensor, Any], num_classes: Any, batch_size: int) -> None:
+        super().__init__()
+        self.train, self.val, self.num_classes, self.batch_size = train, val, num_classes, batch_size
+
+    def loader(self, features: Tensor, labels: Any) -> DataLoader[Any]:
+        def collate(rows: list[int]) -> Batch:
+            if isinstance(labels, dict):
+                return Batch([features[rows]], labels={name: values[rows] for name, values in labels.items()})
+            return Batch([features[rows]], labels=None if labels is None else labels[rows])
+
+        return DataLoader(range(len(features)), self.batch_size, collate_fn=collate)
+
+    def train_dataloader(self) -> DataLoader[Any]:
+        return self.loader(*self.train)
+
+    def val_dataloader(self) -> DataLoader[Any]:
+        return self.loader(*self.val)
+
+    def memory_dataloader(self) -> DataLoader[Any]:
+        return self.loader(*self.train)
+
+
+@pytest.fixture
+def echo() -> Callable[..., Echo]:
+    return Echo
+
+
+@pytest.fixture
+def table() -> Callable[..., Table]:
+    return Table
+
+
+@pytest.fixture
+def clusters() -> Callable[..., tuple[Tensor, Tensor]]:
+    """Features of as many well separated clusters as there are classes, and their labels."""
+
+    def build(size: int, classes: int = 3, width: int = 8, seed: int = 0) -> tuple[Tensor, Tensor]:
+        centres = 4 * torch.randn(classes, width, generator=torch.Generator().manual_seed(9))
+        generator = torch.Generator().manual_seed(seed)
+        labels = torch.randint(0, classes, (size,), generator=generator)
+        return centres[labels] + torch.randn(size, width, generator=generator), labels
+
+    return build
+
+
+@pytest.fixture
+def loader() -> Callable[[list[Batch]], DataLoader[Any]]:
+    """A loader of batches that are ready."""
+
+    def build(batches: list[Batch]) -> DataLoader[Any]:
+        return DataLoader(batches, batch_size=None, collate_fn=lambda batch: batch)
+
+    return build

@@ -1,0 +1,70 @@
+import pytest
+
+from jepa_lightning.callbacks.alarms import ALARMS, AlarmBell
+
+FINE = {"effective_rank": 20.0, "std": 0.5, "content_share": 0.6, "energy": 0.4, "energy_gap": 0.0}
+SIGNS = {
+    "rank": ({"effective_rank": 4.0}, "effective rank is 4.00, from 20.00"),
+    "std": ({"std": 0.04}, "standard deviation is 0.04, from 0.5"),
+    "content": ({"content_share": 0.1}, "10% of their variance lies between images, from 60%"),
+    "gap": ({"energy": 0.03, "energy_gap": 0.01}, "only 1.0% higher"),
+}
+HARMLESS = [
+    {"effective_rank": 6.0},
+    {"std": 0.1},
+    {"content_share": 0.2},
+    {"energy": 0.03, "energy_gap": 0.3},
+    {"energy": 0.1, "energy_gap": 0.0},  # early: position is learnt before content
+]
+
+
+def test_every_alarm_has_a_sign_here():
+    assert SIGNS.keys() == ALARMS.keys()
+
+
+@pytest.mark.parametrize("kind", SIGNS)
+def test_a_sign_that_lasts_is_explained_once(kind):
+    change, words = SIGNS[kind]
+    bell = AlarmBell(patience=2)
+    given = [bell.check(values) for values in (FINE, FINE | change, FINE | change, FINE | change, FINE, FINE | change)]
+    assert [len(texts) for texts in given] == [0, 0, 1, 0, 0, 0]
+    assert words in given[2][0]
+    assert bell.given == 1
+
+
+@pytest.mark.parametrize("change", HARMLESS)
+def test_what_happens_in_good_runs_gives_no_alarm(change):
+    bell = AlarmBell(patience=1)
+    assert bell.check(FINE) == []
+    assert bell.check(FINE | change) == []
+
+
+def test_a_sign_that_passes_gives_no_alarm():
+    bell, bad = AlarmBell(patience=2), FINE | {"std": 0.0}
+    assert [bell.check(values) for values in (FINE, bad, FINE, bad, FINE)] == [[]] * 5
+
+
+@pytest.mark.parametrize(("rank", "count"), [(1.5, 0), (1.4, 0), (1.3, 1)])
+def test_a_rank_that_is_near_one_from_the_start_must_still_fall(rank, count):
+    bell = AlarmBell(patience=1)
+    bell.check(FINE | {"effective_rank": 1.5})
+    assert len(bell.check(FINE | {"effective_rank": rank})) == count
+
+
+def test_features_that_never_differed_give_an_alarm():
+    bell = AlarmBell(patience=2)
+    flat = FINE | {"std": 0.0, "effective_rank": 1.0}
+    assert [len(bell.check(flat)) for _ in range(3)] == [0, 1, 0]
+
+
+@pytest.mark.parametrize("stop", range(1, 6))
+def test_a_restored_bell_goes_on_where_it_was(stop):
+    bad = FINE | {"std": 0.0}
+    sequence = [FINE, FINE, bad, bad, bad, FINE]
+    whole, first, second = (AlarmBell(patience=2) for _ in range(3))
+    expected = [whole.check(values) for values in sequence]
+    found = [first.check(values) for values in sequence[:stop]]
+    second.load_state_dict(first.state_dict())
+    found += [second.check(values) for values in sequence[stop:]]
+    assert found == expected
+    assert sum(map(len, expected)) == 1

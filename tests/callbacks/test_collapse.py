@@ -1,0 +1,151 @@
+import csv
+
+import pytest
+import torch
+from lightning.pytorch import Callback
+from lightning.pytorch.loggers import CSVLogger
+from torch import nn
+
+from jepa_lightning import IJEPA
+from jepa_lightning.callbacks import CollapseMonitor
+from jepa_lightning.losses import content_share, effective_rank, feature_std, mean_cosine, rankme
+from jepa_lightning.types import Batch, Masks
+
+
+class Keep(Callback):
+    """Keeps the features of each step, the state before a step, and the measures after it."""
+
+    def __init__(self):
+        self.features, self.before, self.logged = [], {}, {}
+
+    def on_train_batch_start(self, trainer, pl_module, batch, batch_idx):
+        weights = {name: value.clone() for name, value in pl_module.state_dict().items()}
+        self.before[trainer.global_step] = (weights, batch)
+
+    def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):
+        self.features.append(outputs["features"])
+        found = {name: float(value) for name, value in trainer.callback_metrics.items() if name.startswith("collapse/")}
+        if found and found not in self.logged.values():
+            self.logged[trainer.global_step - 1] = found
+
+
+def test_measures_are_those_of_the_losses_at_the_right_steps(tiny_ijepa, shapes, quiet_trainer):
+    module, keep = tiny_ijepa(lr=1e-2), Keep()
+    monitor = CollapseMonitor(every_n_steps=4, num_samples=6, memory=40)
+    trainer = quiet_trainer(callbacks=[monitor, keep], max_steps=8, limit_val_batches=0)
+    trainer.fit(module, datamodule=shapes())
+    # the memory of 40 is full after three batches of 16; then before every fourth step
+    assert list(keep.logged) == [3, 7]
+    weights, batch = keep.before[7]
+    module.load_state_dict(weights)
+    module.eval()
+    images, masks = batch.views[0][:6], Masks(batch.masks[0].context[:6], batch.masks[0].target[:6])
+    with torch.no_grad():
+        tokens, context = module.target_encoder(images), module.context_encoder(images).mean(dim=1)
+        true = module.energy(Batch([images], (masks,))).mean()
+        other = module.energy(Batch([images, images[[5, 0, 1, 2, 3, 4]]], (masks,))).mean()
+        online = torch.cat([p.flatten() for p in module.context_encoder.parameters()])
+        target = torch.cat([p.flatten() for p in module.target_encoder.parameters()])
+    pooled = torch.cat(keep.features[:7])[-40:]
+    expected = {
+        "rank": rankme(pooled), "effective_rank": effective_rank(pooled),
+        "std": feature_std(pooled), "cosine": mean_cosine(pooled),
+        "context_rank": rankme(context), "context_effective_rank": effective_rank(context),
+        "context_std": feature_std(context), "context_cosine": mean_cosine(context),
+        "content_share": content_share(tokens), "ema_drift": (online - target).norm() / online.norm(),
+        "energy": true, "energy_other": other, "energy_gap": (other - true) / other, "alarm": torch.tensor(0.0),
+    }  # fmt: skip
+    assert keep.logged[7].keys() == {f"collapse/{name}" for name in expected}
+    for name, value in expected.items():
+        assert keep.logged[7][f"collapse/{name}"] == pytest.approx(float(value), rel=1e-4, abs=1e-6), name
+    assert expected["ema_drift"] > 0.001
+    assert {"collapse/rank", "collapse/energy_gap"} <= trainer.progress_bar_metrics.keys()
+    assert "collapse/std" not in trainer.progress_bar_metrics
+
+
+def test_micro_batches_of_one_step_are_measured_once(tiny_ijepa, shapes, quiet_trainer):
+    monitor, measured = CollapseMonitor(every_n_steps=1, memory=16), []
+    measure = monitor._bell.check
+    monitor._bell.check = lambda values: measured.append(values) or measure(values)
+    trainer = quiet_trainer(callbacks=[monitor], max_epochs=2, accumulate_grad_batches=2, limit_val_batches=0)
+    trainer.fit(tiny_ijepa(), datamodule=shapes())
+    assert trainer.global_step == len(measured) == 4
+
+
+def test_measures_reach_the_logger_at_the_step_they_are_taken(tiny_ijepa, shapes, quiet_trainer, tmp_path):
+    trainer = quiet_trainer(
+        callbacks=[CollapseMonitor(every_n_steps=3, memory=16)], logger=CSVLogger(tmp_path), log_every_n_steps=3,
+        max_steps=8, limit_val_batches=0,
+    )  # fmt: skip
+    trainer.fit(tiny_ijepa(), datamodule=shapes())
+    with open(f"{trainer.logger.log_dir}/metrics.csv") as file:
+        logged = [int(row["step"]) for row in csv.DictReader(file) if row["collapse/rank"]]
+    assert logged == [2, 5]
+
+
+class Flattens(Callback):
+    """Makes all features the same from a step on."""
+
+    def __init__(self, step):
+        self.step = step
+
+    def on_train_batch_start(self, trainer, pl_module, batch, batch_idx):
+        if trainer.global_step >= self.step:
+            for network in (pl_module.context_encoder, pl_module.target_encoder):
+                nn.init.zeros_(network.norm.weight)
+
+
+def test_a_collapse_is_explained_once(tiny_ijepa, shapes, quiet_trainer):
+    monitor = CollapseMonitor(every_n_steps=2, memory=16)
+    trainer = quiet_trainer(callbacks=[Flattens(4), monitor], max_steps=14, limit_val_batches=0)
+    with pytest.warns(
+        UserWarning, match=r"Step 7: .* standard deviation is 0, from .* \(complete collapse\)"
+    ) as record:
+        trainer.fit(tiny_ijepa(), datamodule=shapes())
+    assert sum("complete collapse" in str(warning.message) for warning in record) == 1
+    assert trainer.global_step == 14
+    assert trainer.callback_metrics["collapse/alarm"] >= 1
+
+
+def test_an_encoder_that_is_constant_from_the_start_gives_an_alarm(tiny_ijepa, shapes, quiet_trainer):
+    monitor = CollapseMonitor(every_n_steps=2, memory=16)
+    trainer = quiet_trainer(callbacks=[Flattens(0), monitor], max_steps=8, limit_val_batches=0)
+    with pytest.warns(UserWarning, match="complete collapse"):
+        trainer.fit(tiny_ijepa(), datamodule=shapes())
+
+
+def test_a_healthy_run_gives_no_alarm(tiny_ijepa, shapes, quiet_trainer, recwarn):
+    monitor = CollapseMonitor(every_n_steps=2, memory=64)
+    trainer = quiet_trainer(callbacks=[monitor], max_steps=12, limit_val_batches=0)
+    trainer.fit(tiny_ijepa(regularizer="variance_covariance"), datamodule=shapes())
+    assert trainer.callback_metrics["collapse/alarm"] == 0
+    assert not [warning for warning in recwarn if "collapse" in str(warning.message)]
+
+
+def test_stop_ends_the_run(tiny_ijepa, shapes, quiet_trainer):
+    monitor = CollapseMonitor(every_n_steps=2, memory=16, stop=True)
+    trainer = quiet_trainer(callbacks=[Flattens(4), monitor], max_steps=50, limit_val_batches=0)
+    with pytest.warns(UserWarning, match=r"complete collapse.* The run ends here \(stop=True\)"):
+        trainer.fit(tiny_ijepa(), datamodule=shapes())
+    assert trainer.global_step == 8
+
+
+class Featureless(IJEPA):
+    """As the two-view methods: no full view is encoded in a step."""
+
+    def objective(self, batch, progress):
+        return super().objective(batch, progress)._replace(features=None)
+
+
+def test_without_features_from_the_step_it_measures_what_it_encodes(tiny_ijepa, shapes, quiet_trainer):
+    monitor = CollapseMonitor(every_n_steps=2, num_samples=8)
+    trainer = quiet_trainer(callbacks=[monitor], max_steps=4, limit_val_batches=0)
+    trainer.fit(tiny_ijepa(Featureless), datamodule=shapes())
+    assert 1 < trainer.callback_metrics["collapse/rank"] <= 8
+    assert monitor.state_dict()["recent"] is None
+
+
+@pytest.mark.parametrize("option", [{"every_n_steps": 0}, {"num_samples": 1}, {"memory": 1}, {"patience": 0}])
+def test_numbers_that_make_no_sense_are_refused(option):
+    with pytest.raises(ValueError, match="give at least 1 step, 2 samples"):
+        CollapseMonitor(**option)

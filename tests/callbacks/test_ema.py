@@ -1,0 +1,102 @@
+import pytest
+import torch
+from lightning.fabric.utilities.exceptions import MisconfigurationException
+from lightning.pytorch import Callback
+
+from jepa_lightning.callbacks import EMACallback
+
+
+class OnlineWeights(Callback):
+    """Keeps the online weights after every optimizer step; runs before the module's own EMA."""
+
+    def __init__(self):
+        self.weights = []
+        self.stepped = False
+
+    def on_before_optimizer_step(self, trainer, pl_module, optimizer):
+        self.stepped = True
+
+    def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):
+        if self.stepped:
+            self.weights.append([p.detach().double() for p in pl_module.context_encoder.parameters()])
+        self.stepped = False
+
+
+class TargetMoves(Callback):
+    """Notes whether the target differs at each batch from the one before."""
+
+    def __init__(self):
+        self.moved = []
+
+    def on_train_start(self, trainer, pl_module):
+        self.last = snapshot(pl_module.target_encoder)
+
+    def on_train_batch_start(self, trainer, pl_module, batch, batch_idx):
+        now = snapshot(pl_module.target_encoder)
+        self.moved.append(any(not torch.equal(a, b) for a, b in zip(now, self.last, strict=True)))
+        self.last = now
+
+
+def snapshot(network):
+    return [p.detach().clone() for p in network.parameters()]
+
+
+@pytest.mark.parametrize("limits", [{"max_epochs": 2}, {"max_steps": 5, "max_epochs": -1}])
+@pytest.mark.parametrize("accumulate", [1, 3])
+def test_the_target_is_the_average_of_the_weights_after_each_optimizer_step(
+    tiny_ijepa, shapes, quiet_trainer, limits, accumulate
+):
+    module, watch = tiny_ijepa(ema=(0.9, 0.98)), OnlineWeights()
+    slow = [p.double().clone() for p in module.target_encoder.parameters()]
+    trainer = quiet_trainer(callbacks=[watch], accumulate_grad_batches=accumulate, limit_val_batches=0, **limits)
+    trainer.fit(module, datamodule=shapes())
+    total = 5 if "max_steps" in limits else 2 * (4 if accumulate == 1 else 2)
+    assert len(watch.weights) == total
+    for step, weights in enumerate(watch.weights):
+        decay = 0.9 + (0.98 - 0.9) * step / total
+        slow = [decay * old + (1 - decay) * new for old, new in zip(slow, weights, strict=True)]
+    for expected, target in zip(slow, module.target_encoder.parameters(), strict=True):
+        torch.testing.assert_close(target.double(), expected, atol=1e-6, rtol=0)
+
+
+def test_it_moves_on_no_other_batch(tiny_ijepa, shapes, quiet_trainer):
+    watch = TargetMoves()
+    trainer = quiet_trainer(callbacks=[watch], max_epochs=2, accumulate_grad_batches=3, limit_val_batches=0)
+    trainer.fit(tiny_ijepa(), datamodule=shapes())
+    # four batches an epoch: a step after the third and after the last; each is seen at the start of the next batch
+    assert watch.moved == [False, False, False, True, True, False, False, True]
+
+
+def test_the_trainers_own_callback_takes_the_place_of_the_modules(tiny_ijepa, shapes, quiet_trainer):
+    module = tiny_ijepa(ema=(0.5, 0.5))
+    before = snapshot(module.target_encoder)
+    trainer = quiet_trainer(callbacks=[EMACallback(1.0, 1.0)], max_steps=3, limit_val_batches=0)
+    trainer.fit(module, datamodule=shapes())
+    assert sum(isinstance(callback, EMACallback) for callback in trainer.callbacks) == 1
+    assert all(torch.equal(a, b) for a, b in zip(before, module.target_encoder.parameters(), strict=True))
+
+
+def test_a_line_over_a_run_of_unknown_length_is_refused(echo, table, clusters, quiet_trainer):
+    data = table(clusters(8), clusters(8), num_classes=3, batch_size=4)
+    trainer = quiet_trainer(callbacks=[EMACallback(0.9, 1.0)], max_epochs=-1, limit_val_batches=0)
+    with pytest.raises(MisconfigurationException, match=r"from 0\.9 to 1\.0, and this run has no known length"):
+        trainer.fit(echo(), datamodule=data)
+
+
+@pytest.mark.parametrize("precision", ["bf16-true", "16-true"])
+def test_weights_in_half_precision_are_refused_before_training(tiny_ijepa, shapes, quiet_trainer, precision):
+    trainer = quiet_trainer(max_steps=1, precision=precision, limit_val_batches=0)
+    with pytest.raises(MisconfigurationException, match=rf"cannot follow in precision {precision}.*bf16-mixed"):
+        trainer.fit(tiny_ijepa(), datamodule=shapes())
+
+
+def test_mixed_precision_is_welcome(tiny_ijepa, shapes, quiet_trainer):
+    module = tiny_ijepa()
+    quiet_trainer(max_steps=1, precision="bf16-mixed", limit_val_batches=0).fit(module, datamodule=shapes())
+    assert {p.dtype for p in module.target_encoder.parameters()} == {torch.float32}
+
+
+@pytest.mark.parametrize("ema", [(0.9, 0.8), (-0.1, 1.0), (0.9, 1.1)])
+def test_a_range_that_is_none_is_refused(ema):
+    with pytest.raises(ValueError, match="two decays with 0 <= start <= end <= 1"):
+        EMACallback(*ema)

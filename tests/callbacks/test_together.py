@@ -1,0 +1,66 @@
+import pytest
+import torch
+from lightning.pytorch.callbacks import ModelCheckpoint
+
+from jepa_lightning.callbacks import CollapseMonitor, OnlineKNN, OnlineLinearProbe
+
+
+def watchers():
+    return [OnlineLinearProbe(), OnlineKNN(k=5, every_n_epochs=1), CollapseMonitor(every_n_steps=2, memory=32)]
+
+
+def fit(module, data, trainer, ckpt_path=None):
+    torch.manual_seed(0)
+    trainer.fit(module, datamodule=data, ckpt_path=ckpt_path)
+    return {name: value.clone() for name, value in module.state_dict().items()}
+
+
+def test_weights_are_the_same_with_and_without_callbacks(tiny_ijepa, shapes, quiet_trainer):
+    runs = [
+        # drop_path draws from the global generator in training
+        fit(tiny_ijepa(drop_path=0.5), shapes(), quiet_trainer(callbacks=callbacks, max_epochs=3))
+        for callbacks in (watchers(), [])
+    ]
+    assert all(torch.equal(runs[0][name], runs[1][name]) for name in runs[1])
+    assert runs[0].keys() == runs[1].keys()
+
+
+@pytest.fixture
+def undisturbed(tiny_ijepa, shapes, quiet_trainer, tmp_path):
+    """A run of ten steps that has left a checkpoint after the fifth, in the middle of its second epoch."""
+    keep = ModelCheckpoint(tmp_path, every_n_train_steps=5, save_top_k=-1, filename="{step}")
+    trainer = quiet_trainer(
+        callbacks=[*watchers(), keep], max_steps=10, accumulate_grad_batches=2, enable_checkpointing=True
+    )
+    weights = fit(tiny_ijepa(), shapes(num_train=128), trainer)
+    return trainer, weights, tmp_path / "step=5.ckpt"
+
+
+def test_a_resumed_run_ends_as_the_undisturbed_one(undisturbed, tiny_ijepa, shapes, quiet_trainer):
+    trainer, weights, checkpoint = undisturbed
+    resumed = quiet_trainer(callbacks=watchers(), max_steps=10, accumulate_grad_batches=2)
+    again = fit(tiny_ijepa(), shapes(num_train=128), resumed, checkpoint)
+    assert all(torch.equal(weights[name], again[name]) for name in weights)
+    for first, second in zip(trainer.callbacks[:3], resumed.callbacks[:3], strict=True):
+        torch.testing.assert_close(first.state_dict(), second.state_dict(), rtol=0, atol=0)
+    names = {name for name in trainer.callback_metrics if name.startswith(("val/", "collapse/"))}
+    assert {"val/linear_shape", "val/knn_shape", "collapse/rank"} <= names
+    assert all(trainer.callback_metrics[name] == resumed.callback_metrics[name] for name in names)
+
+
+def test_the_checkpoint_loads_with_weights_only_and_keeps_heads_out_of_the_module(undisturbed):
+    trainer, _, path = undisturbed
+    checkpoint = torch.load(path, weights_only=True)
+    assert {"OnlineLinearProbe", "OnlineKNN", "CollapseMonitor"} <= checkpoint["callbacks"].keys()
+    assert checkpoint["callbacks"]["OnlineLinearProbe"]["probe"]["heads"]["heads.0.weight"].shape[1] == 48
+    prefixes = {name.split(".")[0] for name in checkpoint["state_dict"]}
+    assert prefixes == {"context_encoder", "target_encoder", "predictor"}
+    trained = {id(p) for group in trainer.optimizers[0].param_groups for p in group["params"]}
+    assert trained <= {id(p) for p in trainer.lightning_module.parameters()}
+
+
+@pytest.mark.parametrize("precision", ["bf16-mixed"])
+def test_all_of_them_work_in_mixed_precision(tiny_ijepa, shapes, quiet_trainer, precision):
+    trainer = quiet_trainer(callbacks=watchers(), max_epochs=2, precision=precision)
+    trainer.fit(tiny_ijepa(), datamodule=shapes())
+    assert {"val/linear", "val/knn", "collapse/rank"} <= trainer.callback_metrics.keys()
