@@ -86,17 +86,22 @@ class ShapesDataset(Dataset[tuple[Tensor, dict[str, int], None]]):
 
 def _place(labels: dict[str, int], draw: Draw) -> list[Place]:
     """Where the objects are, the large one first."""
-    radius = 0.18 + 0.04 * (labels["scale"] + draw())
+    radius = 0.19 + 0.045 * (labels["scale"] + draw())
     column, row = labels["position"] % 3, labels["position"] // 3
-    places = [Place(_inside(column, radius, draw()), _inside(row, radius, draw()), radius, 2 * math.pi * draw())]
+    places = [Place(_inside(column, radius, draw()), _inside(row, radius, draw()), radius, _tilt(draw))]
     radius = 0.15
     while len(places) <= labels["count"]:
         x, y = (radius + (1 - 2 * radius) * draw() for _ in range(2))
         if all(math.hypot(x - other.x, y - other.y) > radius + other.radius + GAP for other in places):
-            places.append(Place(x, y, radius, 2 * math.pi * draw()))
+            places.append(Place(x, y, radius, _tilt(draw)))
         else:
             radius *= 0.99  # a small one finds room in the end
     return places
+
+
+def _tilt(draw: Draw) -> float:
+    """An angle of at most a seventh of a right angle: upright, but not on the pixel grid."""
+    return math.pi / 7 * (draw() - 0.5)
 
 
 def _inside(cell: int, radius: float, share: float) -> float:
@@ -112,7 +117,7 @@ def _colours(label: int, draw: Draw) -> tuple[Tensor, Tensor, Tensor]:
     darker, lighter = max(0.0, luma - 0.42), max(0.0, 0.58 - luma)  # widths of the two ranges to draw from
     level = draw() * (darker + lighter)
     level = 0.12 + level if level < darker else 0.88 - (level - darker)
-    step = 0.06 + 0.06 * draw()
+    step = 0.025 + 0.025 * draw()  # faint, so that shapes stand out before textures do
     dark, light = ([level + shift + 0.16 * (draw() - 0.5) for _ in range(3)] for shift in (-step, step))
     paint, first, second = torch.tensor([*colour, *dark, *light]).clamp_(0, 1).mul_(255).view(3, 3, 1, 1)
     return paint, first, second
