@@ -1,0 +1,250 @@
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from lightning.pytorch.callbacks import ModelCheckpoint
+from PIL import Image
+from torchvision.transforms.v2.functional import to_image
+
+from jepa_lightning import IJEPA, JEPAModule
+from jepa_lightning.callbacks import CollapseMonitor, OnlineLinearProbe, Summary
+from jepa_lightning.cli import JEPACLI, main
+from jepa_lightning.data import JEPADataModule
+
+Build = Callable[..., Any]
+FOLDER = ("--data", "ImageFolderDataModule", "--data.root", "images")
+
+
+class Built(JEPACLI):
+    """Stops before the run, to look at what is built."""
+
+    def __init__(self, *args: str) -> None:
+        try:
+            super().__init__(args)
+        except StopIteration:
+            pass
+
+    def after_instantiate_classes(self) -> None:
+        raise StopIteration
+
+
+def weights(path: Path | str) -> dict[str, torch.Tensor]:
+    return torch.load(path, weights_only=True)["state_dict"]
+
+
+def images(root: Path) -> None:
+    rng = np.random.default_rng(0)
+    for split in ("train", "val"):
+        for label in ("cat", "dog"):
+            folder = root / split / label
+            folder.mkdir(parents=True)
+            for i in range(8):
+                pixels = rng.integers(0, 256, (40, 36, 3), dtype=np.uint8)
+                Image.fromarray(pixels).save(folder / f"{i}.{('png', 'jpeg')[i % 2]}")
+
+
+def test_fit_writes_logs_config_and_checkpoints_and_prints_a_summary(tiny_cli: str, capsys: Any) -> None:
+    main(["fit", "--config", tiny_cli])
+    run = Path("logs/IJEPA/version_0")
+    assert (run / "config.yaml").is_file()
+    assert list(run.glob("events.out.tfevents.*"))
+    assert torch.load(run / "checkpoints/last.ckpt", weights_only=True)["global_step"] == 8
+    model = IJEPA.load_from_checkpoint(run / "checkpoints/best.ckpt")
+    assert model.hparams["width"] == 48
+    printed = capsys.readouterr().out
+    for text in ("8 steps in", "raw pixels", "random init", "trained", "linear best", "shape", "logs/IJEPA/version_0",
+                 f"jepa-lightning predict --config {run}/config.yaml --ckpt_path {run}/checkpoints/best.ckpt"):  # fmt: skip
+        assert text in printed
+    assert len(printed[printed.index("IJEPA on") :].splitlines()) <= 24
+
+
+@pytest.mark.parametrize("data", [("--data", "DigitsDataModule"), FOLDER])
+def test_other_data_needs_no_other_change(tiny_cli: str, tmp_path: Path, capsys: Any, data: tuple[str, ...]) -> None:
+    images(tmp_path / "images")
+    main(["fit", "--config", tiny_cli, *data, "--trainer.max_steps", "2"])
+    seen = capsys.readouterr()
+    assert f"IJEPA on {data[1]}: 2 steps" in seen.out
+    assert "discard" not in seen.err
+
+
+def test_classes_of_ones_own_by_import_path(tiny_cli: str, tmp_path: Path, monkeypatch: Any) -> None:
+    (tmp_path / "mine.py").write_text(
+        "from jepa_lightning import IJEPA\n"
+        "from jepa_lightning.data import ShapesDataModule\n"
+        "class MyIJEPA(IJEPA):\n"
+        "    def __init__(self, factor: float = 2.0, **kwargs) -> None:\n"
+        "        super().__init__(**kwargs)\n"
+        "        self.factor = factor\n"
+        "class MyShapes(ShapesDataModule):\n"
+        "    pass\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    classes = ["--model", "mine.MyIJEPA", "--model.factor", "3", "--data", "mine.MyShapes"]
+    main(["fit", "--config", tiny_cli, *classes, "--trainer.max_steps", "1"])
+    import mine  # type: ignore[import-not-found]
+
+    model = mine.MyIJEPA.load_from_checkpoint("logs/MyIJEPA/version_0/checkpoints/last.ckpt")
+    assert (model.factor, model.hparams["width"]) == (3.0, 48)
+
+
+def test_a_stopped_run_goes_on_with_last_and_ends_as_one_that_was_not(
+    tiny_cli: str, tmp_path: Path, monkeypatch: Any
+) -> None:
+    (tmp_path / "stopping.py").write_text(
+        "from lightning.pytorch import Callback\n"
+        "class Power(Callback):\n"
+        "    def on_train_batch_end(self, trainer, *_):\n"
+        "        if trainer.global_step == 6:\n"
+        "            raise ConnectionError('power cut')\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    main(["fit", "--config", tiny_cli, "--trainer.default_root_dir", "whole"])
+    with pytest.raises(ConnectionError):
+        main(["fit", "--config", tiny_cli, "--trainer.callbacks+=stopping.Power"])
+    assert torch.load("logs/IJEPA/version_0/checkpoints/last.ckpt", weights_only=True)["global_step"] == 4
+    main(["fit", "--config", tiny_cli, "--ckpt_path", "last"])
+    assert [path.name for path in Path("logs/IJEPA").iterdir()] == ["version_0"]
+    whole, resumed = (weights(f"{root}/IJEPA/version_0/checkpoints/last.ckpt") for root in ("whole", "logs"))
+    assert whole.keys() == resumed.keys()
+    assert all(torch.equal(whole[name], resumed[name]) for name in whole)
+
+
+def test_last_is_the_newest_run_of_the_model(tiny_cli: str) -> None:
+    for _ in range(2):
+        main(["fit", "--config", tiny_cli, "--trainer.max_steps", "1"])
+    cli = Built("fit", "--config", tiny_cli, "--ckpt_path", "last")
+    assert cli.config.fit.ckpt_path == "logs/IJEPA/version_1/checkpoints/last.ckpt"
+    assert cli.trainer.logger.log_dir == "logs/IJEPA/version_1"
+
+
+@pytest.fixture
+def python_checkpoint(tiny_ijepa: Build, shapes: Build, quiet_trainer: Build, tmp_path: Path) -> str:
+    trainer = quiet_trainer(max_steps=1)
+    trainer.fit(tiny_ijepa(width=24), shapes())
+    trainer.save_checkpoint(tmp_path / "python.ckpt")
+    return str(tmp_path / "python.ckpt")
+
+
+@pytest.mark.parametrize("source", ["command line", "python"])
+def test_a_checkpoint_alone_is_enough_to_predict_on_a_folder(
+    tiny_cli: str, python_checkpoint: str, tmp_path: Path, source: str, capsys: Any
+) -> None:
+    images(tmp_path / "images")
+    checkpoint = python_checkpoint
+    if source == "command line":
+        main(["fit", "--config", tiny_cli, "--trainer.max_steps", "1"])
+        checkpoint = "logs/IJEPA/version_0/checkpoints/last.ckpt"
+    before = set(Path("logs").rglob("*"))
+    main(["predict", "--model", "IJEPA", "--ckpt_path", checkpoint, *FOLDER, "--features", "out/features.npz"])
+    assert "wrote 32 features of width" in capsys.readouterr().out
+    assert set(Path("logs").rglob("*")) == before  # nothing but the file
+    found = np.load("out/features.npz")
+    model = IJEPA.load_from_checkpoint(checkpoint).eval()
+    row = list(found["paths"]).index("val/dog/3.jpeg")
+    assert found["labels"][row] == 1
+    view = model.pipeline().eval_transform(to_image(Image.open("images/val/dog/3.jpeg")))[0]
+    with torch.no_grad():
+        torch.testing.assert_close(torch.from_numpy(found["features"][row]), model(view[None])[0], rtol=1e-3, atol=1e-4)
+
+
+def test_options_come_from_the_configuration_the_checkpoint_and_the_command_line_in_this_order(
+    tiny_cli: str, python_checkpoint: str
+) -> None:
+    arguments = ["fit", "--config", tiny_cli, "--ckpt_path", python_checkpoint]
+    cli = Built(*arguments)
+    assert (cli.model.hparams["width"], cli.model.lr) == (24, 1e-3)
+    assert cli.config.fit.ckpt_path == python_checkpoint
+    assert Built(*arguments, "--model.lr", "0.5", "--model.variance=2").model.lr == 0.5
+    assert Built("fit", "--config", tiny_cli).model.hparams["width"] == 48
+
+
+def test_validate_repeats_what_the_run_has_measured(tiny_cli: str, capsys: Any) -> None:
+    main(["fit", "--config", tiny_cli])
+    run = "logs/IJEPA/version_0"
+    saver = next(
+        state
+        for name, state in torch.load(f"{run}/checkpoints/best.ckpt", weights_only=True)["callbacks"].items()
+        if "val/linear" in name
+    )
+    capsys.readouterr()
+    main(["validate", "--config", f"{run}/config.yaml", "--ckpt_path", f"{run}/checkpoints/best.ckpt"])
+    line = next(line for line in capsys.readouterr().out.splitlines() if " val/linear " in line)
+    assert float(line.split()[-2]) == pytest.approx(float(saver["best_model_score"]))
+
+
+def test_callbacks_of_the_configuration_stay_and_others_are_added(tiny_cli: str) -> None:
+    cli = Built("fit", "--config", tiny_cli, "--trainer.callbacks+=EMACallback", "--trainer.callbacks.start=0.5")
+    names = [type(callback).__name__ for callback in cli.trainer.callbacks]
+    assert {"OnlineLinearProbe", "ProbeReport", "EMACallback", "Summary"} <= set(names)
+    assert [c.filename for c in cli.trainer.callbacks if isinstance(c, ModelCheckpoint)] == ["last", "best"]
+
+
+def test_what_the_configuration_names_is_not_replaced(tiny_cli: str) -> None:
+    own = ["--trainer.callbacks=ModelCheckpoint", "--trainer.callbacks.monitor=val/loss", "--trainer.logger=CSVLogger"]
+    cli = Built("fit", "--config", tiny_cli, *own, "--trainer.logger.save_dir=mine")
+    (saver,) = cli.trainer.checkpoint_callbacks
+    assert saver.monitor == "val/loss"
+    assert cli.trainer.log_dir == "mine/lightning_logs/version_0"
+    bare = Built("fit", "--config", tiny_cli, "--trainer.logger=false", "--trainer.enable_checkpointing=false")
+    assert bare.trainer.checkpoint_callbacks == []
+    assert bare.trainer.loggers == []
+
+
+def test_the_seed_is_fixed_unless_given(tiny_cli: str) -> None:
+    first, again, other = (
+        Built("fit", "--config", tiny_cli, *seed).model.context_encoder.patch_embed.proj.weight
+        for seed in ((), (), ("--seed_everything", "1"))
+    )
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)
+
+
+def named(base: type) -> list[str]:
+    classes = [cls for cls in base.__subclasses__() if cls.__module__.startswith("jepa_lightning")]
+    return sorted(cls.__name__ for cls in classes) + [name for cls in classes for name in named(cls)]
+
+
+@pytest.mark.parametrize(
+    ("option", "name"),
+    [("model", name) for name in named(JEPAModule)]
+    + [("data", name) for name in named(JEPADataModule)]
+    + [("trainer.callbacks", cls.__name__) for cls in (OnlineLinearProbe, CollapseMonitor)],
+)
+def test_every_option_is_documented(option: str, name: str, capsys: Any) -> None:
+    with pytest.raises(SystemExit) as stop:
+        main(["fit", f"--{option}.help", name])
+    assert stop.value.code == 0
+    text = " ".join(capsys.readouterr().out.split("Help for", 1)[1].split())
+    entries = text.split(f"--{option}.")[1:]
+    assert entries
+    undocumented = [entry.split()[0] for entry in entries if not entry.split("(", 1)[0].split()[2:]]
+    assert not [option for option in undocumented if not option.endswith(".help")]
+
+
+def test_features_are_an_option_of_predict_alone(capsys: Any) -> None:
+    for command, there in (("predict", True), ("validate", False)):
+        with pytest.raises(SystemExit):
+            main([command, "--help"])
+        assert ("--features FEATURES File to write" in " ".join(capsys.readouterr().out.split())) is there
+
+
+def test_runs_as_a_module() -> None:
+    result = subprocess.run([sys.executable, "-m", "jepa_lightning", "--version"], capture_output=True, text=True)
+    assert result.returncode == 0
+    assert result.stdout.startswith("jepa-lightning ")
+
+
+def test_the_saved_configuration_makes_the_same_run(tiny_cli: str) -> None:
+    main(["fit", "--config", tiny_cli, "--trainer.max_steps", "1", "--model.lr", "0.003"])
+    cli = Built("fit", "--config", "logs/IJEPA/version_0/config.yaml")
+    assert cli.model.lr == 0.003
+    assert cli.trainer.max_steps == 1
+    assert [type(c) for c in cli.trainer.callbacks].count(Summary) == 1
+    saved = yaml.safe_load(Path("logs/IJEPA/version_0/config.yaml").read_text())
+    assert saved["trainer"]["logger"] is None

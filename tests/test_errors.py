@@ -1,0 +1,186 @@
+import traceback
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from PIL import Image
+
+from jepa_lightning.cli import main
+from jepa_lightning.errors import explain
+
+
+def stderr_of(args: list[str], capsys: Any) -> tuple[str, Any]:
+    """The one line of error and the exit code."""
+    with pytest.raises(SystemExit) as stop:
+        main(args)
+    seen = capsys.readouterr().err
+    assert "Traceback" not in seen
+    lines = [line for line in seen.splitlines() if "error" in line]
+    assert len(lines) == 1
+    assert seen.splitlines()[-1] == lines[0]
+    assert lines[0].startswith("jepa-lightning: error: ")
+    return lines[0].removeprefix("jepa-lightning: error: "), stop.value.code
+
+
+@pytest.mark.parametrize(
+    ("args", "line"),
+    [
+        ("--model.patchsize 4", "IJEPA has no option 'patchsize': did you mean 'patch_size'?"),
+        ("--model.init_args.patchsize=4", "IJEPA has no option 'patchsize': did you mean 'patch_size'?"),
+        ("--trainer.limit_trian_batches 3", "the Trainer has no option 'limit_trian_batches': did you mean "),
+        ("--modle IJEPA", "there is no option 'modle': did you mean 'model'?"),
+        ("--model IJEP", "model: there is no class 'IJEP': did you mean 'IJEPA'?"),
+        ("--data ShapeDataModule", "data: there is no class 'ShapeDataModule': did you mean 'ShapesDataModule'?"),
+        ("--trainer.callbacks+=OnlineKN", "trainer.callbacks: there is no class 'OnlineKN': did you mean 'OnlineKNN'?"),
+        ("--model torch.nn.Linear", "model: Import path does not correspond to a subclass of JEPAModule"),
+        ("--model nowhere.Model", "model: No module named 'nowhere'"),
+        ("--model.depth deep", "model.depth: expected int, got deep"),
+        ("--model.regularizer none", "model.regularizer: expected one of 'variance_covariance', 'sigreg', got none"),
+        ("--trainer.max_steps many", "trainer.max_steps: expected int, got many"),
+        ("--data ImageFolderDataModule", "--data.root is required by ImageFolderDataModule."),
+        ("--config nowhere.yaml", "File does not exist: "),
+    ],
+)
+def test_arguments_that_cannot_be_understood(tiny_cli: str, capsys: Any, args: str, line: str) -> None:
+    text, code = stderr_of(["fit", "--config", tiny_cli, *args.split()], capsys)
+    assert text.startswith(line)
+    assert code == 2
+
+
+@pytest.mark.parametrize(
+    ("wrong", "line"),
+    [
+        ("model: {class_path: IJEPA, init_args: {patchsize: 4}}", "IJEPA has no option 'patchsize': did you mean "),
+        ("trainer: {max_step: 4}", "the Trainer has no option 'max_step': did you mean 'max_steps'?"),
+        ("dat: {class_path: ShapesDataModule}", "there is no option 'dat': did you mean 'data'?"),
+        (
+            "trainer: {callbacks: [{class_path: OnlineKNN, init_args: {kk: 4}}]}",
+            "OnlineKNN has no option 'kk': did you mean 'k'?",
+        ),
+        ("trainer: {callbacks: [{class_path: OnlineKN}]}", "trainer.callbacks: there is no class 'OnlineKN': did you"),
+        ("model: [", "Problems parsing config: while parsing a flow node did not find expected node content"),
+    ],
+)
+def test_configurations_that_cannot_be_understood(tiny_cli: str, capsys: Any, wrong: str, line: str) -> None:
+    Path("wrong.yaml").write_text(wrong)
+    text, code = stderr_of(["fit", "--config", tiny_cli, "--config", "wrong.yaml"], capsys)
+    assert text.startswith(line)
+    assert code == 2
+
+
+@pytest.mark.parametrize(
+    ("args", "line"),
+    [
+        ("--data ImageFolderDataModule --data.root nowhere", "there is no folder nowhere."),
+        ("--data ImageFolderDataModule --data.root empty", "there are no images in empty"),
+        ("--model.image_size 4", "an input of 4x4 is smaller than a patch of 8x8"),
+        ("--model.image_size 16", "target_scale (0.15, 0.2) is less than one token of a 2x2 grid"),
+        ("--model.encoder vit_tinny", "there is no encoder 'vit_tinny': did you mean vit_tiny?"),
+        ("--model.optimizer adamww", "there is no optimizer 'adamww': did you mean adamw"),
+        ("--data ImageFolderDataModule --data.root unlabelled", "OnlineLinearProbe needs labels, and ImageFolderData"),
+        ("--data ImageFolderDataModule --data.root damaged", "images in damaged cannot be read"),
+        ("--data ImageFolderDataModule --data.root damaged --data.num_workers 1", "images in damaged cannot be read"),
+        ("--ckpt_path nowhere.ckpt", "there is no checkpoint nowhere.ckpt."),
+        ("--ckpt_path last", "there is no last checkpoint, logs/IJEPA/*/checkpoints/last.ckpt: "),
+        ("--ckpt_path last --trainer.logger false", "there is no last checkpoint yet: "),
+    ],
+)
+def test_input_that_does_not_work(tiny_cli: str, capsys: Any, args: str, line: str) -> None:
+    Path("empty").mkdir()
+    Path("unlabelled").mkdir()
+    for i in range(24):
+        Image.new("RGB", (32, 32)).save(f"unlabelled/{i}.png")
+    for i in range(48):
+        path = Path(f"damaged/{'ab'[i % 2]}/{i}.png")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("no image")
+    text, code = stderr_of(["fit", "--config", tiny_cli, *args.split()], capsys)
+    assert line in text
+    assert code == 1
+
+
+def test_checkpoints_that_do_not_fit(tiny_cli: str, capsys: Any) -> None:
+    main(["fit", "--config", tiny_cli, "--trainer.max_steps", "1"])
+    capsys.readouterr()
+    path = Path("logs/IJEPA/version_0/checkpoints/last.ckpt")
+    good = torch.load(path, weights_only=True)
+
+    def error(content: Any, *args: str) -> str:
+        if isinstance(content, bytes):
+            Path("bad.ckpt").write_bytes(content)
+        else:
+            torch.save(content, "bad.ckpt")
+        return stderr_of(["predict", "--config", tiny_cli, "--ckpt_path", "bad.ckpt", *args], capsys)[0]
+
+    assert error(path.read_bytes()[:-500]).startswith("cannot read bad.ckpt (")
+    assert error(b"something else").startswith("cannot read bad.ckpt (14 bytes) as a checkpoint")
+    assert error({"encoder": 1}) == "bad.ckpt is no Lightning checkpoint: it holds a dict with encoder, not a state_dict."
+    other = good | {"hyper_parameters": good["hyper_parameters"] | {"_class_path": "mine.Other"}}
+    assert error(other).startswith("bad.ckpt is a checkpoint of mine.Other, not of jepa_lightning.IJEPA: give --model")
+    alien = good | {"hyper_parameters": {"projector": 1}}
+    assert error(alien).startswith("the options in the checkpoint bad.ckpt do not fit: IJEPA has no option 'projector'")
+    assert "tensors 24 missing (" in error(good, "--model.depth", "3")
+    unlike = error(good, "--model.patch_size", "4")
+    assert '("context_encoder.pos_embed": torch.Size([1, 16, 48]), here torch.Size([1, 64, 48]))' in unlike
+
+
+def test_a_loss_that_is_no_number(tiny_cli: str, capsys: Any, tmp_path: Path, monkeypatch: Any) -> None:
+    (tmp_path / "breaking.py").write_text(
+        "from jepa_lightning import IJEPA\n"
+        "class Breaking(IJEPA):\n"
+        "    def objective(self, batch, progress):\n"
+        "        output = super().objective(batch, progress)\n"
+        "        return output._replace(loss=output.loss / (0.0 if self.global_step == 6 else 1.0))\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    text, code = stderr_of(["fit", "--config", tiny_cli, "--model", "breaking.Breaking"], capsys)
+    assert text.startswith("the loss is inf at step 6, learning rate ")
+    assert code == 1
+    last = torch.load("logs/Breaking/version_0/checkpoints/last.ckpt", weights_only=True)
+    assert last["global_step"] == 4
+    assert all(value.isfinite().all() for value in last["state_dict"].values())
+
+
+def test_labels_are_missing_for_the_whole_data_or_the_probe_only(tiny_cli: str, capsys: Any) -> None:
+    args = ["fit", "--config", tiny_cli, "--data.num_train", "8"]
+    assert "has 8 training samples, fewer than one batch of 16" in stderr_of(args, capsys)[0]
+
+
+def test_faults_of_a_program_keep_their_traceback(tiny_cli: str, tmp_path: Path, monkeypatch: Any) -> None:
+    (tmp_path / "faulty.py").write_text(
+        "from jepa_lightning import IJEPA\n"
+        "class InStep(IJEPA):\n"
+        "    def objective(self, batch, progress):\n"
+        "        return self.context_encoder(batch.views[0][:, :1])\n"
+        "class InInit(IJEPA):\n"
+        "    def __init__(self, **kwargs):\n"
+        "        super().__init__(**kwargs)\n"
+        "        None.nothing\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(RuntimeError, match="channels"):
+        main(["fit", "--config", tiny_cli, "--model", "faulty.InStep"])
+    with pytest.raises(Exception, match="nothing") as caught:
+        main(["fit", "--config", tiny_cli, "--model", "faulty.InInit"])
+    assert "faulty.py" in "".join(traceback.format_exception(caught.value))
+
+
+def test_debug_shows_everything(tiny_cli: str, monkeypatch: Any) -> None:
+    monkeypatch.setenv("JEPA_LIGHTNING_DEBUG", "1")
+    with pytest.raises(FileNotFoundError):
+        main(["fit", "--config", tiny_cli, "--data", "ImageFolderDataModule", "--data.root", "nowhere"])
+
+
+def test_only_what_is_raised_on_purpose_is_explained() -> None:
+    def caught(code: str, module: str) -> BaseException:
+        try:
+            exec(code, {"__name__": module})
+        except Exception as error:
+            return error
+        raise AssertionError
+
+    # exec leaves no line of code, as little as a compiled extension
+    assert explain(caught("a, b = 1, 2, 3", "jepa_lightning.data.base")) is None
+    assert explain(caught("raise ValueError('meant')", "elsewhere")) is None
+    assert explain(caught("raise FileNotFoundError('gone')", "elsewhere")) == "gone"
