@@ -1,0 +1,71 @@
+"""From a folder of images to a trained checkpoint and a file of features.
+
+python examples/train_on_your_images.py DIR --output runs/mine
+
+DIR holds train/CLASS/* and val/CLASS/*, or CLASS/*, or images without labels. Labels are for the probes alone.
+"""
+
+import argparse
+from pathlib import Path
+
+from lightning.pytorch import Callback, Trainer, seed_everything
+
+from jepa_lightning import IJEPA
+from jepa_lightning.callbacks import CollapseMonitor, FeatureWriter, OnlineKNN, OnlineLinearProbe, ProbeReport, Summary
+from jepa_lightning.data import ImageFolderDataModule
+
+
+def train(data: ImageFolderDataModule, options: argparse.Namespace) -> Path:
+    """Trains on the folder and gives the path of the checkpoint."""
+    module = IJEPA(
+        encoder=options.encoder,
+        image_size=options.image_size,
+        patch_size=options.patch_size,
+        predictor_depth=2,
+        predictor_dim=96,
+        min_keep=4,
+        regularizer="variance_covariance",
+    )
+    data.setup()
+    callbacks: list[Callback] = [CollapseMonitor()]
+    if data.num_classes > 1:
+        callbacks += [OnlineLinearProbe(), OnlineKNN(), ProbeReport()]
+    trainer = Trainer(
+        max_steps=options.steps,
+        # small folders have short epochs: validate by steps
+        val_check_interval=max(1, options.steps // 20),
+        check_val_every_n_epoch=None,
+        callbacks=[*callbacks, Summary()],
+        default_root_dir=options.output,
+    )
+    trainer.fit(module, datamodule=data)
+    path = options.output / "trained.ckpt"
+    trainer.save_checkpoint(path)
+    return path
+
+
+def write_features(data: ImageFolderDataModule, checkpoint: Path, path: Path) -> None:
+    """Writes the pooled features of every image, with its label and path."""
+    trainer = Trainer(devices=1, logger=False, callbacks=[FeatureWriter(path)])
+    trainer.predict(IJEPA.load_from_checkpoint(checkpoint), datamodule=data, return_predictions=False)
+
+
+def main(args: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("root", type=Path, metavar="DIR", help="the images")
+    parser.add_argument("--output", type=Path, default=Path("runs/your_images"), help="folder for everything written")
+    parser.add_argument("--encoder", default="vit_tiny")
+    parser.add_argument("--image-size", type=int, default=64, help="pixels per side of a view")
+    parser.add_argument("--patch-size", type=int, default=8)
+    parser.add_argument("--steps", type=int, default=1500)
+    parser.add_argument("--batch-size", type=int, default=64)
+    parser.add_argument("--num-workers", type=int, default=2)
+    options = parser.parse_args(args)
+    seed_everything(0)
+    data = ImageFolderDataModule(options.root, batch_size=options.batch_size, num_workers=options.num_workers)
+    checkpoint = train(data, options)
+    write_features(data, checkpoint, options.output / "features.npz")
+
+
+if __name__ == "__main__":
+    main()
