@@ -17,6 +17,7 @@ from jepa_lightning.data import ImageFolderDataModule
 
 def train(data: ImageFolderDataModule, options: argparse.Namespace) -> Path:
     """Trains on the folder and gives the path of the checkpoint."""
+    # the recipe of configs/ijepa/small.yaml
     module = IJEPA(
         encoder=options.encoder,
         image_size=options.image_size,
@@ -24,7 +25,11 @@ def train(data: ImageFolderDataModule, options: argparse.Namespace) -> Path:
         predictor_depth=2,
         predictor_dim=96,
         min_keep=4,
+        target_layers=8,
         regularizer="variance_covariance",
+        start_lr=1e-5,
+        final_weight_decay=0.04,
+        ema=(0.97, 1.0),
     )
     data.setup()
     callbacks: list[Callback] = [CollapseMonitor()]

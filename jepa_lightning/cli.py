@@ -109,8 +109,7 @@ class JEPACLI(LightningCLI):
         self.config[self.subcommand].ckpt_path = self.checkpoint
         if self.subcommand != "fit":
             self.save_config_callback = None
-        if self.subcommand == "predict":
-            # callbacks of training have nothing to do here
+            # those that save checkpoints have nothing to do here
             warnings.filterwarnings("ignore", message="Be aware that when using `ckpt_path`")
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
@@ -200,7 +199,7 @@ def _parse(parser: LightningArgumentParser, arguments: Sequence[str]) -> Any:
 
 def _saves_elsewhere(trainer: Any) -> bool:
     """Whether the configuration says where logs or checkpoints go."""
-    callbacks = trainer.callbacks or []
+    callbacks = trainer.callbacks if isinstance(trainer.callbacks, list) else [trainer.callbacks or {}]
     folders = [callback.get("init_args", {}).get("dirpath") for callback in callbacks]
     return trainer.logger is not None or any(folders)
 

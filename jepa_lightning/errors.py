@@ -104,10 +104,10 @@ def _misfit(text: str) -> str:
     model = re.search(r"state_dict for (\w+)", text)
     keys = re.findall(r'(Missing|Unexpected) key\(s\) in state_dict: ("[^"]+")([^\n]*)', text)
     found = [f"{rest.count(',') + 1} {kind.lower()} ({first})" for kind, first, rest in keys]
-    sizes = re.findall(r"size mismatch for (\S+): .*? shape (.*?) from checkpoint.*is (.*?)\.\n?", text)
+    sizes = re.findall(r"size mismatch for (\S+): .*Size\(\[(.*)\]\) from .*Size\(\[(.*)\]\)", text)
     if sizes:
         name, there, here = sizes[0]
-        found.append(f'{len(sizes)} of another size ("{name}": {there}, here {here})')
+        found.append(f'{len(sizes)} of another size ("{name}": {there} there, {here} here)')
     return (
         f"the checkpoint does not fit {model[1] if model else 'the model'}, it has tensors {', '.join(found)}. "
         "Take the class and the options that it was trained with."

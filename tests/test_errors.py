@@ -115,14 +115,16 @@ def test_checkpoints_that_do_not_fit(tiny_cli: str, capsys: Any) -> None:
 
     assert error(path.read_bytes()[:-500]).startswith("cannot read bad.ckpt (")
     assert error(b"something else").startswith("cannot read bad.ckpt (14 bytes) as a checkpoint")
-    assert error({"encoder": 1}) == "bad.ckpt is no Lightning checkpoint: it holds a dict with encoder, not a state_dict."
+    assert (
+        error({"encoder": 1}) == "bad.ckpt is no Lightning checkpoint: it holds a dict with encoder, not a state_dict."
+    )
     other = good | {"hyper_parameters": good["hyper_parameters"] | {"_class_path": "mine.Other"}}
     assert error(other).startswith("bad.ckpt is a checkpoint of mine.Other, not of jepa_lightning.IJEPA: give --model")
     alien = good | {"hyper_parameters": {"projector": 1}}
     assert error(alien).startswith("the options in the checkpoint bad.ckpt do not fit: IJEPA has no option 'projector'")
     assert "tensors 24 missing (" in error(good, "--model.depth", "3")
     unlike = error(good, "--model.patch_size", "4")
-    assert '("context_encoder.pos_embed": torch.Size([1, 16, 48]), here torch.Size([1, 64, 48]))' in unlike
+    assert 'of another size ("context_encoder.pos_embed": 1, 16, 48 there, 1, 64, 48 here)' in unlike
 
 
 def test_a_loss_that_is_no_number(tiny_cli: str, capsys: Any, tmp_path: Path, monkeypatch: Any) -> None:
@@ -142,7 +144,7 @@ def test_a_loss_that_is_no_number(tiny_cli: str, capsys: Any, tmp_path: Path, mo
     assert all(value.isfinite().all() for value in last["state_dict"].values())
 
 
-def test_labels_are_missing_for_the_whole_data_or_the_probe_only(tiny_cli: str, capsys: Any) -> None:
+def test_fewer_samples_than_a_batch(tiny_cli: str, capsys: Any) -> None:
     args = ["fit", "--config", tiny_cli, "--data.num_train", "8"]
     assert "has 8 training samples, fewer than one batch of 16" in stderr_of(args, capsys)[0]
 

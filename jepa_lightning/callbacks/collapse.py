@@ -89,12 +89,12 @@ class CollapseMonitor(Callback):
 
     def state_dict(self) -> dict[str, Any]:
         """What the next measures depend on: with it a resumed run gives the same alarms."""
-        return {"bell": self._bell.state_dict(), "recent": self._recent, "measured_step": self._measured_step}
+        return {"bell": self._bell.state_dict(), "recent": self._recent}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Restores it."""
         self._bell.load_state_dict(state_dict["bell"])
-        self._recent, self._measured_step = state_dict["recent"], state_dict["measured_step"]
+        self._recent = state_dict["recent"]
 
     def _is_due(self, step: int) -> bool:
         # before the first step it is not known yet whether steps give features

@@ -5,8 +5,11 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from jepa_lightning.callbacks import CollapseMonitor, OnlineKNN, OnlineLinearProbe
 
 
-def watchers():
-    return [OnlineLinearProbe(), OnlineKNN(k=5, every_n_epochs=1), CollapseMonitor(every_n_steps=2, memory=32)]
+def watchers(memory=32):
+    return [OnlineLinearProbe(), OnlineKNN(k=5, every_n_epochs=1), CollapseMonitor(every_n_steps=2, memory=memory)]
+
+
+LONG = 144  # nine batches: more than there are after the checkpoint and before the last measure
 
 
 def fit(module, data, trainer, ckpt_path=None):
@@ -30,7 +33,7 @@ def undisturbed(tiny_ijepa, shapes, quiet_trainer, tmp_path):
     """A run of ten steps that has left a checkpoint after the fifth, in the middle of its second epoch."""
     keep = ModelCheckpoint(tmp_path, every_n_train_steps=5, save_top_k=-1, filename="{step}")
     trainer = quiet_trainer(
-        callbacks=[*watchers(), keep], max_steps=10, accumulate_grad_batches=2, enable_checkpointing=True
+        callbacks=[*watchers(LONG), keep], max_steps=10, accumulate_grad_batches=2, enable_checkpointing=True
     )
     weights = fit(tiny_ijepa(), shapes(num_train=128), trainer)
     return trainer, weights, tmp_path / "step=5.ckpt"
@@ -38,7 +41,7 @@ def undisturbed(tiny_ijepa, shapes, quiet_trainer, tmp_path):
 
 def test_a_resumed_run_ends_as_the_undisturbed_one(undisturbed, tiny_ijepa, shapes, quiet_trainer):
     trainer, weights, checkpoint = undisturbed
-    resumed = quiet_trainer(callbacks=watchers(), max_steps=10, accumulate_grad_batches=2)
+    resumed = quiet_trainer(callbacks=watchers(LONG), max_steps=10, accumulate_grad_batches=2)
     again = fit(tiny_ijepa(), shapes(num_train=128), resumed, checkpoint)
     assert all(torch.equal(weights[name], again[name]) for name in weights)
     for first, second in zip(trainer.callbacks[:3], resumed.callbacks[:3], strict=True):

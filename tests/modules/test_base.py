@@ -156,7 +156,7 @@ def test_a_loader_of_ones_own(tiny_ijepa: Build, quiet_trainer: Build) -> None:
     trainer = quiet_trainer(max_epochs=1)
     trainer.fit(model, loader)
     assert trainer.global_step == 4
-    with pytest.raises(TypeError, match="collate_fn=module.pipeline"):
+    with pytest.raises(TypeError, match=r"collate_fn=module\.pipeline"):
         quiet_trainer(max_epochs=1).fit(model, DataLoader(dataset, batch_size=8))
 
 

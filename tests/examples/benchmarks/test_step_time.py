@@ -36,7 +36,7 @@ def test_plain_and_objective_step_train_alike(example, tiny_ijepa, make_batch):
 
 @pytest.mark.slow
 def test_prints_a_ratio_for_each_variant_and_each_data_module(example, capsys):
-    options = "--encoder vit_tiny --image-size 64 --batch-size 4 --steps 11 --rounds 1 --data-root nowhere"
+    options = "--encoder vit_tiny --image-size 64 --batch-size 2 --steps 11 --rounds 1 --data-root nowhere"
     example("benchmarks/step_time.py").main(options.split())
     lines = capsys.readouterr().out.splitlines()
     for name in ("bare objective", "Trainer with EMA alone", "Trainer with all default callbacks"):

@@ -1,0 +1,142 @@
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from lightning.fabric.utilities.exceptions import MisconfigurationException
+from sklearn.linear_model import RidgeClassifier
+from sklearn.preprocessing import StandardScaler
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from jepa_lightning.callbacks import ProbeReport
+from jepa_lightning.callbacks.probe_report import linear_probe
+
+Build = Callable[..., Any]
+
+
+def blobs(size: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    labels = rng.integers(0, 3, size)
+    centres = np.random.default_rng(9).normal(size=(3, 6)) * 100
+    return (centres[labels] + rng.normal(size=(size, 6)) * 60).astype(np.float32), labels
+
+
+def test_probe_equals_a_ridge_classifier_for_each_label() -> None:
+    (features, first), (val, val_first) = blobs(200, 0), blobs(300, 1)
+    labels = {"first": first, "second": (first == 1).astype(int) + 5}
+    val_labels = {"first": val_first, "second": (val_first == 1).astype(int) + 5}
+    found = linear_probe(features, labels, val, val_labels)
+    scaler = StandardScaler().fit(features)
+    for name in labels:
+        # leave-one-out chooses a small one here, where the choice makes no difference
+        slow = RidgeClassifier(alpha=0.1).fit(scaler.transform(features), labels[name])
+        assert found[name] == pytest.approx(slow.score(scaler.transform(val), val_labels[name]), abs=0.02)
+    assert 0.5 < found["first"] < 1
+
+
+def test_scale_of_the_features_does_not_matter_and_noise_is_at_chance() -> None:
+    (features, labels), (val, val_labels) = blobs(200, 0), blobs(600, 1)
+    once = linear_probe(features, {"": labels}, val, {"": val_labels})
+    assert linear_probe(1000 * features + 7, {"": labels}, 1000 * val + 7, {"": val_labels}) == once
+    noise = np.random.default_rng(5).normal(size=(800, 50)).astype(np.float32)
+    assert linear_probe(noise[:200], {"": labels}, noise[200:], {"": val_labels})[""] == pytest.approx(1 / 3, abs=0.1)
+
+
+def run(tiny_ijepa: Build, shapes: Build, quiet_trainer: Build, *callbacks: Any, **options: Any) -> tuple[Any, Any]:
+    model = tiny_ijepa()
+    torch.manual_seed(3)
+    trainer = quiet_trainer(max_steps=3, callbacks=list(callbacks), **options)
+    trainer.fit(model, shapes(num_train=128, num_val=64), ckpt_path=None)
+    return trainer, model
+
+
+def test_measures_pixels_start_and_end(tiny_ijepa: Build, shapes: Build, quiet_trainer: Build) -> None:
+    report = ProbeReport()
+    trainer, model = run(tiny_ijepa, shapes, quiet_trainer, report)
+    assert list(report.accuracy) == ["raw pixels", "random init", "trained"]
+    data = trainer.datamodule
+    for kind, module in (("random init", tiny_ijepa()), ("trained", model)):
+        module.eval()
+        sets = []
+        for loader in (data.memory_dataloader(), data.val_dataloader()):
+            batches = list(loader)
+            with torch.no_grad():
+                features = torch.cat([module(batch.views[0]) for batch in batches])
+            labels = {name: torch.cat([batch.labels[name] for batch in batches]) for name in batches[0].labels}
+            sets += [features.numpy(), {name: column.numpy() for name, column in labels.items()}]
+        expected = linear_probe(*sets)
+        # the samples come in another order, which moves sums in the last digit
+        assert report.accuracy[kind] == pytest.approx(expected, abs=1.5 / 64)
+
+
+def test_training_is_the_same_with_and_without(tiny_ijepa: Build, shapes: Build, quiet_trainer: Build) -> None:
+    states = []
+    for callbacks in ((), (ProbeReport(20),)):
+        _, model = run(tiny_ijepa, shapes, quiet_trainer, *callbacks)
+        states.append(([p.clone() for p in model.state_dict().values()], torch.get_rng_state()))
+        assert model.context_encoder.training
+        assert not model.target_encoder.training
+    (weights, generator), (weights_with, generator_with) = states
+    assert all(torch.equal(a, b) for a, b in zip(weights, weights_with, strict=True))
+    assert torch.equal(generator, generator_with)
+
+
+def test_the_start_is_kept_in_checkpoints_and_never_measured_on_trained_weights(
+    tiny_ijepa: Build, shapes: Build, quiet_trainer: Build, tmp_path: Any
+) -> None:
+    report = ProbeReport(20)
+    trainer, _ = run(tiny_ijepa, shapes, quiet_trainer, report)
+    trainer.save_checkpoint(tmp_path / "run.ckpt")
+    start = dict(report.accuracy["random init"])
+    resumed = ProbeReport(20)
+    quiet_trainer(max_steps=4, callbacks=[resumed]).fit(
+        tiny_ijepa(), shapes(num_train=128, num_val=64), ckpt_path=tmp_path / "run.ckpt"
+    )
+    assert resumed.accuracy["random init"] == start
+    other, _ = run(tiny_ijepa, shapes, quiet_trainer)
+    other.save_checkpoint(tmp_path / "other.ckpt")
+    late = ProbeReport(20)
+    quiet_trainer(max_steps=4, callbacks=[late]).fit(tiny_ijepa(), shapes(), ckpt_path=tmp_path / "other.ckpt")
+    assert list(late.accuracy) == ["raw pixels", "trained"]
+
+
+class Labelled:
+    """Gives a data set other labels."""
+
+    def __init__(self, source: Any, label: Callable[[int], Any]) -> None:
+        self.source, self.label = source, label
+
+    def __len__(self) -> int:
+        return len(self.source)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, Any, None]:
+        return self.source[index][0], self.label(index), None
+
+
+@pytest.mark.parametrize(
+    ("label", "found"),
+    [
+        (lambda i: None, []),
+        (lambda i: -1, []),
+        (lambda i: i % 2 if i % 3 else -1, [""]),
+        (lambda i: {"a": i % 2}, [""]),
+    ],
+)
+def test_labels_that_are_missing_or_alone(
+    tiny_ijepa: Build, shapes: Build, quiet_trainer: Build, label: Callable[[int], Any], found: list[str]
+) -> None:
+    data, report = shapes(), ProbeReport()
+    data.setup()
+    data.train_set, data.val_set = Labelled(data.train_set, label), Labelled(data.val_set, label)
+    quiet_trainer(max_steps=1, callbacks=[report]).fit(tiny_ijepa(), data)
+    assert [list(row) for row in report.accuracy.values()] == [found] * len(report.accuracy)
+    assert bool(report.accuracy) is bool(found)
+
+
+def test_needs_data_to_fit_on(tiny_ijepa: Build, quiet_trainer: Build) -> None:
+    model = tiny_ijepa()
+    loader = DataLoader([torch.rand(3, 32, 32)] * 8, batch_size=4, collate_fn=model.pipeline().collate)
+    with pytest.raises(MisconfigurationException, match=r"ProbeReport fits its probe .* no memory_dataloader"):
+        quiet_trainer(max_steps=1, callbacks=[ProbeReport()]).fit(model, loader)

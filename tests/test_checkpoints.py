@@ -1,0 +1,51 @@
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from jepa_lightning.checkpoints import last_checkpoint, model_arguments, read_checkpoint
+
+Build = Callable[..., Any]
+
+
+def test_last_is_the_newest_by_time(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="there is no last checkpoint"):
+        last_checkpoint(tmp_path)
+    for name, time in (("version_9", 20), ("version_10", 30), ("version_2", 10)):
+        path = tmp_path / name / "checkpoints/last.ckpt"
+        path.parent.mkdir(parents=True)
+        path.touch()
+        os.utime(path, (time, time))
+    assert last_checkpoint(tmp_path).parts[-3] == "version_10"
+
+
+def test_options_become_arguments(tmp_path: Path) -> None:
+    options = {
+        "_class_path": "a.B",
+        "_instantiator": "x",
+        "name": "vit",
+        "ema": (0.9, 1.0),
+        "width": None,
+        "flip": True,
+    }
+    torch.save({"state_dict": {}, "hyper_parameters": options}, tmp_path / "run.ckpt")
+    assert model_arguments(tmp_path / "run.ckpt", "a.B") == [
+        "--model.name=vit",
+        "--model.ema=[0.9, 1.0]",
+        "--model.width=null",
+        "--model.flip=true",
+    ]
+
+
+def test_code_in_a_file_is_not_run(tmp_path: Path) -> None:
+    class Evil:
+        def __reduce__(self) -> Any:
+            return os.mkdir, (str(tmp_path / "evil"),)
+
+    torch.save({"state_dict": {}, "more": Evil()}, tmp_path / "run.ckpt")
+    with pytest.raises(ValueError, match="holds more than plain data"):
+        read_checkpoint(tmp_path / "run.ckpt")
+    assert not (tmp_path / "evil").exists()

@@ -1,0 +1,63 @@
+"""Every file in configs/ is parsed, what it names is built, and those with built-in data run."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from jepa_lightning.cli import JEPACLI, main
+
+CONFIGS = Path(__file__).parents[1] / "configs"
+ALL = sorted(CONFIGS.rglob("*.yaml"))
+HERE = ["--trainer.accelerator=cpu", "--trainer.devices=1", "--trainer.num_nodes=1", "--trainer.strategy=auto"]
+
+LARGE = ("vit_large", "vit_huge", "vit_giant", "vit_gigantic")
+
+
+def built_in(path: Path) -> bool:
+    data = yaml.safe_load(path.read_text()).get("data", {})
+    return data.get("class_path", "").rpartition(".")[2] in ("ShapesDataModule", "DigitsDataModule")
+
+
+class Built(JEPACLI):
+    def after_instantiate_classes(self) -> None:
+        raise StopIteration
+
+
+def names(paths: list[Path]) -> list[Any]:
+    return [pytest.param(path, id=str(path.relative_to(CONFIGS))) for path in paths]
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.argv", ["jepa-lightning"])
+
+
+def test_there_are_some() -> None:
+    assert CONFIGS / "quickstart.yaml" in ALL
+
+
+@pytest.mark.parametrize("path", names(ALL))
+def test_what_a_config_names_can_be_built(path: Path) -> None:
+    model = yaml.safe_load(path.read_text())["model"].get("init_args", {})
+    # a block is like another, and those of the large ones take gigabytes
+    shallow = ["--model.depth=1"] if model.get("encoder") in LARGE else []
+    with pytest.raises(StopIteration):
+        Built(["fit", "--config", str(path), *HERE, *shallow])
+
+
+@pytest.mark.parametrize("path", names(ALL))
+def test_a_config_says_how_it_is_run(path: Path) -> None:
+    header = "".join(line for line in path.read_text().splitlines(keepends=True) if line.startswith("#"))
+    assert f"jepa-lightning fit --config configs/{path.relative_to(CONFIGS)}" in header
+
+
+@pytest.mark.parametrize("path", names([path for path in ALL if built_in(path)]))
+def test_a_config_with_built_in_data_runs(path: Path, capsys: Any) -> None:
+    shapes = "ShapesDataModule" in path.read_text()
+    small = ["--data.num_train=64", "--data.num_val=16"] if shapes else []
+    steps = ["--trainer.max_steps=4", "--trainer.val_check_interval=2", "--data.batch_size=16", "--data.num_workers=0"]
+    main(["fit", "--config", str(path), *HERE, *small, *steps, "--trainer.enable_progress_bar=false"])
+    assert "4 steps in" in capsys.readouterr().out
