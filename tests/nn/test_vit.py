@@ -133,6 +133,6 @@ def test_patch_embedding_starts_at_the_scale_of_the_position_table(patch: int) -
     torch.manual_seed(0)
     model, pixels = VisionTransformer(32, patch, 192, 1, 3), torch.randn(64, 3, 32, 32)
     table = model.pos_embed.square().mean().sqrt()
-    assert model.patch_embed(pixels).square().mean().sqrt() == pytest.approx(table.item(), rel=0.05)
+    assert model.patch_embed(pixels).square().mean().sqrt().item() == pytest.approx(table.item(), rel=0.05)
     legacy = VisionTransformer(32, patch, 192, 1, 3, legacy_init=True)
     assert legacy.patch_embed.proj.weight.std().item() == pytest.approx(0.02, rel=0.05)
