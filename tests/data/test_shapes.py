@@ -14,7 +14,7 @@ from torch.utils.data import Dataset
 from jepa_lightning.data.drawing import SHAPES
 from jepa_lightning.data.shapes import SHAPES_CLASS_NAMES, ShapesDataModule, ShapesDataset
 
-BYTES_OF_64_SCENES = "34aed358f36ecde08112ca5f3b38c36bca7326378122ed602896f987d5dde64d"
+BYTES_OF_64_SCENES = "4ee8e2b130f7793adda35b1ac2b646b65d287f6595cf44a5a8e92e552626a06a"
 
 
 def scenes(count: int, **options: int) -> tuple[torch.Tensor, list[dict[str, int]]]:
@@ -102,8 +102,10 @@ def test_objects_are_as_many_as_the_label_says_and_lie_inside(plain: list[tuple[
     assert len(plain) > 50
     for image, labels in plain:
         # each object is one piece; a fifth keeps thin tips with the rest
-        pieces = ndimage.label(foreground(image, 0.2), structure=torch.ones(3, 3))[1]
-        assert pieces == labels["count"] + 1
+        pieces = ndimage.label(foreground(image, 0.2), structure=torch.ones(3, 3))[0]
+        areas = torch.bincount(torch.from_numpy(pieces).flatten())[1:]
+        # the last pixel of a crescent's tip may stand by itself
+        assert (areas > 1).sum() == labels["count"] + 1
         mask = foreground(image)
         assert not torch.cat([mask[0], mask[-1], mask[:, 0], mask[:, -1]]).any()
 
