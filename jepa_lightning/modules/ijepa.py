@@ -59,6 +59,9 @@ class IJEPA(JEPAModule):
         legacy_init: initialise as the reference effectively does.
         gradient_checkpointing: recompute blocks in the backward pass, for less memory.
         kwargs: optimizer, schedule, EMA and compilation, as in ``JEPAModule``.
+
+    Raises:
+        ValueError: if the sizes or the masks do not fit each other, or invariance comes without a regularizer.
     """
 
     def __init__(
@@ -94,6 +97,11 @@ class IJEPA(JEPAModule):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
+        if invariance and regularizer is None:
+            raise ValueError(
+                f"invariance={invariance} without a regularizer would pull all features together: "
+                "set regularizer to variance_covariance or sigreg."
+            )
         self.size = vit_size(encoder, width=width, depth=depth, heads=heads)
         self.image_size = (image_size, image_size) if isinstance(image_size, int) else image_size
         self.patch_size, self.drop_path = patch_size, drop_path

@@ -177,6 +177,11 @@ def test_masks_that_do_not_fit_the_grid_are_refused_at_construction() -> None:
         IJEPA(encoder="vit_tiny", image_size=48, patch_size=16, predictor_dim=96)
 
 
+def test_invariance_alone_is_refused(tiny_ijepa: Build) -> None:
+    with pytest.raises(ValueError, match="without a regularizer would pull all features together"):
+        tiny_ijepa(invariance=5.0)
+
+
 def test_pipeline_agrees_with_the_encoder_for_rectangles(tiny_ijepa: Build) -> None:
     model = tiny_ijepa(image_size=(32, 48))
     pipeline = model.pipeline()
