@@ -231,7 +231,7 @@ def main(args: list[str] | None = None) -> None:
     parser.add_argument("--image-size", type=int, default=224)
     parser.add_argument("--patch-size", type=int, default=16)
     parser.add_argument("--batch-size", type=int, default=16)
-    parser.add_argument("--steps", type=int, default=24, help="of each variant, in each of two runs")
+    parser.add_argument("--steps", type=int, default=12, help="of each variant, in each of two runs")
     parser.add_argument("--rounds", type=int, default=5, help="times that each DataModule loads two batches")
     parser.add_argument("--data-root", type=Path, default=Path("data"), help="where CIFAR and STL-10 may be")
     options = parser.parse_args(args)

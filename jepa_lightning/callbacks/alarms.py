@@ -27,8 +27,8 @@ ALARMS = {
             now["effective_rank"] < max(0.25 * first["effective_rank"], min(1.5, 0.9 * first["effective_rank"]))
         ),
         "the features of different images span ever fewer directions: their effective rank is {effective_rank:.2f}, "
-        "from {first_effective_rank:.2f} (dimensional collapse). Add a regularizer (variance_covariance or sigreg), or "
-        "lower the learning rate.",
+        "from {first_effective_rank:.2f} (dimensional collapse). Add a regularizer (uniformity, variance_covariance "
+        "or sigreg), or lower the learning rate.",
     ),
     "std": Alarm(
         lambda first, now: now["std"] < max(1e-4, 0.1 * first["std"]),

@@ -104,7 +104,8 @@ class CollapseMonitor(Callback):
 
     def _measure(self, pl_module: Any, batch: Batch) -> dict[str, Tensor]:
         number = self.num_samples
-        first, last = batch.views[0][:number], batch.views[-1][:number]
+        first = batch.views[0][:number]
+        last = first if batch.masks else batch.views[-1][:number]  # masks point into one view
         masks = tuple(Masks(mask.context[:number], mask.target[:number]) for mask in batch.masks)
         tokens = pl_module(first, pool=False)
         pooled = tokens.mean(dim=1) if self._recent is None else self._recent.to(tokens.device)

@@ -1,7 +1,7 @@
 from jepa_lightning.data.base import JEPADataModule
 from jepa_lightning.data.digits import DigitsDataModule
 from jepa_lightning.data.image_folder import ImageFolderDataModule
-from jepa_lightning.data.pipelines import Collate, Pipeline, SingleView, Views, eval_view, masked_image_pipeline
+from jepa_lightning.data.pipelines import Collate, Pipeline, RepeatedView, Views, eval_view, masked_image_pipeline
 from jepa_lightning.data.shapes import ShapesDataModule, ShapesDataset
 from jepa_lightning.data.torchvision_sets import CIFAR10DataModule, CIFAR100DataModule, STL10DataModule
 
@@ -13,10 +13,10 @@ __all__ = [
     "ImageFolderDataModule",
     "JEPADataModule",
     "Pipeline",
+    "RepeatedView",
     "STL10DataModule",
     "ShapesDataModule",
     "ShapesDataset",
-    "SingleView",
     "Views",
     "eval_view",
     "masked_image_pipeline",

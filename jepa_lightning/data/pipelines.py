@@ -71,14 +71,15 @@ class Pipeline:
 
 
 @dataclass(frozen=True)
-class SingleView:
-    """One view of an image, as a list of one."""
+class RepeatedView:
+    """The same transform of an image several times over, with fresh chance each time."""
 
     steps: v2.Transform
+    number: int = 1
 
     def __call__(self, image: Any) -> Views:
-        """One image to ``[view]``."""
-        return [self.steps(image)]
+        """One image to its views."""
+        return [self.steps(image) for _ in range(self.number)]
 
 
 def masked_image_pipeline(
@@ -86,10 +87,11 @@ def masked_image_pipeline(
     masks: MaskSampler,
     crop_scale: tuple[float, float] = (0.3, 1.0),
     flip: bool = False,
+    num_crops: int = 1,
     mean: Sequence[float] = IMAGENET_MEAN,
     std: Sequence[float] = IMAGENET_STD,
 ) -> Pipeline:
-    """The pipeline of the methods that need no augmentations: a crop, and masks over the token grid.
+    """The pipeline of the methods that need no augmentations: crops, and masks over the token grid.
 
     Source: I-JEPA (arXiv 2301.08243), appendix A: random resized crops and nothing else.
 
@@ -98,6 +100,7 @@ def masked_image_pipeline(
         masks: draws context and target tokens.
         crop_scale: range of the crop's area over the image's.
         flip: mirror half of the images; the paper does not.
+        num_crops: views of an image, each with masks of its own; the deterministic view is always one.
         mean: subtracted, per channel, from values in [0, 1].
         std: divides the rest.
     """
@@ -105,18 +108,18 @@ def masked_image_pipeline(
     if flip:
         train.append(v2.RandomHorizontalFlip())
     return Pipeline(
-        transform=SingleView(_to_tensor(train, mean, std)),
+        transform=RepeatedView(_to_tensor(train, mean, std), num_crops),
         eval_transform=eval_view(image_size, mean, std),
-        collate=Collate((masks,)),
+        collate=Collate((masks,) * num_crops),
     )
 
 
 def eval_view(
     image_size: tuple[int, int], mean: Sequence[float] = IMAGENET_MEAN, std: Sequence[float] = IMAGENET_STD
-) -> SingleView:
+) -> RepeatedView:
     """The deterministic view: shorter side resized to cover the view, then the centre."""
     height, width = image_size
-    return SingleView(_to_tensor([_Cover(height, width), v2.CenterCrop(image_size)], mean, std))
+    return RepeatedView(_to_tensor([_Cover(height, width), v2.CenterCrop(image_size)], mean, std))
 
 
 @dataclass(frozen=True)

@@ -2,12 +2,14 @@ from jepa_lightning.losses.measures import content_share, effective_rank, featur
 from jepa_lightning.losses.prediction import Distance, PredictionLoss, prediction_distance, prediction_loss
 from jepa_lightning.losses.sigreg import SIGReg, sigreg_loss
 from jepa_lightning.losses.targets import normalize_targets
+from jepa_lightning.losses.uniformity import Uniformity, uniformity_loss
 from jepa_lightning.losses.vicreg import VarianceCovariance, covariance_loss, variance_loss
 
 __all__ = [
     "Distance",
     "PredictionLoss",
     "SIGReg",
+    "Uniformity",
     "VarianceCovariance",
     "content_share",
     "covariance_loss",
@@ -19,5 +21,6 @@ __all__ = [
     "prediction_loss",
     "rankme",
     "sigreg_loss",
+    "uniformity_loss",
     "variance_loss",
 ]

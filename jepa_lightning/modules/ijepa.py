@@ -1,24 +1,23 @@
 # B batch, C channels, H W height and width, N tokens, D width, M target blocks, Kc Kt kept tokens
 """I-JEPA: predict the representations of blocks of an image from the rest of it.
 
-Source: arXiv 2301.08243. The variance, covariance and invariance terms on pooled features: C-JEPA, arXiv 2410.19560.
+Source: arXiv 2301.08243. The regulariser on the pooled features of several views: C-JEPA, arXiv 2410.19560.
 """
 
 from collections.abc import Sequence
-from typing import Any, Literal, cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 
 from jepa_lightning.data.pipelines import Pipeline, masked_image_pipeline
 from jepa_lightning.ema import frozen_copy
-from jepa_lightning.losses import Distance, SIGReg, VarianceCovariance, normalize_targets, prediction_distance
+from jepa_lightning.losses import Distance, normalize_targets, prediction_distance
 from jepa_lightning.masking import MultiBlockMask
 from jepa_lightning.modules.base import JEPAModule
+from jepa_lightning.modules.regularizer import RegularizerName, build_regularizer
 from jepa_lightning.nn import Predictor, VisionTransformer, take_tokens, vit_size
 from jepa_lightning.types import Batch, Masks, StepOutput
-
-Regularizer = Literal["variance_covariance", "sigreg"]
 
 
 class IJEPA(JEPAModule):
@@ -47,13 +46,17 @@ class IJEPA(JEPAModule):
         normalize_targets: layer-normalise target tokens over their width.
         target_layers: average the targets over so many of the last blocks, each normalised, as data2vec does
             (arXiv 2202.03555); lower layers hold more of the image, and hold it from the first step on.
-        regularizer: keeps the pooled context features from collapsing; None, as in the paper, leaves it to the EMA.
+        regularizer: keeps the pooled context features of different images apart; None, as in the paper, leaves it to
+            the EMA.
         variance: weight of the variance term, for variance_covariance.
         covariance: weight of the covariance term, for variance_covariance.
-        invariance: weight of the squared distance between pooled context and pooled target features, the third term of
-            VICReg, with either regulariser.
         sigreg: weight of the term for sigreg.
-        crop_scale: range of the random crop's area over the image's.
+        uniformity: weight of the term for uniformity.
+        projector: width of a two-layer head between pooled features and regulariser; None has the features themselves.
+        num_crops: crops of each image, each with masks of its own. Targets are predicted in the first; the others serve
+            the regulariser.
+        invariance: weight of the distance between the pooled context features of an image's crops, with a regulariser.
+        crop_scale: range of a random crop's area over the image's.
         flip: mirror half of the images; the paper does not.
         drop_path: stochastic depth rate of the context encoder's last block.
         legacy_init: initialise as the reference effectively does.
@@ -61,7 +64,8 @@ class IJEPA(JEPAModule):
         kwargs: optimizer, schedule, EMA and compilation, as in ``JEPAModule``.
 
     Raises:
-        ValueError: if the sizes or the masks do not fit each other, or invariance comes without a regularizer.
+        ValueError: if the sizes or the masks do not fit each other, or several crops come without a regularizer or
+            invariance without several crops.
     """
 
     def __init__(
@@ -84,11 +88,14 @@ class IJEPA(JEPAModule):
         distance: Distance = "smooth_l1",
         normalize_targets: bool = True,
         target_layers: int = 1,
-        regularizer: Regularizer | None = None,
+        regularizer: RegularizerName | None = None,
         variance: float = 5.0,
         covariance: float = 1.0,
-        invariance: float = 0.0,
         sigreg: float = 0.05,
+        uniformity: float = 1.0,
+        projector: int | None = None,
+        num_crops: int = 1,
+        invariance: float = 0.0,
         crop_scale: tuple[float, float] = (0.3, 1.0),
         flip: bool = False,
         drop_path: float = 0.0,
@@ -97,11 +104,7 @@ class IJEPA(JEPAModule):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        if invariance and regularizer is None:
-            raise ValueError(
-                f"invariance={invariance} without a regularizer would pull all features together: "
-                "set regularizer to variance_covariance or sigreg."
-            )
+        check_crops(num_crops, regularizer, invariance)
         self.size = vit_size(encoder, width=width, depth=depth, heads=heads)
         self.image_size = (image_size, image_size) if isinstance(image_size, int) else image_size
         self.patch_size, self.drop_path = patch_size, drop_path
@@ -109,15 +112,24 @@ class IJEPA(JEPAModule):
         self.predictor_heads = predictor_heads or self.size.heads
         self.legacy_init, self.gradient_checkpointing = legacy_init, gradient_checkpointing
         self.distance_name, self.normalize_targets = distance, normalize_targets
-        self.target_layers, self.invariance = target_layers, invariance
-        self.crop_scale, self.flip = crop_scale, flip
+        self.target_layers = target_layers
+        self.crop_scale, self.flip, self.num_crops = crop_scale, flip, num_crops
         self.context_encoder = self.build_encoder()
         self.target_encoder = frozen_copy(self.context_encoder)
         self.predictor = self.build_predictor()
         self.masks = MultiBlockMask(
             self.grid_size, context_scale, target_scale, aspect_ratio, num_targets, min_keep, legacy_masks
         )
-        self.regularizer = build_regularizer(regularizer, variance, covariance, sigreg)
+        self.regularizer = build_regularizer(
+            regularizer,
+            self.size.width,
+            variance=variance,
+            covariance=covariance,
+            sigreg=sigreg,
+            uniformity=uniformity,
+            invariance=invariance,
+            projector=projector,
+        )
 
     @property
     def grid_size(self) -> tuple[int, int]:
@@ -157,8 +169,8 @@ class IJEPA(JEPAModule):
         )
 
     def pipeline(self) -> Pipeline:
-        """One cropped view with multi-block masks."""
-        return masked_image_pipeline(self.image_size, self.masks, self.crop_scale, self.flip)
+        """Cropped views, each with multi-block masks of its own."""
+        return masked_image_pipeline(self.image_size, self.masks, self.crop_scale, self.flip, self.num_crops)
 
     def distance(self, predicted: Tensor, target: Tensor) -> Tensor:
         """Distance of ``[B, M, Kt, D]`` predicted and target tokens for each image: ``[B]``."""
@@ -166,15 +178,18 @@ class IJEPA(JEPAModule):
 
     def objective(self, batch: Batch, progress: float) -> StepOutput:
         """Mean distance between predicted and target blocks, plus the regulariser's term where there is one."""
-        masks = self._masks(batch)
-        if len(batch.views) != 1:
+        if not 1 <= len(batch.views) <= self.num_crops:
             raise ValueError(
-                f"{type(self).__name__} takes one view, got {len(batch.views)}: use the transform of module.pipeline()."
+                f"{type(self).__name__} takes at most {self.num_crops} views of an image, got {len(batch.views)}: use "
+                "the transform of module.pipeline()."
             )
+        masks, *others = self._masks(batch)
+        contexts = [
+            self.context_encoder(crop, keep=kept.context)
+            for crop, kept in zip(batch.views, (masks, *others), strict=False)  # evaluation has one view alone
+        ]
         layers = self._encode_target(batch.views[0])
-        features = layers[-1].mean(dim=1)
-        context = self.context_encoder(batch.views[0], keep=masks.context)
-        predicted = self.predictor(context, masks.context, masks.target)
+        predicted = self.predictor(contexts[0], masks.context, masks.target)
         target = self._target_blocks(layers, masks)
         loss = self.distance(predicted, target).mean()
         logs = {
@@ -183,15 +198,14 @@ class IJEPA(JEPAModule):
             "target_std": target.float().std(dim=0).mean(),
         }
         if self.regularizer is not None:
-            pooled = context.mean(dim=1)
-            penalty = self.regularizer(pooled) + self.invariance * prediction_distance(pooled, features, "l2").mean()
+            penalty = self.regularizer([context.mean(dim=1) for context in contexts])
             loss = loss + penalty
             logs["regularizer"] = penalty.detach()
-        return StepOutput(loss, features, logs)
+        return StepOutput(loss, layers[-1].mean(dim=1), logs)
 
     def energy(self, batch: Batch) -> Tensor:
         """Distance between what the context predicts and the target blocks, ``[B]``."""
-        masks = self._masks(batch)
+        masks, *_ = self._masks(batch)
         context = self.context_encoder(batch.views[0], keep=masks.context)
         predicted = self.predictor(context, masks.context, masks.target)
         return self.distance(predicted, self._target_blocks(self._encode_target(batch.views[-1]), masks))
@@ -212,19 +226,27 @@ class IJEPA(JEPAModule):
             tokens = normalize_targets(tokens)  # an average is smaller than what it is of
         return take_tokens(tokens, masks.target.flatten(1)).reshape(*masks.target.shape, -1)
 
-    def _masks(self, batch: Batch) -> Masks:
-        if len(batch.masks) != 1:
+    def _masks(self, batch: Batch) -> tuple[Masks, ...]:
+        if len(batch.masks) != self.num_crops:
             raise ValueError(
-                f"{type(self).__name__} needs one set of masks in its batch, got {len(batch.masks)}: "
+                f"{type(self).__name__} needs masks in its batch for {self.num_crops} crops, got {len(batch.masks)}: "
                 "collate with module.pipeline().collate."
             )
-        return batch.masks[0]
+        return batch.masks
 
 
-def build_regularizer(name: Regularizer | None, variance: float, covariance: float, sigreg: float) -> nn.Module | None:
-    """The regulariser of a name, taking ``[B, D]`` features to a scalar."""
-    if name is None:
-        return None
-    if name == "variance_covariance":
-        return VarianceCovariance(variance, covariance)
-    return SIGReg(weight=sigreg)
+def check_crops(num_crops: int, regularizer: RegularizerName | None, invariance: float) -> None:
+    """Refuses crops, regulariser and invariance that make no sense together.
+
+    Raises:
+        ValueError: saying what is missing.
+    """
+    if num_crops < 1:
+        raise ValueError(f"num_crops={num_crops}: give at least 1.")
+    if num_crops > 1 and regularizer is None:
+        raise ValueError(
+            f"num_crops={num_crops} without a regularizer: only that looks at crops after the first. Set regularizer "
+            "to variance_covariance, sigreg or uniformity."
+        )
+    if invariance and num_crops < 2:
+        raise ValueError(f"invariance={invariance} is between crops of an image: set num_crops to 2.")

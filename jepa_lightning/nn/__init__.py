@@ -1,3 +1,4 @@
+from jepa_lightning.nn.heads import projection_head
 from jepa_lightning.nn.pos_embed import grid_size, sincos_pos_embed
 from jepa_lightning.nn.predictor import Predictor
 from jepa_lightning.nn.tokens import take_tokens
@@ -10,6 +11,7 @@ __all__ = [
     "VisionTransformer",
     "compile_blocks",
     "grid_size",
+    "projection_head",
     "sincos_pos_embed",
     "take_tokens",
     "vit_size",

@@ -122,6 +122,18 @@ def test_a_healthy_run_gives_no_alarm(tiny_ijepa, shapes, quiet_trainer, recwarn
     assert not [warning for warning in recwarn if "collapse" in str(warning.message)]
 
 
+def test_energy_is_that_of_one_crop_where_masks_point_into_it(tiny_ijepa, shapes, quiet_trainer):
+    model = tiny_ijepa(regularizer="uniformity", projector=16, num_crops=2, invariance=1.0)
+    seen = []
+    energy = model.energy
+    model.energy = lambda batch: seen.append(batch) or energy(batch)
+    monitor = CollapseMonitor(every_n_steps=2, num_samples=4, memory=16)
+    quiet_trainer(callbacks=[monitor], max_steps=4, limit_val_batches=0).fit(model, datamodule=shapes())
+    true, other = seen[:2]
+    assert torch.equal(true.views[0], true.views[1])
+    assert torch.equal(other.views[0].roll(1, 0), other.views[1])
+
+
 def test_stop_ends_the_run(tiny_ijepa, shapes, quiet_trainer):
     monitor = CollapseMonitor(every_n_steps=2, memory=16, stop=True)
     trainer = quiet_trainer(callbacks=[Flattens(4), monitor], max_steps=50, limit_val_batches=0)

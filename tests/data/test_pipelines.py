@@ -106,6 +106,16 @@ def test_the_training_view_is_a_random_crop_and_nothing_else() -> None:
     assert views[:, 0, 0, 0].unique().numel() > 5
 
 
+def test_crops_differ_and_each_has_masks_while_the_deterministic_view_is_one() -> None:
+    image = scene(32, 32)
+    pipeline = masked_image_pipeline((16, 16), MASKS, num_crops=3)
+    views = pipeline.transform(image)
+    assert len(views) == len(pipeline.collate.masks) == 3
+    assert not torch.equal(views[0], views[1])
+    assert not torch.equal(views[1], views[2])
+    assert len(pipeline.eval_transform(image)) == 1
+
+
 def test_flip_mirrors_half_of_the_images() -> None:
     image = torch.arange(32, dtype=torch.uint8).expand(3, 32, 32)
     pipeline = masked_image_pipeline((16, 16), MASKS, flip=True)

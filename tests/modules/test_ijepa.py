@@ -8,6 +8,7 @@ from torch.nn import functional as F
 
 from jepa_lightning import IJEPA
 from jepa_lightning.ema import ema_update_
+from jepa_lightning.losses import VarianceCovariance
 from jepa_lightning.nn import VisionTransformer
 from jepa_lightning.optim import create_optimizer, parameter_groups
 from jepa_lightning.types import Batch
@@ -88,7 +89,7 @@ def test_energy_with_the_targets_of_another_image(tiny_ijepa: Build, make_batch:
 
 
 @pytest.mark.parametrize("distance", ["smooth_l1", "l1", "l2", "cosine"])
-@pytest.mark.parametrize("regularizer", [None, "variance_covariance", "sigreg"])
+@pytest.mark.parametrize("regularizer", [None, "variance_covariance", "sigreg", "uniformity"])
 def test_twenty_bare_steps_lower_the_loss_and_move_the_target(
     tiny_ijepa: Build, make_batch: Build, distance: str, regularizer: str | None
 ) -> None:
@@ -109,15 +110,16 @@ def test_twenty_bare_steps_lower_the_loss_and_move_the_target(
     assert model(batch.views[0]).std(dim=0).mean() > 1e-3
 
 
-def test_targets_of_several_layers_and_the_invariance_term_equal_slow_ones(
+def test_targets_of_several_layers_and_the_terms_of_two_crops_equal_slow_ones(
     tiny_ijepa: Build, make_batch: Build
 ) -> None:
-    model = tiny_ijepa(target_layers=2, regularizer="variance_covariance", invariance=3.0).eval()
+    model = tiny_ijepa(target_layers=2, regularizer="variance_covariance", num_crops=2, invariance=3.0).eval()
     with torch.no_grad():
         for parameter in model.target_encoder.parameters():
             parameter.add_(0.05 * torch.randn_like(parameter))
     batch = make_batch(model, size=4)
-    view, masks = batch.views[0], batch.masks[0]
+    batch = batch._replace(views=[*batch.views, torch.randn_like(batch.views[0])])
+    (view, crop), (masks, crop_masks) = batch.views, batch.masks
     output = model.objective(batch, 0.0)
     layers = model.target_encoder(view, layers=(0, 1))
     tokens = F.layer_norm(sum(F.layer_norm(layer, (48,)) for layer in layers) / 2, (48,))
@@ -132,8 +134,11 @@ def test_targets_of_several_layers_and_the_invariance_term_equal_slow_ones(
     ).mean()
     torch.testing.assert_close(output.logs["prediction_loss"], expected, atol=1e-5, rtol=1e-5)
     pooled = context.mean(1)
-    invariance = ((pooled - layers[1].mean(1)) ** 2).mean()
-    expected = expected + model.regularizer(pooled) + 3 * invariance
+    other = torch.stack(
+        [model.context_encoder(crop[i : i + 1], keep=crop_masks.context[i : i + 1])[0].mean(0) for i in range(4)]
+    )
+    statistic = VarianceCovariance(5, 1)
+    expected = expected + (statistic(pooled) + statistic(other)) / 2 + 3 * ((pooled - other) ** 2).mean()
     torch.testing.assert_close(output.loss, expected, atol=1e-5, rtol=1e-5)
     torch.testing.assert_close(output.features, layers[1].mean(1), atol=1e-5, rtol=1e-5)
 
@@ -163,10 +168,10 @@ def test_batches_of_another_method_are_refused(tiny_ijepa: Build, make_batch: Bu
     model = tiny_ijepa()
     batch = make_batch(model)
     with pytest.raises(
-        ValueError, match=r"one set of masks in its batch, got 0: collate with module.pipeline\(\).collate"
+        ValueError, match=r"needs masks in its batch for 1 crops, got 0: collate with module.pipeline\(\).collate"
     ):
         model.objective(batch._replace(masks=()), 0.0)
-    with pytest.raises(ValueError, match="takes one view, got 2"):
+    with pytest.raises(ValueError, match="takes at most 1 views of an image, got 2"):
         model.objective(batch._replace(views=batch.views * 2), 0.0)
     with pytest.raises(TypeError, match=r"not list: make it with DataLoader\(dataset, collate_fn=module.pipeline"):
         model.training_step(batch.views, 0)
@@ -177,9 +182,38 @@ def test_masks_that_do_not_fit_the_grid_are_refused_at_construction() -> None:
         IJEPA(encoder="vit_tiny", image_size=48, patch_size=16, predictor_dim=96)
 
 
-def test_invariance_alone_is_refused(tiny_ijepa: Build) -> None:
-    with pytest.raises(ValueError, match="without a regularizer would pull all features together"):
-        tiny_ijepa(invariance=5.0)
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"num_crops": 0}, "num_crops=0: give at least 1"),
+        ({"num_crops": 2}, "num_crops=2 without a regularizer"),
+        ({"invariance": 5.0, "regularizer": "sigreg"}, "invariance=5.0 is between crops of an image: set num_crops"),
+    ],
+)
+def test_crops_and_terms_that_need_each_other_are_refused_apart(
+    tiny_ijepa: Build, options: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        tiny_ijepa(**options)
+
+
+def test_crops_of_the_pipeline_have_masks_of_their_own_and_evaluation_has_one(tiny_ijepa: Build) -> None:
+    model = tiny_ijepa(num_crops=2, regularizer="uniformity", projector=16, invariance=1.0)
+    pipeline = model.pipeline()
+    image = torch.randint(0, 256, (3, 40, 40), dtype=torch.uint8)
+    train = pipeline.collate([pipeline.transform(image) for _ in range(4)])
+    assert len(train.views) == len(train.masks) == 2
+    assert not torch.equal(*train.views)
+    assert train.masks[0].context.shape != train.masks[1].context.shape or not torch.equal(
+        train.masks[0].context, train.masks[1].context
+    )
+    model.objective(train, 0.0).loss.backward()
+    assert all(p.grad is not None for p in model.parameters() if p.requires_grad)
+    evaluation = pipeline.collate([pipeline.eval_transform(image) for _ in range(4)])
+    assert len(evaluation.views) == 1
+    torch.testing.assert_close(
+        model.eval().objective(evaluation, 0.0).logs["prediction_loss"], model.energy(evaluation).mean()
+    )
 
 
 def test_pipeline_agrees_with_the_encoder_for_rectangles(tiny_ijepa: Build) -> None:
