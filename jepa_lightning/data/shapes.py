@@ -1,5 +1,5 @@
 # C channels, H W height and width
-"""Procedural scenes of flat shapes on textured backgrounds, with several labels an image and no download."""
+"""Procedural scenes of bright flat shapes on dark textured backgrounds, with several labels an image and no download."""
 
 import colorsys
 import math
@@ -111,14 +111,11 @@ def _inside(cell: int, radius: float, share: float) -> float:
 
 
 def _colours(label: int, draw: Draw) -> tuple[Tensor, Tensor, Tensor]:
-    """The objects' colour and two background tones, clearly darker or clearly lighter, each ``[3, 1, 1]``."""
-    colour = colorsys.hsv_to_rgb(HUES[label] + 0.05 * (draw() - 0.5), 0.75 + 0.25 * draw(), 0.75 + 0.25 * draw())
-    luma = 0.299 * colour[0] + 0.587 * colour[1] + 0.114 * colour[2]
-    darker, lighter = max(0.0, luma - 0.42), max(0.0, 0.58 - luma)  # widths of the two ranges to draw from
-    level = draw() * (darker + lighter)
-    level = 0.12 + level if level < darker else 0.88 - (level - darker)
-    step = 0.025 + 0.025 * draw()  # faint, so that shapes stand out before textures do
-    dark, light = ([level + shift + 0.16 * (draw() - 0.5) for _ in range(3)] for shift in (-step, step))
+    """The objects' bright colour and two dark background tones, each ``[3, 1, 1]``."""
+    colour = colorsys.hsv_to_rgb(HUES[label] + 0.05 * (draw() - 0.5), 0.75 + 0.25 * draw(), 0.8 + 0.2 * draw())
+    level = 0.08 + 0.14 * draw()
+    step = 0.02 + 0.03 * draw()  # faint, so that shapes stand out before textures do
+    dark, light = ([level + shift + 0.06 * (draw() - 0.5) for _ in range(3)] for shift in (-step, step))
     paint, first, second = torch.tensor([*colour, *dark, *light]).clamp_(0, 1).mul_(255).view(3, 3, 1, 1)
     return paint, first, second
 
