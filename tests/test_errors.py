@@ -36,7 +36,7 @@ def stderr_of(args: list[str], capsys: Any) -> tuple[str, Any]:
         ("--model torch.nn.Linear", "model: Import path does not correspond to a subclass of JEPAModule"),
         ("--model nowhere.Model", "model: No module named 'nowhere'"),
         ("--model.depth deep", "model.depth: expected int, got deep"),
-        ("--model.regularizer none", "model.regularizer: expected one of 'variance_covariance', 'sigreg', got none"),
+        ("--model.regularizer none", "model.regularizer: expected one of 'variance_covariance', 'sigreg', 'uniformity', got none"),
         ("--trainer.max_steps many", "trainer.max_steps: expected int, got many"),
         ("--data ImageFolderDataModule", "--data.root is required by ImageFolderDataModule."),
         ("--config nowhere.yaml", "File does not exist: "),

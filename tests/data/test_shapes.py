@@ -14,7 +14,7 @@ from torch.utils.data import Dataset
 from jepa_lightning.data.drawing import SHAPES
 from jepa_lightning.data.shapes import SHAPES_CLASS_NAMES, ShapesDataModule, ShapesDataset
 
-BYTES_OF_64_SCENES = "5a88e5338438aa5c9343e57eaa2bc7ef2683024fa81fc961941f466e53047231"
+BYTES_OF_64_SCENES = "86bf6282659116b63e53da9022082500e6f898043069d9531046956472527fd8"
 
 
 def scenes(count: int, **options: int) -> tuple[torch.Tensor, list[dict[str, int]]]:
