@@ -1,5 +1,5 @@
 # C channels, H W height and width
-"""Procedural scenes of bright flat shapes on dark textured backgrounds, with several labels an image and no download."""
+"""Procedural scenes of bright flat shapes on dark textures, with several labels an image and no download."""
 
 import colorsys
 import math
