@@ -124,7 +124,9 @@ def test_checkpoints_that_do_not_fit(tiny_cli: str, capsys: Any) -> None:
     other = good | {"hyper_parameters": good["hyper_parameters"] | {"_class_path": "mine.Other"}}
     assert error(other).startswith("bad.ckpt is a checkpoint of mine.Other, not of jepa_lightning.IJEPA: give --model")
     alien = good | {"hyper_parameters": {"prototypes": 1}}
-    assert error(alien).startswith("the options in the checkpoint bad.ckpt do not fit: IJEPA has no option 'prototypes'")
+    assert error(alien).startswith(
+        "the options in the checkpoint bad.ckpt do not fit: IJEPA has no option 'prototypes'"
+    )
     assert "tensors 24 missing (" in error(good, "--model.depth", "3")
     unlike = error(good, "--model.patch_size", "4")
     assert 'of another size ("context_encoder.pos_embed": 1, 16, 48 there, 1, 64, 48 here)' in unlike

@@ -204,7 +204,10 @@ class IJEPA(JEPAModule):
         return StepOutput(loss, layers[-1].mean(dim=1), logs)
 
     def energy(self, batch: Batch) -> Tensor:
-        """Distance between what the context predicts and the target blocks, ``[B]``."""
+        """Distance between what the context of the first view predicts and the target blocks of the last, ``[B]``.
+
+        A training batch of several crops holds no true pair in this sense: give it ``views[:1]``.
+        """
         masks, *_ = self._masks(batch)
         context = self.context_encoder(batch.views[0], keep=masks.context)
         predicted = self.predictor(context, masks.context, masks.target)
