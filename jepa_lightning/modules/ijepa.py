@@ -183,10 +183,10 @@ class IJEPA(JEPAModule):
                 f"{type(self).__name__} takes at most {self.num_crops} views of an image, got {len(batch.views)}: use "
                 "the transform of module.pipeline()."
             )
-        masks, *others = self._masks(batch)
+        masks, *_ = each = self._masks(batch)
         contexts = [
             self.context_encoder(crop, keep=kept.context)
-            for crop, kept in zip(batch.views, (masks, *others), strict=False)  # evaluation has one view alone
+            for crop, kept in zip(batch.views, each, strict=False)  # evaluation has one view alone
         ]
         layers = self._encode_target(batch.views[0])
         predicted = self.predictor(contexts[0], masks.context, masks.target)
