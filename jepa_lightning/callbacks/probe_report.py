@@ -8,6 +8,7 @@ import torch
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.utilities.seed import isolate_rng
+from lightning_utilities.core.rank_zero import rank_zero_warn
 from numpy.typing import NDArray
 from sklearn.linear_model import RidgeCV
 from sklearn.preprocessing import StandardScaler
@@ -69,8 +70,11 @@ class ProbeReport(Callback):
             self.accuracy |= self._measure(trainer, pl_module, "random init")
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Measures what it ends with."""
+        """Measures what it ends with, and warns of labels that it reads no better than what was there before."""
         self.accuracy |= self._measure(trainer, pl_module, "trained")
+        for before in ("random init", "raw pixels"):
+            if lost := losses(self.accuracy, before):
+                rank_zero_warn(f"Training ends with a probe no better than on {before}: {', '.join(lost)}.")
 
     def state_dict(self) -> dict[str, Any]:
         """What has been measured."""
@@ -128,6 +132,16 @@ class ProbeReport(Callback):
             collate_fn=loader.collate_fn,
             num_workers=loader.num_workers,
         )
+
+
+def losses(accuracy: dict[str, dict[str, float]], before: str) -> list[str]:
+    """Labels on which the trained encoder is no better than what was there before, with both figures."""
+    trained = accuracy.get("trained", {})
+    return [
+        f"{name or 'class'} {100 * trained[name]:.1f} % (was {100 * found:.1f} %)"
+        for name, found in accuracy.get(before, {}).items()
+        if name in trained and trained[name] <= found
+    ]
 
 
 def linear_probe(

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from jepa_lightning.callbacks import ProbeReport
-from jepa_lightning.callbacks.probe_report import linear_probe
+from jepa_lightning.callbacks.probe_report import linear_probe, losses
 
 Build = Callable[..., Any]
 
@@ -81,6 +81,21 @@ def test_training_is_the_same_with_and_without(tiny_ijepa: Build, shapes: Build,
     (weights, generator), (weights_with, generator_with) = states
     assert all(torch.equal(a, b) for a, b in zip(weights, weights_with, strict=True))
     assert torch.equal(generator, generator_with)
+
+
+def test_names_what_training_has_not_improved() -> None:
+    accuracy = {"raw pixels": {"shape": 0.4, "colour": 0.9}, "trained": {"shape": 0.5, "colour": 0.85}}
+    assert losses(accuracy, "raw pixels") == ["colour 85.0 % (was 90.0 %)"]
+    assert losses(accuracy, "random init") == []
+    assert losses({"random init": {"": 0.4}, "trained": {"": 0.4}}, "random init") == ["class 40.0 % (was 40.0 %)"]
+
+
+def test_says_so_at_the_end(tiny_ijepa: Build, shapes: Build, quiet_trainer: Build) -> None:
+    report = ProbeReport(20)
+    report.accuracy = {"raw pixels": {"shape": 1.1}, "random init": {"shape": -0.1}}  # out of any probe's reach
+    with pytest.warns(UserWarning, match=r"no better than on raw pixels: shape .* \(was 110.0 %\)") as given:
+        run(tiny_ijepa, shapes, quiet_trainer, report)
+    assert not any("random init" in str(warning.message) for warning in given)
 
 
 def test_the_start_is_kept_in_checkpoints_and_never_measured_on_trained_weights(
