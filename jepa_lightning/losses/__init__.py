@@ -1,3 +1,4 @@
+from jepa_lightning.losses.content import token_content
 from jepa_lightning.losses.measures import content_share, effective_rank, feature_std, mean_cosine, rankme
 from jepa_lightning.losses.prediction import Distance, PredictionLoss, prediction_distance, prediction_loss
 from jepa_lightning.losses.sigreg import SIGReg, sigreg_loss
@@ -21,6 +22,7 @@ __all__ = [
     "prediction_loss",
     "rankme",
     "sigreg_loss",
+    "token_content",
     "uniformity_loss",
     "variance_loss",
 ]

@@ -4,6 +4,7 @@
 Source: arXiv 2301.08243. The regulariser on the pooled features of several views: C-JEPA, arXiv 2410.19560.
 """
 
+import math
 from collections.abc import Sequence
 from typing import Any, cast
 
@@ -12,7 +13,7 @@ from torch import Tensor, nn
 
 from jepa_lightning.data.pipelines import Pipeline, masked_image_pipeline
 from jepa_lightning.ema import frozen_copy
-from jepa_lightning.losses import Distance, normalize_targets, prediction_distance
+from jepa_lightning.losses import Distance, VarianceCovariance, normalize_targets, prediction_distance, token_content
 from jepa_lightning.masking import MultiBlockMask
 from jepa_lightning.modules.base import JEPAModule
 from jepa_lightning.modules.regularizer import RegularizerName, build_regularizer
@@ -48,11 +49,13 @@ class IJEPA(JEPAModule):
             (arXiv 2202.03555); lower layers hold more of the image, and hold it from the first step on.
         regularizer: keeps the pooled context features of different images apart; None, as in the paper, leaves it to
             the EMA.
-        variance: weight of the variance term, for variance_covariance.
-        covariance: weight of the covariance term, for variance_covariance.
+        variance: weight of the variance term, for variance_covariance and content.
+        covariance: weight of the covariance term, for variance_covariance and content.
         sigreg: weight of the term for sigreg.
         uniformity: weight of the term for uniformity.
         projector: width of a two-layer head between pooled features and regulariser; None has the features themselves.
+        content: weight of the variance and covariance terms on the content of context tokens: what is left of them when
+            the mean of their position is taken away. Keeps images apart at every position, with or without regularizer.
         num_crops: crops of each image, each with masks of its own. Targets are predicted in the first; the others serve
             the regulariser.
         invariance: weight of the distance between the pooled context features of an image's crops, with a regulariser.
@@ -94,6 +97,7 @@ class IJEPA(JEPAModule):
         sigreg: float = 0.05,
         uniformity: float = 1.0,
         projector: int | None = None,
+        content: float = 0.0,
         num_crops: int = 1,
         invariance: float = 0.0,
         crop_scale: tuple[float, float] = (0.3, 1.0),
@@ -130,6 +134,7 @@ class IJEPA(JEPAModule):
             invariance=invariance,
             projector=projector,
         )
+        self.content, self.content_statistic = content, VarianceCovariance(variance, covariance)
 
     @property
     def grid_size(self) -> tuple[int, int]:
@@ -197,10 +202,9 @@ class IJEPA(JEPAModule):
             "prediction_std": predicted.detach().float().std(dim=0).mean(),
             "target_std": target.float().std(dim=0).mean(),
         }
-        if self.regularizer is not None:
-            penalty = self.regularizer([context.mean(dim=1) for context in contexts])
+        for name, penalty in self._penalties(contexts, each).items():
             loss = loss + penalty
-            logs["regularizer"] = penalty.detach()
+            logs[name] = penalty.detach()
         return StepOutput(loss, layers[-1].mean(dim=1), logs)
 
     def energy(self, batch: Batch) -> Tensor:
@@ -212,6 +216,19 @@ class IJEPA(JEPAModule):
         context = self.context_encoder(batch.views[0], keep=masks.context)
         predicted = self.predictor(context, masks.context, masks.target)
         return self.distance(predicted, self._target_blocks(self._encode_target(batch.views[-1]), masks))
+
+    def _penalties(self, contexts: Sequence[Tensor], masks: Sequence[Masks]) -> dict[str, Tensor]:
+        """Terms that keep from collapse, from the context tokens ``[B, Kc, D]`` of each crop."""
+        penalties = {}
+        if self.regularizer is not None:
+            penalties["regularizer"] = self.regularizer([context.mean(dim=1) for context in contexts])
+        if self.content:
+            spread = [
+                self.content_statistic(token_content(context, kept.context, math.prod(self.grid_size)))
+                for context, kept in zip(contexts, masks, strict=False)
+            ]
+            penalties["content_regularizer"] = self.content * torch.stack(spread).mean()
+        return penalties
 
     @torch.no_grad()
     def _encode_target(self, view: Tensor) -> list[Tensor]:

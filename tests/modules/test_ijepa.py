@@ -143,6 +143,23 @@ def test_targets_of_several_layers_and_the_terms_of_two_crops_equal_slow_ones(
     torch.testing.assert_close(output.features, layers[1].mean(1), atol=1e-5, rtol=1e-5)
 
 
+def test_content_term_of_each_crop_equals_a_slow_one(tiny_ijepa: Build, make_batch: Build) -> None:
+    model = tiny_ijepa(content=0.5, variance=3.0, covariance=0.2, regularizer="uniformity", num_crops=2).eval()
+    batch = make_batch(model, size=4)
+    batch = batch._replace(views=[*batch.views, torch.randn_like(batch.views[0])])
+    terms = []
+    for view, masks in zip(batch.views, batch.masks, strict=True):
+        context = model.context_encoder(view, keep=masks.context)
+        content = context.clone()
+        for place in masks.context.unique():
+            content[masks.context == place] -= context[masks.context == place].mean(dim=0)
+        terms.append(0.5 * VarianceCovariance(3, 0.2)(content.flatten(0, 1)))
+    output = model.objective(batch, 0.0)
+    torch.testing.assert_close(output.logs["content_regularizer"], sum(terms) / 2, atol=1e-5, rtol=1e-5)
+    expected = sum(output.logs[name] for name in ("prediction_loss", "regularizer", "content_regularizer"))
+    torch.testing.assert_close(output.loss, expected, atol=1e-5, rtol=1e-5)
+
+
 def test_optimizer_holds_what_trains_and_nothing_of_the_target(tiny_ijepa: Build) -> None:
     model = tiny_ijepa()
     groups = parameter_groups(dict(model.named_children()), 0.04)
