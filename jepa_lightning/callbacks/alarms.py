@@ -39,14 +39,14 @@ ALARMS = {
     "content": Alarm(
         lambda first, now: now["content_share"] < max(0.01, 0.25 * first["content_share"]),
         "tokens depend on their position more than on the image: {content_share:.0%} of their variance lies between "
-        "images, from {first_content_share:.0%} (positional collapse). Add a regularizer on the pooled features, or "
-        "average the targets over more layers (target_layers).",
+        "images, from {first_content_share:.0%} (positional collapse). Weigh the content of tokens "
+        "(content=1), or average the targets over more layers (target_layers).",
     ),
     "gap": Alarm(
         lambda first, now: now["energy"] < 0.1 * first["energy"] and now["energy_gap"] < 0.05,
         "the predictor no longer looks at the content: the energy is {energy:.2g}, from {first_energy:.2g}, but with "
-        "the targets of another image it is only {energy_gap:.1%} higher (positional collapse). Add a regularizer on "
-        "the pooled features, make the predictor shallower, or average the targets over more layers (target_layers).",
+        "the targets of another image it is only {energy_gap:.1%} higher (positional collapse). Weigh the content of "
+        "tokens (content=1), make the predictor shallower, or average the targets over more layers (target_layers).",
     ),
 }
 
