@@ -1,5 +1,5 @@
-from collections.abc import Callable
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -99,17 +99,17 @@ def test_resumed_and_finished_runs(
     trainer = quiet_trainer(max_steps=3, callbacks=[Summary()])
     trainer.fit(tiny_ijepa(), shapes())
     trainer.save_checkpoint(path)
-    for steps, text in ((5, "steps 4 to 5 in 0.0 min"), (3, "nothing left to train after step 3")):
+    for steps, text in ((5, "steps 4 to 5 in 0."), (3, "nothing left to train after step 3")):
         capsys.readouterr()
         quiet_trainer(max_steps=steps, callbacks=[Summary()]).fit(tiny_ijepa(), shapes(), ckpt_path=path)
-        assert printed(capsys)[0] == f"IJEPA on ShapesDataModule: {text}"
+        assert printed(capsys)[0].startswith(f"IJEPA on ShapesDataModule: {text}")
 
 
 def test_without_a_data_module(tiny_ijepa: Build, quiet_trainer: Build, capsys: Any) -> None:
     model = tiny_ijepa()
     loader = DataLoader([torch.rand(3, 32, 32)] * 8, batch_size=4, collate_fn=model.pipeline().collate)
     quiet_trainer(max_steps=1, callbacks=[Summary()]).fit(model, loader)
-    assert printed(capsys)[0] == "IJEPA: 1 steps in 0.0 min"
+    assert printed(capsys)[0].startswith("IJEPA: 1 steps in 0.")
 
 
 def test_fits_on_one_screen(tiny_ijepa: Build, shapes: Build, quiet_trainer: Build, capsys: Any) -> None:
