@@ -12,20 +12,31 @@ LAYERS = {
     "data": 2,
     "modules": 2.5,
     "callbacks": 3, "interop": 3, "evaluation": 3,
-    "cli": 4, "checkpoints": 4, "errors": 4, "__init__": 4, "__main__": 4,
+    "cli": 4, "methods": 4, "checkpoints": 4, "errors": 4, "__init__": 4, "__main__": 4,
 }  # fmt: skip
 # what these may import from the package, beside their own folder
 ALLOWED = {
     "types": set(),
     "nn": {"types"},
-    "losses": {"types"},
+    "losses": {"types", "distributed"},
     "masking": {"types"},
     "optim": {"types"},
     "ema": {"types"},
     "distributed": {"types"},
     "data": {"types", "masking"},
     # a module brings its pipeline, and adds the EMA of its targets by itself
-    "modules": {"types", "nn", "losses", "masking", "optim", "ema", "distributed", "data.pipelines", "callbacks.ema"},
+    "modules": {
+        "types",
+        "nn",
+        "losses",
+        "masking",
+        "optim",
+        "ema",
+        "distributed",
+        "data.pipelines",
+        "data.augmentation",
+        "callbacks.ema",
+    },
     # callbacks go by contracts, never by networks or a concrete module
     "callbacks": {"types", "losses", "ema"},
 }

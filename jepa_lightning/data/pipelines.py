@@ -108,7 +108,7 @@ def masked_image_pipeline(
     if flip:
         train.append(v2.RandomHorizontalFlip())
     return Pipeline(
-        transform=RepeatedView(_to_tensor(train, mean, std), num_crops),
+        transform=RepeatedView(to_tensor(train, mean, std), num_crops),
         eval_transform=eval_view(image_size, mean, std),
         collate=Collate((masks,) * num_crops),
     )
@@ -119,7 +119,7 @@ def eval_view(
 ) -> RepeatedView:
     """The deterministic view: shorter side resized to cover the view, then the centre."""
     height, width = image_size
-    return RepeatedView(_to_tensor([_Cover(height, width), v2.CenterCrop(image_size)], mean, std))
+    return RepeatedView(to_tensor([_Cover(height, width), v2.CenterCrop(image_size)], mean, std))
 
 
 @dataclass(frozen=True)
@@ -137,7 +137,7 @@ class _Cover:
         return covering
 
 
-def _to_tensor(steps: Sequence[v2.Transform], mean: Sequence[float], std: Sequence[float]) -> v2.Transform:
+def to_tensor(steps: Sequence[v2.Transform], mean: Sequence[float], std: Sequence[float]) -> v2.Transform:
     """Puts steps on uint8 (faster than float) between reading an image and normalising it."""
     return v2.Compose(
         [

@@ -1,4 +1,7 @@
+from jepa_lightning.losses.barlow import BarlowTwinsLoss, barlow_twins_loss
 from jepa_lightning.losses.content import token_content
+from jepa_lightning.losses.contrastive import InfoNCE, NTXent, info_nce_loss, nt_xent_loss
+from jepa_lightning.losses.distillation import Centre, distillation_loss, sinkhorn_knopp
 from jepa_lightning.losses.measures import content_share, effective_rank, feature_std, mean_cosine, rankme
 from jepa_lightning.losses.prediction import Distance, PredictionLoss, prediction_distance, prediction_loss
 from jepa_lightning.losses.sigreg import SIGReg, sigreg_loss
@@ -7,21 +10,30 @@ from jepa_lightning.losses.uniformity import Uniformity, uniformity_loss
 from jepa_lightning.losses.vicreg import VarianceCovariance, covariance_loss, variance_loss
 
 __all__ = [
+    "BarlowTwinsLoss",
+    "Centre",
     "Distance",
+    "InfoNCE",
+    "NTXent",
     "PredictionLoss",
     "SIGReg",
     "Uniformity",
     "VarianceCovariance",
+    "barlow_twins_loss",
     "content_share",
     "covariance_loss",
+    "distillation_loss",
     "effective_rank",
     "feature_std",
+    "info_nce_loss",
     "mean_cosine",
     "normalize_targets",
+    "nt_xent_loss",
     "prediction_distance",
     "prediction_loss",
     "rankme",
     "sigreg_loss",
+    "sinkhorn_knopp",
     "token_content",
     "uniformity_loss",
     "variance_loss",

@@ -1,4 +1,7 @@
-from jepa_lightning.nn.heads import projection_head
+from jepa_lightning.nn.backbone import Stem, TimmBackbone
+from jepa_lightning.nn.heads import PrototypeHead, mlp_head, projection_head
+from jepa_lightning.nn.key_queue import KeyQueue
+from jepa_lightning.nn.patchify import patchify
 from jepa_lightning.nn.pos_embed import grid_size, sincos_pos_embed
 from jepa_lightning.nn.predictor import Predictor
 from jepa_lightning.nn.tokens import take_tokens
@@ -6,11 +9,17 @@ from jepa_lightning.nn.vit import VIT_SIZES, VisionTransformer, ViTSize, compile
 
 __all__ = [
     "VIT_SIZES",
+    "KeyQueue",
     "Predictor",
+    "PrototypeHead",
+    "Stem",
+    "TimmBackbone",
     "ViTSize",
     "VisionTransformer",
     "compile_blocks",
     "grid_size",
+    "mlp_head",
+    "patchify",
     "projection_head",
     "sincos_pos_embed",
     "take_tokens",

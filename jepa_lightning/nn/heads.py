@@ -1,7 +1,11 @@
-# B batch, D width
+# B batch, D width, P prototypes
 """Heads between features and a loss over them."""
 
-from torch import nn
+from collections.abc import Sequence
+from itertools import pairwise
+
+from torch import Tensor, nn
+from torch.nn import functional as F
 
 
 def projection_head(width: int, hidden: int, out: int) -> nn.Sequential:
@@ -16,3 +20,61 @@ def projection_head(width: int, hidden: int, out: int) -> nn.Sequential:
         out: width of the projections.
     """
     return nn.Sequential(nn.Linear(width, hidden), nn.BatchNorm1d(hidden), nn.GELU(), nn.Linear(hidden, out))
+
+
+def mlp_head(
+    widths: Sequence[int], *, norm: bool = True, last_norm: bool = False, last_affine: bool = False
+) -> nn.Sequential:
+    """Linear layers with ReLU between them: ``[B, widths[0]]`` to ``[B, widths[-1]]``.
+
+    Args:
+        widths: of the input, between layers, and of the output.
+        norm: batch normalisation before each ReLU.
+        last_norm: batch normalisation of the output.
+        last_affine: with scale and shift.
+    """
+    layers: list[nn.Module] = []
+    for i, (narrow, wide) in enumerate(pairwise(widths)):
+        last = i == len(widths) - 2
+        normed = last_norm if last else norm
+        # a shift before a normalisation with a shift of its own, or a mean taken away, does nothing
+        layers.append(nn.Linear(narrow, wide, bias=not normed))
+        if normed:
+            layers.append(nn.BatchNorm1d(wide, affine=last_affine if last else True))
+        if not last:
+            layers.append(nn.ReLU(inplace=True))
+    return nn.Sequential(*layers)
+
+
+class PrototypeHead(nn.Module):
+    """An MLP to a bottleneck of length 1, and its cosine with each prototype: ``[B, D]`` to ``[B, P]``.
+
+    Source: DINO, arXiv 2104.14294, appendix C: GELU, no batch normalisation, prototypes of length 1.
+
+    Args:
+        width: D.
+        hidden: width between layers.
+        bottleneck: width of the prototypes.
+        prototypes: P.
+        layers: linear layers before the prototypes.
+    """
+
+    def __init__(
+        self, width: int, hidden: int = 2048, bottleneck: int = 256, prototypes: int = 65536, layers: int = 3
+    ) -> None:
+        super().__init__()
+        widths = [width, *[hidden] * (layers - 1), bottleneck]
+        mlp: list[nn.Module] = []
+        for narrow, wide in pairwise(widths):
+            mlp += [nn.Linear(narrow, wide), nn.GELU()]
+        self.mlp = nn.Sequential(*mlp[:-1])
+        self.prototypes = nn.Linear(bottleneck, prototypes, bias=False)
+        for linear in self.mlp:
+            if isinstance(linear, nn.Linear):
+                nn.init.trunc_normal_(linear.weight, std=0.02)
+                nn.init.zeros_(linear.bias)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Cosines of ``[B, D]`` features with the prototypes, ``[B, P]``."""
+        projected = F.normalize(self.mlp(features), dim=-1)
+        return F.linear(projected, F.normalize(self.prototypes.weight, dim=-1))

@@ -29,6 +29,7 @@ class Predictor(nn.Module):
         heads: attention heads per block; the reference takes the encoder's.
         legacy_init: as in the encoder.
         gradient_checkpointing: recompute each block in the backward pass.
+        out_width: of what is predicted; None is D.
 
     Raises:
         ValueError: if the width is not a multiple of the heads.
@@ -43,6 +44,7 @@ class Predictor(nn.Module):
         heads: int = 12,
         legacy_init: bool = False,
         gradient_checkpointing: bool = False,
+        out_width: int | None = None,
     ) -> None:
         super().__init__()
         if width % heads:
@@ -60,7 +62,7 @@ class Predictor(nn.Module):
             for _ in range(depth)
         )
         self.predictor_norm = norm(width)
-        self.predictor_proj = nn.Linear(width, encoder_width)
+        self.predictor_proj = nn.Linear(width, out_width or encoder_width)
         self.gradient_checkpointing = gradient_checkpointing
         init_weights(self, self.predictor_blocks, legacy=legacy_init)
         nn.init.normal_(self.mask_token, std=0.02)
@@ -74,7 +76,7 @@ class Predictor(nn.Module):
             target_index: int64 ``[B, M, Kt]``, where the targets stand.
 
         Returns:
-            ``[B, M, Kt, D]`` predicted representations.
+            ``[B, M, Kt, D]`` predicted representations, or of ``out_width``.
         """
         batch, num_blocks, num_targets = target_index.shape
         positions = self.predictor_pos_embed.expand(batch, -1, -1)

@@ -1,0 +1,98 @@
+# B batch, C channels, H W height and width
+"""Hand-made augmentations of the methods that learn from several views of an image."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from torchvision.transforms import v2
+
+from jepa_lightning.data.pipelines import IMAGENET_MEAN, IMAGENET_STD, Collate, Pipeline, Views, eval_view, to_tensor
+
+SMALL = 64  # below so many pixels a blur leaves nothing to see
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """Chances and strengths for one view.
+
+    Attributes:
+        crop_scale: range of the crop's area over the image's.
+        flip: chance of a mirrored view.
+        jitter: brightness, contrast, saturation and hue, each the largest change.
+        jitter_chance: chance of any of these.
+        grayscale: chance of a view without colour.
+        blur: chance of a Gaussian blur; views under 64 px have none.
+        solarize: chance of inverted bright pixels.
+    """
+
+    crop_scale: tuple[float, float] = (0.08, 1.0)
+    flip: float = 0.5
+    jitter: tuple[float, float, float, float] = (0.4, 0.4, 0.2, 0.1)
+    jitter_chance: float = 0.8
+    grayscale: float = 0.2
+    blur: float = 0.5
+    solarize: float = 0.0
+
+    def scaled(self, color: float, crop_scale: tuple[float, float] | None, flip: float | None) -> "Augmentation":
+        """The same with colours changed ``color`` times as much, and other crops and flips where given.
+
+        With 0 no view's colours, sharpness or brightness is changed at all.
+        """
+        brightness, contrast, saturation, hue = (color * strength for strength in self.jitter)
+        chances = {name: getattr(self, name) * min(color, 1.0) for name in ("grayscale", "blur", "solarize")}
+        return replace(
+            self,
+            crop_scale=crop_scale or self.crop_scale,
+            flip=self.flip if flip is None else flip,
+            jitter=(brightness, contrast, saturation, min(hue, 0.5)),
+            **chances,
+        )
+
+    def steps(self, image_size: tuple[int, int]) -> list[v2.Transform]:
+        """Transforms of a uint8 image to one view of it."""
+        steps: list[v2.Transform] = [v2.RandomResizedCrop(image_size, scale=self.crop_scale, antialias=True)]
+        if self.flip:
+            steps.append(v2.RandomHorizontalFlip(self.flip))
+        if any(self.jitter):
+            steps.append(v2.RandomApply([v2.ColorJitter(*self.jitter)], self.jitter_chance))
+        if self.grayscale:
+            steps.append(v2.RandomGrayscale(self.grayscale))
+        if self.blur and min(image_size) >= SMALL:
+            kernel = max(3, min(image_size) // 20 * 2 + 1)  # a tenth of the view, and odd
+            steps.append(v2.RandomApply([v2.GaussianBlur(kernel, sigma=(0.1, 2.0))], self.blur))
+        if self.solarize:
+            steps.append(v2.RandomSolarize(128, self.solarize))
+        return steps
+
+
+@dataclass(frozen=True)
+class SeparateViews:
+    """A transform for each view."""
+
+    transforms: tuple[v2.Transform, ...]
+
+    def __call__(self, image: Any) -> Views:
+        """One image to its views."""
+        return [transform(image) for transform in self.transforms]
+
+
+def augmented_pipeline(
+    augmentations: Sequence[tuple[Augmentation, tuple[int, int]]],
+    mean: Sequence[float] = IMAGENET_MEAN,
+    std: Sequence[float] = IMAGENET_STD,
+) -> Pipeline:
+    """The pipeline of the methods that compare views of an image; no masks.
+
+    Args:
+        augmentations: for each view, what happens to it and its height and width; the first size is the deterministic
+            view's.
+        mean: subtracted, per channel, from values in [0, 1].
+        std: divides the rest.
+    """
+    views = [to_tensor(augmentation.steps(size), mean, std) for augmentation, size in augmentations]
+    return Pipeline(
+        transform=SeparateViews(tuple(views)),
+        eval_transform=eval_view(augmentations[0][1], mean, std),
+        collate=Collate(),
+    )

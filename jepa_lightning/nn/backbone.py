@@ -1,0 +1,89 @@
+# B batch, C channels, H W height and width, N tokens, D width
+"""Any of timm's backbones, as an encoder that gives tokens."""
+
+import difflib
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import timm
+from timm.models import ResNet
+from torch import Tensor, nn
+
+from jepa_lightning.nn.vit import VIT_SIZES
+
+Stem = Literal["default", "cifar"]
+
+
+class TimmBackbone(nn.Module):
+    """A timm network without its classifier: an image to tokens, which are the places of its last feature map.
+
+    Class tokens are left out. The mean over tokens is the network's own pooling where no norm comes after that, as in
+    ResNets; ConvNeXt's norm is applied to each place here. Networks that cannot leave their pooling out are refused by
+    timm.
+
+    Args:
+        name: any of ``timm.list_models()``.
+        image_size: height and width, for networks that are built for one.
+        stem: ``cifar`` is a ResNet's for images of about 32 px (arXiv 1512.03385, section 4.2): a first convolution of
+            3 x 3 without stride, and no pooling after it.
+        drop_path: stochastic depth rate, for networks that have it.
+
+    Raises:
+        ValueError: if there is no such network, or the stem is not for it.
+    """
+
+    def __init__(self, name: str, image_size: tuple[int, int], stem: Stem = "default", drop_path: float = 0.0) -> None:
+        super().__init__()
+        if not timm.is_model(name):
+            known = [*VIT_SIZES, *timm.list_models()]
+            near = difflib.get_close_matches(name, known, n=3)
+            hint = f"did you mean {' or '.join(near)}?" if near else "timm.list_models() has their names."
+            raise ValueError(f"there is no encoder '{name}': {hint}")
+        options: dict[str, Any] = (
+            {"img_size": image_size} if timm.get_pretrained_cfg_value(name, "fixed_input_size") else {}
+        )
+        if drop_path:
+            options["drop_path_rate"] = drop_path
+        model: Any = timm.create_model(name, num_classes=0, global_pool="", **options)
+        if stem == "cifar":
+            _cifar_stem(model, name)
+        self.model: Any = model
+        self.width = int(getattr(model, "head_hidden_size", None) or model.num_features)
+
+    def forward(self, x: Tensor, layers: Sequence[int] | None = None) -> Tensor | list[Tensor]:
+        """Encodes images.
+
+        Args:
+            x: ``[B, C, H, W]``.
+            layers: indices of blocks or stages whose outputs are wanted, negative ones from the end.
+
+        Returns:
+            ``[B, N, D]``, or with ``layers`` a list of such, in the order given; stages may differ in N and D.
+
+        Raises:
+            ValueError: if there is no such layer.
+        """
+        if layers is not None:
+            # timm gives those asked for once and in its own order
+            taken = self.model.forward_intermediates(x, norm=True, intermediates_only=True)
+            if any(not -len(taken) <= layer < len(taken) for layer in layers):
+                raise ValueError(f"layers {tuple(layers)} are not all there: the encoder has {len(taken)} of them.")
+            return [taken[layer].flatten(2).transpose(1, 2) for layer in layers]
+        return self._tokens(self.model(x))
+
+    def _tokens(self, output: Tensor) -> Tensor:
+        if output.ndim == 3:
+            return output[:, getattr(self.model, "num_prefix_tokens", 0) :]
+        if output.ndim == 2:  # a network that pools by itself
+            return output[:, None]
+        if getattr(self.model, "output_fmt", "NCHW") == "NHWC":
+            return output.flatten(1, 2)
+        return output.flatten(2).transpose(1, 2)
+
+
+def _cifar_stem(model: Any, name: str) -> None:
+    stem = model.conv1 if isinstance(model, ResNet) else None
+    if not isinstance(stem, nn.Conv2d):
+        raise ValueError(f"stem 'cifar' is for ResNets like resnet18, not for {name}.")
+    model.conv1 = nn.Conv2d(3, stem.out_channels, kernel_size=3, padding=1, bias=False)
+    model.maxpool = nn.Identity()

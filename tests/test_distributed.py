@@ -1,0 +1,160 @@
+"""Two processes that talk over gloo find what one process finds on the joint batch."""
+
+import os
+import subprocess
+import sys
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+from torch import distributed as dist
+
+from jepa_lightning.distributed import gather_samples, rank, world_size
+from jepa_lightning.losses import (
+    Centre,
+    SIGReg,
+    VarianceCovariance,
+    barlow_twins_loss,
+    info_nce_loss,
+    nt_xent_loss,
+    sinkhorn_knopp,
+)
+
+RANKS, IMAGES = 2, 6
+LOSSES = {
+    "nt_xent": lambda a, b: nt_xent_loss(a, b, 0.3, gather=True),
+    "info_nce": lambda a, b: info_nce_loss(a, b, 0.3, gather=True),
+    "barlow_twins": lambda a, b: barlow_twins_loss(a, b, 0.1, gather=True),
+    "variance_covariance": lambda a, b: VarianceCovariance(target_std=5)(gather_samples(a)),
+    "sigreg": lambda a, b: SIGReg(num_directions=8)(gather_samples(a)) + SIGReg(num_directions=8)(gather_samples(b)),
+    # they see their own images alone, so that the mean over ranks must be another one
+    "nt_xent alone": lambda a, b: nt_xent_loss(a, b, 0.3),
+    "barlow_twins alone": lambda a, b: barlow_twins_loss(a, b, 0.1),
+    "sigreg alone": lambda a, b: SIGReg(num_directions=8)(a),
+}
+
+
+def numbers(*shape: int, seed: int = 0) -> Tensor:
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
+
+
+def of_rank(joint: Tensor, number: int) -> Tensor:
+    return joint.chunk(RANKS)[number]
+
+
+def weights_of(number: int) -> Tensor:
+    """What a rank multiplies the gathered samples with: each rank its own numbers."""
+    return numbers(IMAGES, 5, seed=10 + number)
+
+
+def find(part: slice) -> dict[str, Any]:
+    """What a process finds that has a part of the joint batch."""
+    first = numbers(IMAGES, 5)
+    second = first + 0.5 * numbers(IMAGES, 5, seed=1)
+    found: dict[str, Any] = {}
+    for name, loss in LOSSES.items():
+        weight = numbers(5, 4, seed=2).requires_grad_()
+        value = loss(first[part] @ weight, second[part] @ weight)
+        value.backward()
+        found[name] = {"loss": value.item(), "gradient": weight.grad}
+    found["assigned"] = sinkhorn_knopp(60 * numbers(IMAGES, 3, seed=3)[part], 0.5)
+    centre = Centre(5)
+    for step in range(3):
+        centre(numbers(IMAGES, 5, seed=4 + step)[part])
+    found["centre"] = centre.value
+    return found
+
+
+def gathered() -> dict[str, Any]:
+    """What a rank gathers, and the gradients that come back to its samples."""
+    found: dict[str, Any] = {"rank": rank(), "world_size": world_size()}
+    for name, transpose in (("gradient", False), ("gradient through a transpose", True)):
+        samples = of_rank(numbers(IMAGES, 5), rank()).clone().requires_grad_()
+        joint, weights = gather_samples(samples), weights_of(rank())
+        product = joint.T.contiguous() * weights.T.contiguous() if transpose else joint * weights
+        product.sum().backward()
+        found |= {"joint": joint.detach(), name: samples.grad}
+    return found
+
+
+def work(folder: Path, number: int) -> None:
+    """What each process of the pair does."""
+    torch.set_num_threads(1)
+    dist.init_process_group(
+        "gloo", f"file://{folder}/meeting", world_size=RANKS, rank=number, timeout=timedelta(seconds=60)
+    )
+    size = IMAGES // RANKS
+    torch.save({**find(slice(number * size, (number + 1) * size)), **gathered()}, folder / f"{number}.pt")
+    dist.destroy_process_group()
+
+
+@pytest.fixture(scope="module")
+def ranks(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
+    folder = tmp_path_factory.mktemp("ranks")
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, __file__, str(folder)]
+    pair = [subprocess.Popen([*command, str(number)], env=environment) for number in range(RANKS)]
+    assert [process.wait(timeout=180) for process in pair] == [0] * RANKS
+    return [torch.load(folder / f"{number}.pt", weights_only=True) for number in range(RANKS)]
+
+
+@pytest.fixture(scope="module")
+def alone() -> dict[str, Any]:
+    return find(slice(None))
+
+
+def mean_over(ranks: list[dict[str, Any]], name: str, part: str) -> Tensor:
+    return torch.stack([torch.as_tensor(found[name][part]) for found in ranks]).mean(dim=0)
+
+
+def test_samples_are_gathered_in_the_order_of_the_ranks(ranks: list[dict[str, Any]]) -> None:
+    for number, found in enumerate(ranks):
+        assert (found["rank"], found["world_size"]) == (number, RANKS)
+        assert torch.equal(found["joint"], numbers(IMAGES, 5))
+
+
+@pytest.mark.parametrize("way", ["gradient", "gradient through a transpose"])
+def test_gradients_of_all_ranks_come_back_to_the_samples_and_are_summed(ranks: list[dict[str, Any]], way: str) -> None:
+    for number, found in enumerate(ranks):
+        expected = sum(of_rank(weights_of(sender), number) for sender in range(RANKS))
+        torch.testing.assert_close(found[way], expected)
+
+
+@pytest.mark.parametrize("name", [name for name in LOSSES if "alone" not in name])
+def test_losses_and_gradients_averaged_over_ranks_are_those_of_the_joint_batch(
+    ranks: list[dict[str, Any]], alone: dict[str, Any], name: str
+) -> None:
+    assert mean_over(ranks, name, "loss").item() == pytest.approx(alone[name]["loss"], rel=1e-5)
+    assert alone[name]["gradient"].abs().max() > 1e-2
+    torch.testing.assert_close(mean_over(ranks, name, "gradient"), alone[name]["gradient"], rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", [name for name in LOSSES if "alone" in name])
+def test_without_gathering_they_are_not(ranks: list[dict[str, Any]], alone: dict[str, Any], name: str) -> None:
+    assert mean_over(ranks, name, "loss").item() != pytest.approx(alone[name]["loss"], rel=1e-2)
+
+
+def test_every_rank_computes_the_same_statistic(ranks: list[dict[str, Any]]) -> None:
+    for name in ("barlow_twins", "variance_covariance", "sigreg"):
+        assert ranks[0][name]["loss"] == ranks[1][name]["loss"]
+
+
+def test_assignments_and_centre_are_those_of_the_joint_batch(
+    ranks: list[dict[str, Any]], alone: dict[str, Any]
+) -> None:
+    torch.testing.assert_close(torch.cat([found["assigned"] for found in ranks]), alone["assigned"])
+    assert torch.equal(ranks[0]["centre"], ranks[1]["centre"])
+    torch.testing.assert_close(ranks[0]["centre"], alone["centre"])
+
+
+def test_outside_of_a_distributed_run_samples_are_their_own() -> None:
+    samples = torch.randn(3, 2)
+    assert gather_samples(samples) is samples
+    assert (rank(), world_size()) == (0, 1)
+
+
+if __name__ == "__main__":
+    work(Path(sys.argv[1]), int(sys.argv[2]))
