@@ -1,5 +1,29 @@
 """JEPA and its baselines as interchangeable PyTorch Lightning modules."""
 
-from jepa_lightning.modules import IJEPA, JEPAModule
+from jepa_lightning.modules import (
+    BYOL,
+    DINO,
+    IJEPA,
+    MAE,
+    BarlowTwins,
+    JEPAModule,
+    LeJEPA,
+    MoCo,
+    SimCLR,
+    SimSiam,
+    VICReg,
+)
 
-__all__ = ["IJEPA", "JEPAModule"]
+__all__ = [
+    "BYOL",
+    "DINO",
+    "IJEPA",
+    "MAE",
+    "BarlowTwins",
+    "JEPAModule",
+    "LeJEPA",
+    "MoCo",
+    "SimCLR",
+    "SimSiam",
+    "VICReg",
+]

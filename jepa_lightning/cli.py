@@ -1,4 +1,4 @@
-"""The command line: ``jepa-lightning fit|validate|test|predict``, a LightningCLI that knows this package by name."""
+"""The command line: ``jepa-lightning``, a LightningCLI that knows this package by name."""
 
 import os
 import sys
@@ -18,6 +18,7 @@ from jepa_lightning.callbacks import FeatureWriter, LastCheckpoint, OnlineLinear
 from jepa_lightning.checkpoints import last_checkpoint, model_arguments
 from jepa_lightning.data import JEPADataModule
 from jepa_lightning.errors import UsageError, explain, explain_usage
+from jepa_lightning.methods import methods_table
 from jepa_lightning.modules import JEPAModule
 
 COMMANDS = ("fit", "validate", "test", "predict")
@@ -82,7 +83,8 @@ class JEPACLI(LightningCLI):
             save_config_kwargs={"overwrite": True},
             parser_kwargs={
                 "prog": "jepa-lightning",
-                "description": "Trains and evaluates joint-embedding predictive architectures.",
+                "description": "Trains and evaluates joint-embedding predictive architectures and their baselines. "
+                "`jepa-lightning methods` prints what each method predicts and needs.",
                 "version": _version(),
                 **parser_options,
                 **{command: dict(parser_options) for command in COMMANDS},
@@ -175,13 +177,17 @@ def main(args: Sequence[str] | None = None) -> None:
     Args:
         args: arguments; None takes those of the process.
     """
+    arguments = list(sys.argv[1:] if args is None else args)
+    if arguments == ["methods"]:
+        print(methods_table())
+        return
     try:
         with warnings.catch_warnings():
             # said by Lightning about itself
             warnings.filterwarnings("ignore", message=".*LeafSpec.*")
             # it would start anew
             warnings.filterwarnings("error", message=".*there is no last checkpoint available")
-            JEPACLI(args)
+            JEPACLI(arguments)
     except Exception as error:
         text = None if os.environ.get(DEBUG) else explain(error)
         if text is None:

@@ -3,7 +3,7 @@
 import difflib
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from timm.optim import create_optimizer_v2, get_optimizer_info, list_optimizers  # type: ignore[attr-defined]
@@ -12,7 +12,9 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 
-def parameter_groups(modules: Mapping[str, nn.Module], weight_decay: float) -> list[dict[str, Any]]:
+def parameter_groups(
+    modules: Mapping[str, nn.Module], weight_decay: float, constant: Collection[str] = ()
+) -> list[dict[str, Any]]:
     """Splits trainable parameters by module and by whether they are decayed.
 
     Biases and parameters with at most one axis (norms, scalars) are not decayed. All decayed groups come first, then
@@ -21,10 +23,11 @@ def parameter_groups(modules: Mapping[str, nn.Module], weight_decay: float) -> l
     Args:
         modules: networks by name, for example the context encoder and the predictor.
         weight_decay: for the decayed groups.
+        constant: names of networks whose learning rate stays at its peak.
 
     Returns:
         Groups for an optimizer, empty ones left out, each with ``name`` (unique; Lightning's learning rate monitor
-        shows it) and ``decay``, which ``WarmupCosine`` reads.
+        shows it), and with ``decay`` and ``constant``, which ``WarmupCosine`` reads.
     """
     groups = []
     for decay in (True, False):
@@ -41,13 +44,18 @@ def parameter_groups(modules: Mapping[str, nn.Module], weight_decay: float) -> l
                         "name": name if decay else f"{name}-no_decay",
                         "weight_decay": weight_decay if decay else 0.0,
                         "decay": decay,
+                        "constant": name in constant,
                     }
                 )
     return groups
 
 
 def create_optimizer(
-    groups: Iterable[dict[str, Any]], name: str, lr: float, betas: tuple[float, float] | None = None
+    groups: Iterable[dict[str, Any]],
+    name: str,
+    lr: float,
+    betas: tuple[float, float] | None = None,
+    options: Mapping[str, Any] | None = None,
 ) -> Optimizer:
     """Makes one of timm's optimizers over the groups as they are.
 
@@ -56,12 +64,13 @@ def create_optimizer(
         name: as in ``timm.optim.list_optimizers()``: ``adamw``, ``lars``, ``sgd``, ...
         lr: reference learning rate.
         betas: for optimizers that have them; None leaves the optimizer's own.
+        options: further arguments of the optimizer, such as ``momentum`` or LARS's ``trust_coeff``.
 
     Returns:
         The optimizer.
 
     Raises:
-        ValueError: if there is no optimizer of that name, or it takes no betas.
+        ValueError: if there is no optimizer of that name, or it takes no betas or other options.
     """
     known = [str(each) for each in list_optimizers()]
     if name.lower() not in known:
@@ -70,8 +79,11 @@ def create_optimizer(
         raise ValueError(f"there is no optimizer '{name}': {hint}")
     if betas is not None and not get_optimizer_info(name.lower()).has_betas:
         raise ValueError(f"optimizer '{name}' takes no betas, got {betas}: leave them out.")
-    options: dict[str, Any] = {} if betas is None else {"betas": betas}
-    optimizer: Optimizer = create_optimizer_v2(groups, opt=name, lr=lr, **options)
+    given = dict(options or {}) | ({} if betas is None else {"betas": betas})
+    try:
+        optimizer: Optimizer = create_optimizer_v2(groups, opt=name, lr=lr, **given)
+    except TypeError as error:  # the optimizer names the argument that it does not know
+        raise ValueError(f"optimizer '{name}' does not take the options {given}: {error}.") from error
     return optimizer
 
 
@@ -127,7 +139,8 @@ class WarmupCosine(LRScheduler):
 
     Args:
         optimizer: holds the peak learning rate and the first weight decay. Its groups may carry ``decay``: False keeps
-            their weight decay as it is. Without the key, groups with a weight decay of 0 are left alone.
+            their weight decay as it is. Without the key, groups with a weight decay of 0 are left alone. Groups whose
+            ``constant`` is True keep their learning rate.
         total_steps: optimizer steps in the run.
         warmup_steps: steps before the peak; 0 starts at the peak.
         start_lr: learning rate of the first step.
@@ -181,7 +194,10 @@ class WarmupCosine(LRScheduler):
             lr = self.start_lr + step / self.warmup_steps * (self.peak_lr - self.start_lr)
         else:
             lr = _cosine(self.peak_lr, self.final_lr, step - self.warmup_steps, last - self.warmup_steps)
-        return [lr * float(base) / self.peak_lr for base in self.base_lrs]
+        return [
+            float(base) if group.get("constant") else lr * float(base) / self.peak_lr
+            for base, group in zip(self.base_lrs, self.optimizer.param_groups, strict=True)
+        ]
 
     def get_weight_decay(self) -> list[float]:
         """Weight decay of each group at the present step."""

@@ -87,6 +87,48 @@ def test_betas_reach_the_optimizer_and_are_refused_where_there_are_none():
         create_optimizer(parameter_groups(networks(), 0.04), "sgd", 1e-3, betas=(0.9, 0.95))
 
 
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("sgd", {"momentum": 0.8, "nesterov": False}),
+        ("lars", {"momentum": 0.7, "trust_coeff": 0.003}),
+        ("adamw", {"eps": 1e-6, "amsgrad": True}),
+    ],
+)
+def test_further_options_reach_the_optimizer(name, options):
+    optimizer = create_optimizer(parameter_groups(networks(), 0.04), name, 0.1, options=options)
+    assert len(optimizer.param_groups) == 4
+    for group in optimizer.param_groups:
+        assert {option: group[option] for option in options} == options
+        assert group["lr"] == 0.1
+    assert [group["weight_decay"] for group in optimizer.param_groups] == [0.04, 0.04, 0.0, 0.0]
+
+
+def test_options_stand_beside_betas_and_none_are_the_optimizers_own():
+    def group_of(**given):
+        return create_optimizer(parameter_groups(networks(), 0.04), "adamw", 1e-3, **given).param_groups[0]
+
+    both = group_of(betas=(0.9, 0.95), options={"eps": 1e-6})
+    assert (both["betas"], both["eps"]) == ((0.9, 0.95), 1e-6)
+    own = torch.optim.AdamW([torch.zeros(1)]).defaults["eps"]
+    assert group_of(options={})["eps"] == group_of(options=None)["eps"] == group_of()["eps"] == own
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "unknown"),
+    [
+        ("sgd", {"momentun": 0.8}, "momentun"),
+        ("adamw", {"trust_coeff": 0.001}, "trust_coeff"),
+        ("lars", {"trust_coeff": 0.001, "beta": 1}, "beta"),
+        ("adamw", {"lr": 1.0}, "lr"),
+    ],
+)
+def test_an_option_that_the_optimizer_does_not_take_is_named_in_one_line(name, options, unknown):
+    with pytest.raises(ValueError, match=rf"optimizer '{name}' does not take the options .*'{unknown}'\.$") as caught:
+        create_optimizer(parameter_groups(networks(), 0.04), name, 1e-3, options=options)
+    assert "\n" not in str(caught.value)
+
+
 @pytest.mark.parametrize("name", ["AdmW", "x_adamw"])
 def test_unknown_optimizer_names_near_ones(name):
     with pytest.raises(ValueError, match=rf"no optimizer '{name}': did you mean .*adamw"):
@@ -305,3 +347,17 @@ def test_lightning_steps_it_once_per_optimizer_step_under_accumulation():
     optimizer = adamw()
     schedule = WarmupCosine(optimizer, 6, 2, final_lr=1e-6, weight_decay_end=0.4)
     assert module.seen == [(lrs[0], decays[0]) for lrs, decays in run(optimizer, schedule, 6)]
+
+
+def test_a_constant_group_keeps_its_learning_rate_while_others_follow_the_schedule():
+    networks = {"encoder": nn.Linear(2, 2), "predictor": nn.Linear(2, 2)}
+    groups = parameter_groups(networks, 0.04, constant=("predictor",))
+    optimizer = create_optimizer(groups, "adamw", lr=0.1)
+    schedule = WarmupCosine(optimizer, total_steps=10, warmup_steps=2, start_lr=0.01, final_lr=0.001)
+    for _ in range(12):
+        rates = {group["name"]: group["lr"] for group in optimizer.param_groups}
+        assert rates["predictor"] == rates["predictor-no_decay"] == 0.1
+        assert rates["encoder"] == rates["encoder-no_decay"]
+        optimizer.step()
+        schedule.step()
+    assert rates["encoder"] == pytest.approx(0.001)

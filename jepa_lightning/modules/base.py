@@ -4,8 +4,8 @@
 import math
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from typing import Any, cast
+from collections.abc import Collection, Sequence
+from typing import Any, ClassVar, cast
 
 import torch
 from lightning.pytorch import Callback, LightningModule
@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from jepa_lightning.callbacks.ema import EMACallback
 from jepa_lightning.data.pipelines import Pipeline
+from jepa_lightning.modules.traits import Traits
 from jepa_lightning.nn import compile_blocks
 from jepa_lightning.optim import WarmupCosine, create_optimizer, parameter_groups, warmup_steps
 from jepa_lightning.types import Batch, StepOutput
@@ -34,11 +35,15 @@ class JEPAModule(LightningModule, ABC):
         weight_decay: at the first step; biases and norms have none.
         final_weight_decay: at the last step, reached along a cosine; None keeps it constant.
         betas: of the optimizer; None leaves its own.
+        optimizer_options: further arguments of the optimizer, such as ``momentum`` or LARS's ``trust_coeff``.
         warmup: a number of steps, a fraction of the run below 1, or text such as "40 epochs" or "10%".
         legacy_schedule: step the schedule before the forward pass, as the reference does.
         ema: decay of the target network at the first and the last step, for methods that have one.
         compile: compile each transformer block; the first step then takes a minute or more.
     """
+
+    traits: ClassVar[Traits | None] = None  # what ``jepa-lightning methods`` says of it
+    constant_lr: Collection[str] = ()  # networks whose learning rate stays at its peak
 
     def __init__(
         self,
@@ -49,6 +54,7 @@ class JEPAModule(LightningModule, ABC):
         weight_decay: float = 0.04,
         final_weight_decay: float | None = 0.4,
         betas: tuple[float, float] | None = None,
+        optimizer_options: dict[str, bool | float | str] | None = None,
         warmup: int | float | str = 0.1,
         legacy_schedule: bool = False,
         ema: tuple[float, float] = (0.996, 1.0),
@@ -60,7 +66,8 @@ class JEPAModule(LightningModule, ABC):
         self.optimizer_name = optimizer
         self.lr, self.start_lr, self.final_lr = lr, start_lr, final_lr
         self.weight_decay, self.final_weight_decay = weight_decay, final_weight_decay
-        self.betas, self.warmup, self.legacy_schedule = betas, warmup, legacy_schedule
+        self.betas, self.optimizer_options = betas, optimizer_options
+        self.warmup, self.legacy_schedule = warmup, legacy_schedule
         self.ema, self.compile_blocks = ema, compile
 
     @abstractmethod
@@ -104,8 +111,9 @@ class JEPAModule(LightningModule, ABC):
         Returns:
             ``[B, D]``, or ``[B, N, D]`` without pooling; ``L * D`` wide with L layers.
         """
-        tokens = self.eval_encoder(x) if layers is None else torch.cat(self.eval_encoder(x, layers=layers), dim=-1)
-        return cast(Tensor, tokens.mean(dim=1) if pool else tokens)
+        taken: list[Tensor] = [self.eval_encoder(x)] if layers is None else self.eval_encoder(x, layers=layers)
+        # pooled one by one: the stages of a convolutional network differ in N
+        return torch.cat([tokens.mean(dim=1) for tokens in taken] if pool else taken, dim=-1)
 
     def training_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor | None]:
         """One step; callbacks find ``loss`` and ``features`` in its output."""
@@ -127,8 +135,8 @@ class JEPAModule(LightningModule, ABC):
     def configure_optimizers(self) -> Any:
         """One optimizer by name and one schedule for learning rate and weight decay, moved at every optimizer step."""
         total = cast(int, self.trainer.estimated_stepping_batches)
-        groups = parameter_groups(dict(self.named_children()), self.weight_decay)
-        optimizer = create_optimizer(groups, self.optimizer_name, self.lr, self.betas)
+        groups = parameter_groups(dict(self.named_children()), self.weight_decay, self.constant_lr)
+        optimizer = create_optimizer(groups, self.optimizer_name, self.lr, self.betas, self.optimizer_options)
         if math.isinf(self.trainer.num_training_batches):
             self.trainer.fit_loop.setup_data()  # a run with max_steps alone has not counted its batches yet
         epoch = self.trainer.num_training_batches / self.trainer.accumulate_grad_batches

@@ -6,7 +6,7 @@ Source: arXiv 2301.08243. The regulariser on the pooled features of several view
 
 import math
 from collections.abc import Sequence
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +17,7 @@ from jepa_lightning.losses import Distance, VarianceCovariance, normalize_target
 from jepa_lightning.masking import MultiBlockMask
 from jepa_lightning.modules.base import JEPAModule
 from jepa_lightning.modules.regularizer import RegularizerName, build_regularizer
+from jepa_lightning.modules.traits import Traits
 from jepa_lightning.nn import Predictor, VisionTransformer, take_tokens, vit_size
 from jepa_lightning.types import Batch, Masks, StepOutput
 
@@ -70,6 +71,10 @@ class IJEPA(JEPAModule):
         ValueError: if the sizes or the masks do not fit each other, or several crops come without a regularizer or
             invariance without several crops.
     """
+
+    traits: ClassVar = Traits(
+        "representation", "EMA target, predictor, masking", needs_augmentations=False, needs_negatives=False
+    )
 
     def __init__(
         self,

@@ -1,0 +1,79 @@
+# B batch, C channels, H W height and width, P projection width
+"""BYOL, arXiv 2006.07733."""
+
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from jepa_lightning.data.augmentation import Augmentation
+from jepa_lightning.losses import prediction_loss
+from jepa_lightning.modules.joint_embedding import JointEmbedding, target_copy
+from jepa_lightning.modules.traits import Traits
+from jepa_lightning.nn import mlp_head
+from jepa_lightning.types import Batch, StepOutput
+
+# one view is always blurred, the other hardly ever; appendix B, table 6
+ASYMMETRIC = (Augmentation(blur=1.0), Augmentation(blur=0.1, solarize=0.2))
+
+
+class BYOL(JointEmbedding):
+    """A predictor on one view's projection fits the EMA target's projection of the other view.
+
+    Batch normalisation is the one thing through which samples see each other: with it, two batches of 32, accumulated,
+    are not quite one of 64. The target's runs on batch statistics too, as in the paper; nothing else in the target is
+    in train mode.
+
+    Args:
+        encoder: as in ``JointEmbedding``.
+        projector_hidden: width of the inner layer of projector and predictor.
+        projector_dim: P.
+        ema: decay of the target at the first and the last step.
+        kwargs: encoder, views, optimizer and schedule, as in ``JointEmbedding`` and ``JEPAModule``.
+    """
+
+    traits: ClassVar = Traits(
+        "representation", "EMA target, predictor, stop-gradient", needs_augmentations=True, needs_negatives=False
+    )
+
+    def __init__(
+        self,
+        encoder: str = "resnet18",
+        projector_hidden: int = 4096,
+        projector_dim: int = 256,
+        ema: tuple[float, float] = (0.996, 1.0),
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(encoder, ema=ema, **kwargs)
+        self.projector = mlp_head([self.width, projector_hidden, projector_dim])
+        self.predictor = mlp_head([projector_dim, projector_hidden, projector_dim])
+        self.target_encoder = target_copy(self.encoder)
+        self.target_projector = target_copy(self.projector)
+
+    def augmentations(self) -> Sequence[Augmentation]:
+        """Blurred and hardly blurred views."""
+        return ASYMMETRIC
+
+    def ema_pairs(self) -> Sequence[tuple[nn.Module, nn.Module]]:
+        """Encoder and projector, each with its target."""
+        return ((self.encoder, self.target_encoder), (self.projector, self.target_projector))
+
+    def embed(self, context: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+        """Prediction from the first view and target projection of the second, ``[B, P]``."""
+        predicted = self.predictor(self.projector(self.features(self.encoder, context)))
+        return predicted, self._target(target)
+
+    def objective(self, batch: Batch, progress: float) -> StepOutput:
+        """2 - 2 cos of prediction and target projection, from either view to the other, summed."""
+        views = self.two_views(batch)
+        features = [self.features(self.encoder, view) for view in views]
+        first, second = (self.predictor(self.projector(pooled)) for pooled in features)
+        target_first, target_second = (self._target(view) for view in views)
+        loss = 2 * (prediction_loss(first, target_second, "cosine") + prediction_loss(second, target_first, "cosine"))
+        return StepOutput(loss, features[0].detach(), {})
+
+    @torch.no_grad()
+    def _target(self, view: Tensor) -> Tensor:
+        projected: Tensor = self.target_projector(self.features(self.target_encoder, view))
+        return projected

@@ -1,0 +1,128 @@
+# B batch, C channels, H W height and width, P prototypes
+"""DINO, arXiv 2104.14294."""
+
+from collections.abc import Sequence
+from typing import Any, ClassVar, Literal, get_args
+
+import torch
+from torch import Tensor, nn
+
+from jepa_lightning.data.augmentation import Augmentation
+from jepa_lightning.losses import Centre, distillation_loss, sinkhorn_knopp
+from jepa_lightning.modules.byol import ASYMMETRIC
+from jepa_lightning.modules.joint_embedding import target_copy
+from jepa_lightning.modules.multi_crop import MultiCrop
+from jepa_lightning.modules.traits import Traits
+from jepa_lightning.nn import PrototypeHead
+from jepa_lightning.types import Batch, StepOutput
+
+Assignment = Literal["centering", "sinkhorn"]
+
+
+class DINO(MultiCrop):
+    """A student assigns every view to prototypes as its EMA teacher does the global ones, centred and sharpened.
+
+    The centre moves with the batch's mean, and Sinkhorn's assignment is one of the batch: so two batches of 32,
+    accumulated, are not quite one of 64.
+
+    Args:
+        encoder: as in ``JointEmbedding``.
+        prototypes: P.
+        head_hidden: width of the head's inner layers.
+        bottleneck: width of the prototypes.
+        assignment: of the teacher: ``centering``, or ``sinkhorn``, which gives each prototype an equal share.
+        student_temperature: divides the student's logits.
+        teacher_temperature: divides the teacher's, at the first step and after the warm-up.
+        teacher_warmup: share of the run in which that temperature rises, along a line.
+        center_momentum: weight of the old centre.
+        freeze_epochs: epochs in which the prototypes stay as they are.
+        ema: decay of the teacher at the first and the last step.
+        kwargs: views as in ``MultiCrop``, the rest as in ``JointEmbedding`` and ``JEPAModule``.
+
+    Raises:
+        ValueError: if a temperature is not above 0, or there is no such assignment.
+    """
+
+    traits: ClassVar = Traits(
+        "representation", "EMA teacher, centring, sharpening", needs_augmentations=True, needs_negatives=False
+    )
+
+    def __init__(
+        self,
+        encoder: str = "vit_small",
+        prototypes: int = 65536,
+        head_hidden: int = 2048,
+        bottleneck: int = 256,
+        assignment: Assignment = "centering",
+        student_temperature: float = 0.1,
+        teacher_temperature: tuple[float, float] = (0.04, 0.07),
+        teacher_warmup: float = 0.3,
+        center_momentum: float = 0.9,
+        freeze_epochs: int = 1,
+        ema: tuple[float, float] = (0.996, 1.0),
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(encoder, ema=ema, **kwargs)
+        if min(student_temperature, *teacher_temperature) <= 0:
+            raise ValueError(f"temperatures {student_temperature} and {tuple(teacher_temperature)} must be above 0.")
+        if assignment not in get_args(Assignment):
+            raise ValueError(f"there is no assignment '{assignment}': choose one of {', '.join(get_args(Assignment))}.")
+        self.assignment, self.freeze_epochs = assignment, freeze_epochs
+        self.student_temperature, self.teacher_temperature = student_temperature, teacher_temperature
+        self.teacher_warmup = teacher_warmup
+        self.head = PrototypeHead(self.width, head_hidden, bottleneck, prototypes)
+        self.centre = Centre(prototypes, center_momentum)
+        self.target_encoder = target_copy(self.encoder)
+        self.target_head = target_copy(self.head)
+
+    @property
+    def eval_encoder(self) -> nn.Module:
+        """The teacher, which the paper evaluates."""
+        return self.target_encoder
+
+    def augmentations(self) -> Sequence[Augmentation]:
+        """Both global views, then a local one."""
+        return (*ASYMMETRIC, Augmentation(blur=0.5))
+
+    def ema_pairs(self) -> Sequence[tuple[nn.Module, nn.Module]]:
+        """Encoder and head, each with its teacher."""
+        return ((self.encoder, self.target_encoder), (self.head, self.target_head))
+
+    def embed(self, context: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+        """Logits of the student for the first view and of the teacher for the second, ``[B, P]``."""
+        with torch.no_grad():
+            teacher = self.target_head(self.features(self.target_encoder, target))
+        return self.head(self.features(self.encoder, context)), teacher
+
+    def energy(self, batch: Batch) -> Tensor:
+        """Cross-entropy of the student's assignment of the first view with the teacher's of the last, ``[B]``."""
+        student, teacher = self.embed(batch.views[0], batch.views[-1])
+        assigned = torch.softmax((teacher.float() - self.centre.value) / self.teacher_temperature[1], dim=1)
+        return -(assigned * torch.log_softmax(student.float() / self.student_temperature, dim=1)).sum(dim=1)
+
+    def objective(self, batch: Batch, progress: float) -> StepOutput:
+        """Cross-entropy of each view's assignment with the teacher's of the other global views; moves the centre."""
+        views = self.multi_crop(batch)
+        with torch.no_grad():
+            features = self.encode_views(self.target_encoder, views[:2])
+            logits = self.target_head(torch.cat(features))
+            assigned = self._assign(logits, progress)
+            entropy = -(assigned * assigned.clamp_min(1e-12).log()).sum(dim=1).mean()
+            if self.training and self.assignment == "centering":
+                self.centre(logits)
+        student = self.head(torch.cat(self.encode_views(self.encoder, views))).chunk(len(views))
+        loss = distillation_loss(list(student), list(assigned.chunk(2)), self.student_temperature)
+        return StepOutput(loss, features[0], {"teacher_entropy": entropy})
+
+    def on_after_backward(self) -> None:
+        """Leaves the prototypes as they are in the first epochs. Source: appendix C."""
+        if self.current_epoch < self.freeze_epochs:
+            self.head.prototypes.weight.grad = None
+
+    def _assign(self, logits: Tensor, progress: float) -> Tensor:
+        """The teacher's assignments, ``[2B, P]``."""
+        start, end = self.teacher_temperature
+        temperature = start + (end - start) * (min(1.0, progress / self.teacher_warmup) if self.teacher_warmup else 1.0)
+        if self.assignment == "sinkhorn":
+            return torch.cat([sinkhorn_knopp(view, temperature) for view in logits.chunk(2)])
+        return torch.softmax((logits.float() - self.centre.value) / temperature, dim=1)

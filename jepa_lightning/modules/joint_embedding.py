@@ -1,0 +1,156 @@
+# B batch, C channels, H W height and width, N tokens, D width, P projection width
+"""What the methods that compare augmented views of an image share: backbone, views, and the checks of both."""
+
+from collections.abc import Sequence
+from typing import Any, TypeVar
+
+import timm
+from torch import Tensor, nn
+
+from jepa_lightning.data.augmentation import Augmentation, augmented_pipeline
+from jepa_lightning.data.pipelines import Pipeline
+from jepa_lightning.ema import frozen_copy
+from jepa_lightning.losses import prediction_distance
+from jepa_lightning.modules.base import JEPAModule
+from jepa_lightning.nn import VIT_SIZES, Stem, TimmBackbone, VisionTransformer, vit_size
+from jepa_lightning.types import Batch
+
+M = TypeVar("M", bound=nn.Module)
+
+
+class JointEmbedding(JEPAModule):
+    """Base of the methods that bring two views of an image together; a subclass writes ``objective`` and ``embed``.
+
+    Args:
+        encoder: a named Vision Transformer (``vit_tiny``), or any of ``timm.list_models()`` (``resnet18``).
+        image_size: of the views, one number or height and width.
+        patch_size: of a named Vision Transformer.
+        width: overrides the named size's, as do ``depth`` and ``heads``.
+        depth: see ``width``.
+        heads: see ``width``.
+        stem: ``cifar`` gives a ResNet the first layers for images of about 32 px.
+        drop_path: stochastic depth rate of the encoder's last block.
+        crop_scale: range of a crop's area over the image's, for all views; None has the method's own.
+        flip: chance of a mirrored view; None has the method's own.
+        color_strength: factor on the method's changes of colour, and on the chances of grey, blurred and solarised
+            views; 0 leaves crops and flips alone.
+        start_lr: learning rate of the first step.
+        final_weight_decay: weight decay of the last step; None keeps it constant.
+        kwargs: optimizer, schedule, EMA and compilation, as in ``JEPAModule``.
+
+    Raises:
+        ValueError: if there is no such encoder, or an option is not for it.
+    """
+
+    def __init__(
+        self,
+        encoder: str = "resnet18",
+        image_size: int | tuple[int, int] = 224,
+        patch_size: int = 16,
+        width: int | None = None,
+        depth: int | None = None,
+        heads: int | None = None,
+        stem: Stem = "default",
+        drop_path: float = 0.0,
+        crop_scale: tuple[float, float] | None = None,
+        flip: float | None = None,
+        color_strength: float = 1.0,
+        start_lr: float = 0.0,
+        final_weight_decay: float | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(start_lr=start_lr, final_weight_decay=final_weight_decay, **kwargs)
+        if color_strength < 0:
+            raise ValueError(f"color_strength={color_strength} cannot be below 0: 0 leaves colours alone.")
+        self.encoder_name, self.stem, self.drop_path = encoder, stem, drop_path
+        self.image_size = (image_size, image_size) if isinstance(image_size, int) else image_size
+        self.patch_size, self.overrides = patch_size, {"width": width, "depth": depth, "heads": heads}
+        self.crop_scale, self.flip, self.color_strength = crop_scale, flip, color_strength
+        self.encoder = self.build_encoder()
+
+    def build_encoder(self) -> nn.Module:
+        """The encoder, ``[B, C, H, W]`` to ``[B, N, D]``; override it for a network of your own with ``width``."""
+        name = self.encoder_name
+        if name in VIT_SIZES:
+            if self.stem != "default":
+                raise ValueError(f"stem '{self.stem}' is for ResNets like resnet18, not for {name}.")
+            size = vit_size(name, **self.overrides)
+            return VisionTransformer(self.image_size, self.patch_size, *size, drop_path=self.drop_path)
+        given = [option for option, value in self.overrides.items() if value is not None]
+        if given and timm.is_model(name):
+            raise ValueError(
+                f"{' and '.join(given)} cannot be set for {name}, which has its own: set "
+                f"{'it' if len(given) == 1 else 'them'} to null, or choose one of {', '.join(VIT_SIZES)}."
+            )
+        return TimmBackbone(name, self.image_size, self.stem, self.drop_path)
+
+    @property
+    def width(self) -> int:
+        """D, the width of the features."""
+        return int(self.encoder.width)  # type: ignore[arg-type]  # any network of the user's
+
+    @property
+    def eval_encoder(self) -> nn.Module:
+        """The encoder that gradients train, unless the method says otherwise."""
+        return self.encoder
+
+    def augmentations(self) -> Sequence[Augmentation]:
+        """What happens to each view; override it for views of your own."""
+        return (Augmentation(), Augmentation())
+
+    def pipeline(self) -> Pipeline:
+        """Augmented views; no masks."""
+        views = [a.scaled(self.color_strength, self.crop_scale, self.flip) for a in self.augmentations()]
+        return augmented_pipeline([(view, self.image_size) for view in views])
+
+    def embed(self, context: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+        """What the method compares of two views, both ``[B, P]``: the second one is what the first should fit.
+
+        Args:
+            context: ``[B, C, H, W]``.
+            target: ``[B, C, H, W]``, of the same images.
+        """
+        raise NotImplementedError
+
+    def energy(self, batch: Batch) -> Tensor:
+        """2 - 2 cos of what the method compares of the first and the last view, ``[B]``."""
+        context, target = self.embed(batch.views[0], batch.views[-1])
+        return 2 * prediction_distance(context, target, "cosine")
+
+    def two_views(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """The views of a batch; the one view of evaluation stands for both.
+
+        Raises:
+            ValueError: if there are not two.
+        """
+        views = batch.views
+        if len(views) != 2 and (self.training or len(views) != 1):
+            raise ValueError(
+                f"{type(self).__name__} takes 2 views of an image, got {len(views)}: use the transform of "
+                "module.pipeline()."
+            )
+        return views[0], views[-1]
+
+    def features(self, encoder: nn.Module, images: Tensor) -> Tensor:
+        """Pooled features of images, ``[B, C, H, W]`` to ``[B, D]``."""
+        tokens: Tensor = encoder(images)
+        return tokens.mean(dim=1)
+
+    def train(self, mode: bool = True) -> "JointEmbedding":
+        """Sets the mode; in EMA targets only batch normalisation is in train mode, where it needs the batch."""
+        super().train(mode)
+        for _, target in self.ema_pairs():
+            _set_batch_norm(target, mode)
+        return self
+
+
+def target_copy(network: M) -> M:
+    """An EMA target in the mode of a module that trains: the Trainer leaves modes as they were built."""
+    return _set_batch_norm(frozen_copy(network), True)
+
+
+def _set_batch_norm(network: M, mode: bool) -> M:
+    for layer in network.modules():
+        if isinstance(layer, nn.modules.batchnorm._BatchNorm):
+            layer.train(mode)
+    return network

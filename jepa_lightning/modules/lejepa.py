@@ -1,0 +1,83 @@
+# B batch, C channels, H W height and width, V views, P projection width
+"""LeJEPA, arXiv 2511.08544."""
+
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from jepa_lightning.data.augmentation import Augmentation
+from jepa_lightning.distributed import gather_samples
+from jepa_lightning.losses import SIGReg
+from jepa_lightning.modules.multi_crop import MultiCrop
+from jepa_lightning.modules.traits import Traits
+from jepa_lightning.nn import mlp_head
+from jepa_lightning.types import Batch, StepOutput
+
+
+class LeJEPA(MultiCrop):
+    """All views' projections are near the mean of the global ones, and look standard normal from every direction.
+
+    No teacher, no predictor and no stop-gradient. The normality is a statistic of the batch: two batches of 32,
+    accumulated, are not one of 64.
+
+    Args:
+        encoder: as in ``JointEmbedding``.
+        projector_hidden: width of the projector's inner layers.
+        projector_dim: P.
+        sigreg: share of the normality term in the loss; the rest goes to the distance of views.
+        num_directions: directions of each step.
+        num_knots: points of the integral along a direction.
+        kwargs: views as in ``MultiCrop``, the rest as in ``JointEmbedding`` and ``JEPAModule``.
+
+    Raises:
+        ValueError: if the share is not within [0, 1].
+    """
+
+    traits: ClassVar = Traits(
+        "representation", "statistics of the batch", needs_augmentations=True, needs_negatives=False
+    )
+
+    def __init__(
+        self,
+        encoder: str = "vit_small",
+        projector_hidden: int = 2048,
+        projector_dim: int = 64,
+        sigreg: float = 0.05,
+        num_directions: int = 1024,
+        num_knots: int = 17,
+        num_local: int = 6,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(encoder, num_local=num_local, **kwargs)
+        if not 0 <= sigreg <= 1:
+            raise ValueError(f"sigreg={sigreg} is a share of the loss: give a number from 0 to 1.")
+        self.sigreg = sigreg
+        self.normality = SIGReg(num_directions, num_knots)
+        self.projector = mlp_head([self.width, projector_hidden, projector_hidden, projector_dim])
+
+    def augmentations(self) -> Sequence[Augmentation]:
+        """Global views, then a local one."""
+        view = Augmentation(blur=0.5, solarize=0.2)
+        return (view, view, view)
+
+    def embed(self, context: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+        """Projections of both views, ``[B, P]``."""
+        first, second = (self.projector(self.features(self.encoder, view)) for view in (context, target))
+        return first, second
+
+    def energy(self, batch: Batch) -> Tensor:
+        """Squared distance between the projections of the first and the last view, a mean over P, ``[B]``."""
+        context, target = self.embed(batch.views[0], batch.views[-1])
+        return (context - target).float().square().mean(dim=1)
+
+    def objective(self, batch: Batch, progress: float) -> StepOutput:
+        """Distance to the mean of the global views, and the normality of each view over the samples of all ranks."""
+        features = self.encode_views(self.encoder, self.multi_crop(batch))
+        projected = self.projector(torch.cat(features)).float().unflatten(0, (len(features), -1))  # [V, B, P]
+        centre = projected[:2].mean(dim=0)
+        distance = (projected - centre).square().mean()
+        normality = torch.stack([self.normality(gather_samples(view)) for view in projected]).mean()
+        logs = {"invariance": distance.detach(), "normality": normality.detach()}
+        return StepOutput((1 - self.sigreg) * distance + self.sigreg * normality, features[0].detach(), logs)

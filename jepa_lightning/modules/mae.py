@@ -1,0 +1,130 @@
+# B batch, C channels, H W height and width, N tokens, Kt masked tokens, D width, p side of a patch
+"""MAE, arXiv 2111.06377."""
+
+from typing import Any, ClassVar
+
+from torch import Tensor, nn
+
+from jepa_lightning.data.pipelines import Pipeline, masked_image_pipeline
+from jepa_lightning.losses import prediction_distance
+from jepa_lightning.masking import RandomMask
+from jepa_lightning.modules.base import JEPAModule
+from jepa_lightning.modules.traits import Traits
+from jepa_lightning.nn import Predictor, VisionTransformer, patchify, take_tokens, vit_size
+from jepa_lightning.types import Batch, StepOutput
+
+
+class MAE(JEPAModule):
+    """A light decoder rebuilds the pixels of masked patches from the tokens of the others.
+
+    There is no class token: features are the mean over patch tokens.
+
+    Args:
+        encoder: named size.
+        image_size: of the view, one number or height and width.
+        patch_size: p.
+        width: overrides the named size's, as do ``depth`` and ``heads``.
+        depth: see ``width``.
+        heads: see ``width``.
+        mask_ratio: share of masked patches.
+        decoder_depth: blocks of the decoder.
+        decoder_dim: its width.
+        decoder_heads: its attention heads.
+        normalize_pixels: standardise each patch, with its own mean and variance, before it is compared.
+        crop_scale: range of a random crop's area over the image's.
+        flip: mirror half of the images.
+        drop_path: stochastic depth rate of the encoder's last block.
+        gradient_checkpointing: recompute blocks in the backward pass, for less memory.
+        betas: of the optimizer; None leaves its own.
+        start_lr: learning rate of the first step.
+        final_weight_decay: weight decay of the last step; None keeps it constant.
+        kwargs: optimizer, schedule and compilation, as in ``JEPAModule``.
+
+    Raises:
+        ValueError: if the sizes or the masks do not fit each other.
+    """
+
+    traits: ClassVar = Traits("pixels", "reconstruction", needs_augmentations=False, needs_negatives=False)
+
+    def __init__(
+        self,
+        encoder: str = "vit_small",
+        image_size: int | tuple[int, int] = 224,
+        patch_size: int = 16,
+        width: int | None = None,
+        depth: int | None = None,
+        heads: int | None = None,
+        mask_ratio: float = 0.75,
+        decoder_depth: int = 8,
+        decoder_dim: int = 512,
+        decoder_heads: int = 16,
+        normalize_pixels: bool = True,
+        crop_scale: tuple[float, float] = (0.2, 1.0),
+        flip: bool = True,
+        drop_path: float = 0.0,
+        gradient_checkpointing: bool = False,
+        betas: tuple[float, float] | None = (0.9, 0.95),
+        start_lr: float = 0.0,
+        final_weight_decay: float | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(betas=betas, start_lr=start_lr, final_weight_decay=final_weight_decay, **kwargs)
+        if decoder_dim % decoder_heads:
+            raise ValueError(f"decoder_dim={decoder_dim} is not a multiple of decoder_heads={decoder_heads}.")
+        self.image_size = (image_size, image_size) if isinstance(image_size, int) else image_size
+        self.patch_size, self.normalize_pixels = patch_size, normalize_pixels
+        self.crop_scale, self.flip = crop_scale, flip
+        self.encoder = VisionTransformer(
+            self.image_size,
+            patch_size,
+            *vit_size(encoder, width=width, depth=depth, heads=heads),
+            drop_path=drop_path,
+            gradient_checkpointing=gradient_checkpointing,
+        )
+        self.decoder = Predictor(
+            self.encoder.grid_size,
+            self.encoder.width,
+            decoder_dim,
+            decoder_depth,
+            decoder_heads,
+            gradient_checkpointing=gradient_checkpointing,
+            out_width=3 * patch_size**2,
+        )
+        self.masks = RandomMask(self.encoder.grid_size, mask_ratio)
+
+    @property
+    def eval_encoder(self) -> nn.Module:
+        """The encoder; it sees whole images then."""
+        return self.encoder
+
+    def pipeline(self) -> Pipeline:
+        """Cropped and mirrored views with random masks. Source: appendix A.1."""
+        return masked_image_pipeline(self.image_size, self.masks, self.crop_scale, self.flip)
+
+    def objective(self, batch: Batch, progress: float) -> StepOutput:
+        """Squared error of the masked patches; no full view is encoded, so there are no features."""
+        return StepOutput(self._errors(batch, views=1).mean(), None, {})
+
+    def energy(self, batch: Batch) -> Tensor:
+        """Squared error between what the first view's context predicts and the last view's masked patches, ``[B]``."""
+        return self._errors(batch, views=2)
+
+    def _errors(self, batch: Batch, views: int) -> Tensor:
+        """Squared error of each image's masked patches, ``[B]``.
+
+        Raises:
+            ValueError: if the batch has more views, or another number of masks than one.
+        """
+        if len(batch.masks) != 1 or len(batch.views) > views:
+            raise ValueError(
+                f"{type(self).__name__} takes one view with one mask, got {len(batch.views)} and {len(batch.masks)}: "
+                "collate with module.pipeline().collate."
+            )
+        (masks,) = batch.masks
+        context = self.encoder(batch.views[0], keep=masks.context)
+        predicted = self.decoder(context, masks.context, masks.target)
+        patches = take_tokens(patchify(batch.views[-1], self.patch_size), masks.target.flatten(1))
+        if self.normalize_pixels:
+            mean, variance = patches.mean(dim=-1, keepdim=True), patches.var(dim=-1, keepdim=True)
+            patches = (patches - mean) / (variance + 1e-6).sqrt()
+        return prediction_distance(predicted.flatten(1, 2), patches, "l2")

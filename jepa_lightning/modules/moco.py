@@ -1,0 +1,117 @@
+# B batch, C channels, H W height and width, P projection width, Q queue
+"""MoCo v2, arXiv 2003.04297, and MoCo v3, arXiv 2104.02057."""
+
+from collections.abc import Sequence
+from typing import Any, ClassVar, Literal, get_args
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from jepa_lightning.data.augmentation import Augmentation
+from jepa_lightning.distributed import gather_samples
+from jepa_lightning.losses import info_nce_loss
+from jepa_lightning.modules.byol import ASYMMETRIC
+from jepa_lightning.modules.joint_embedding import JointEmbedding, target_copy
+from jepa_lightning.modules.traits import Traits
+from jepa_lightning.nn import KeyQueue, mlp_head
+from jepa_lightning.types import Batch, StepOutput
+
+Version = Literal["v2", "v3"]
+
+
+class MoCo(JointEmbedding):
+    """A view's query picks the EMA target's key of the other view among keys of other images.
+
+    Version 2 takes the others from a queue of earlier keys, and goes from the first view to the second; version 3 takes
+    them from the batch, both ways, and puts a predictor on the query. Batch normalisation in the target runs on batch
+    statistics of its own process, which the paper shuffles over devices; ``--trainer.sync_batchnorm true`` makes them
+    joint instead. Version 3 compares samples of the batch: two batches of 32, accumulated, are not one of 64.
+
+    Args:
+        encoder: as in ``JointEmbedding``.
+        version: ``v2`` or ``v3``.
+        projector_hidden: width of the inner layers; None has the paper's, D in version 2 and 4096 in version 3.
+        projector_dim: P; None has the paper's, 128 and 256.
+        temperature: divides the cosines.
+        queue_size: Q, for version 2.
+        ema: decay of the target at the first and the last step; None has the paper's, .999 and .99 to 1.
+        kwargs: encoder, views, optimizer and schedule, as in ``JointEmbedding`` and ``JEPAModule``.
+
+    Raises:
+        ValueError: if there is no such version, or the queue has no place.
+    """
+
+    traits: ClassVar = Traits("representation", "negatives", needs_augmentations=True, needs_negatives=True)
+
+    def __init__(
+        self,
+        encoder: str = "resnet18",
+        version: Version = "v2",
+        projector_hidden: int | None = None,
+        projector_dim: int | None = None,
+        temperature: float = 0.2,
+        queue_size: int = 65536,
+        ema: tuple[float, float] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        if version not in get_args(Version):
+            raise ValueError(f"there is no version '{version}': choose one of {', '.join(get_args(Version))}.")
+        third = version == "v3"
+        super().__init__(encoder, ema=ema or ((0.99, 1.0) if third else (0.999, 0.999)), **kwargs)
+        if queue_size < 1:
+            raise ValueError(f"queue_size={queue_size}: a queue holds at least one key.")
+        self.version, self.temperature = version, temperature
+        hidden = projector_hidden or (4096 if third else self.width)
+        dim = projector_dim or (256 if third else 128)
+        self.projector, self.predictor, self.queue = self._heads(hidden, dim, queue_size)
+        self.target_encoder = target_copy(self.encoder)
+        self.target_projector = target_copy(self.projector)
+
+    def augmentations(self) -> Sequence[Augmentation]:
+        """Two like views in version 2, BYOL's in version 3."""
+        if self.version == "v3":
+            return ASYMMETRIC
+        view = Augmentation(crop_scale=(0.2, 1.0), jitter=(0.4, 0.4, 0.4, 0.1))
+        return (view, view)
+
+    def ema_pairs(self) -> Sequence[tuple[nn.Module, nn.Module]]:
+        """Encoder and projector, each with its target."""
+        return ((self.encoder, self.target_encoder), (self.projector, self.target_projector))
+
+    def embed(self, context: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+        """Query of the first view and key of the second, ``[B, P]``."""
+        return self._query(self.features(self.encoder, context)), self._key(target)
+
+    def objective(self, batch: Batch, progress: float) -> StepOutput:
+        """InfoNCE of queries and keys; in training, version 2 then puts the keys of all ranks into its queue."""
+        views = self.two_views(batch)
+        features = self.features(self.encoder, views[0])
+        query = self._query(features)
+        if self.version == "v2":
+            key = self._key(views[1])
+            loss = info_nce_loss(query, key, self.temperature, self.queue.keys.clone())
+            if self.training:
+                self.queue(gather_samples(F.normalize(key.float(), dim=1)))
+        else:
+            keys = [self._key(view) for view in views]
+            other = self._query(self.features(self.encoder, views[1]))
+            there = info_nce_loss(query, keys[1], self.temperature, gather=True)
+            loss = there + info_nce_loss(other, keys[0], self.temperature, gather=True)
+        return StepOutput(loss, features.detach(), {})
+
+    def _heads(self, hidden: int, dim: int, queue_size: int) -> tuple[nn.Module, nn.Module, KeyQueue]:
+        """Projector, predictor and queue; version 2 has no predictor, and version 3 a queue that is not used."""
+        if self.version == "v2":
+            return mlp_head([self.width, hidden, dim], norm=False), nn.Identity(), KeyQueue(queue_size, dim)
+        projector = mlp_head([self.width, hidden, hidden, dim], last_norm=True)
+        return projector, mlp_head([dim, hidden, dim], last_norm=True), KeyQueue(1, dim)
+
+    def _query(self, features: Tensor) -> Tensor:
+        query: Tensor = self.predictor(self.projector(features))
+        return query
+
+    @torch.no_grad()
+    def _key(self, view: Tensor) -> Tensor:
+        key: Tensor = self.target_projector(self.features(self.target_encoder, view))
+        return key

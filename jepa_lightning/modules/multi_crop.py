@@ -1,0 +1,78 @@
+# B batch, C channels, H W height and width, D width
+"""What the methods that also look at small, local crops share."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from jepa_lightning.data.augmentation import augmented_pipeline
+from jepa_lightning.data.pipelines import Pipeline
+from jepa_lightning.modules.joint_embedding import JointEmbedding
+from jepa_lightning.types import Batch
+
+
+class MultiCrop(JointEmbedding):
+    """Base of the methods with two global views and several local ones; ``augmentations`` names both and a local one.
+
+    Args:
+        encoder: as in ``JointEmbedding``; one that takes images of two sizes.
+        num_local: local views of an image.
+        local_size: of the local views, one number or height and width; None has 3/7 of the global ones', rounded to
+            patches.
+        local_crop_scale: range of a local crop's area over the image's; global ones have ``crop_scale``.
+        crop_scale: range of a global crop's area over the image's.
+        kwargs: as in ``JointEmbedding``.
+
+    Raises:
+        ValueError: if the number of local views is negative.
+    """
+
+    def __init__(
+        self,
+        encoder: str = "vit_small",
+        num_local: int = 8,
+        local_size: int | tuple[int, int] | None = None,
+        local_crop_scale: tuple[float, float] = (0.05, 0.4),
+        crop_scale: tuple[float, float] = (0.4, 1.0),
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(encoder, crop_scale=crop_scale, **kwargs)
+        if num_local < 0:
+            raise ValueError(f"num_local={num_local}: give 0 or more local views.")
+        self.num_local, self.local_crop_scale = num_local, local_crop_scale
+        if local_size is None:
+            rows, columns = (max(1, round(side * 3 / 7 / self.patch_size)) for side in self.image_size)
+            local_size = (rows * self.patch_size, columns * self.patch_size)
+        self.local_size = (local_size, local_size) if isinstance(local_size, int) else local_size
+
+    def pipeline(self) -> Pipeline:
+        """Two global views, then the local ones; no masks."""
+        *large, small = self.augmentations()
+        views = [(a.scaled(self.color_strength, self.crop_scale, self.flip), self.image_size) for a in large]
+        local = small.scaled(self.color_strength, self.local_crop_scale, self.flip)
+        return augmented_pipeline([*views, *[(local, self.local_size)] * self.num_local])
+
+    def multi_crop(self, batch: Batch) -> list[Tensor]:
+        """The views of a batch; the one view of evaluation stands for both global ones.
+
+        Raises:
+            ValueError: if they are not two and the local ones.
+        """
+        views, wanted = batch.views, 2 + self.num_local
+        if len(views) == 1 and not self.training:
+            return [views[0], views[0]]
+        if len(views) != wanted:
+            raise ValueError(
+                f"{type(self).__name__} takes {wanted} views of an image, 2 global and {self.num_local} local ones, "
+                f"got {len(views)}: use the transform of module.pipeline()."
+            )
+        return views
+
+    def encode_views(self, encoder: nn.Module, views: Sequence[Tensor]) -> list[Tensor]:
+        """Pooled features ``[B, D]`` of each view, with one pass for all of a size."""
+        features = list(self.features(encoder, torch.cat(list(views[:2]))).chunk(2))
+        if local := views[2:]:
+            features += self.features(encoder, torch.cat(list(local))).chunk(len(local))
+        return features

@@ -1,0 +1,62 @@
+# B batch, C channels, H W height and width, P projection width
+"""SimCLR, arXiv 2002.05709."""
+
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from jepa_lightning.data.augmentation import Augmentation
+from jepa_lightning.losses import nt_xent_loss
+from jepa_lightning.modules.joint_embedding import JointEmbedding
+from jepa_lightning.modules.traits import Traits
+from jepa_lightning.nn import mlp_head
+from jepa_lightning.types import Batch, StepOutput
+
+
+class SimCLR(JointEmbedding):
+    """Two views of an image are each other's nearest among those of all images in the batch, on all ranks.
+
+    The loss compares samples with each other: two batches of 32, accumulated, are not one of 64.
+
+    Args:
+        encoder: as in ``JointEmbedding``.
+        projector_hidden: width of the projector's inner layer.
+        projector_dim: P.
+        temperature: divides the cosines; the paper's best is .1 with its batches of thousands.
+        kwargs: encoder, views, optimizer and schedule, as in ``JointEmbedding`` and ``JEPAModule``.
+    """
+
+    traits: ClassVar = Traits("representation", "negatives", needs_augmentations=True, needs_negatives=True)
+
+    def __init__(
+        self,
+        encoder: str = "resnet18",
+        projector_hidden: int = 2048,
+        projector_dim: int = 128,
+        temperature: float = 0.1,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(encoder, **kwargs)
+        self.temperature = temperature
+        self.projector = mlp_head([self.width, projector_hidden, projector_dim])
+
+    def augmentations(self) -> Sequence[Augmentation]:
+        """Twice the colour changes of later methods. Source: appendix A."""
+        view = Augmentation(jitter=(0.8, 0.8, 0.8, 0.2))
+        return (view, view)
+
+    def embed(self, context: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+        """Projections of both views, ``[B, P]``."""
+        projected = self.projector(self.features(self.encoder, torch.cat([context, target])))
+        first, second = projected.chunk(2)
+        return first, second
+
+    def objective(self, batch: Batch, progress: float) -> StepOutput:
+        """NT-Xent of both views, which are normalised together as one batch."""
+        views = self.two_views(batch)
+        features = self.features(self.encoder, torch.cat(views))
+        first, second = self.projector(features).chunk(2)
+        loss = nt_xent_loss(first, second, self.temperature, gather=True)
+        return StepOutput(loss, features.detach().chunk(2)[0], {})

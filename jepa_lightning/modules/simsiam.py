@@ -1,0 +1,64 @@
+# B batch, C channels, H W height and width, P projection width
+"""SimSiam, arXiv 2011.10566."""
+
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+from torch import Tensor
+
+from jepa_lightning.data.augmentation import Augmentation
+from jepa_lightning.losses import prediction_loss
+from jepa_lightning.modules.joint_embedding import JointEmbedding
+from jepa_lightning.modules.traits import Traits
+from jepa_lightning.nn import mlp_head
+from jepa_lightning.types import Batch, StepOutput
+
+
+class SimSiam(JointEmbedding):
+    """A predictor on one view's projection fits the other view's projection, which gets no gradient.
+
+    Batch normalisation is the one thing through which samples see each other: with it, two batches of 32, accumulated,
+    are not quite one of 64.
+
+    Args:
+        encoder: as in ``JointEmbedding``.
+        projector_dim: P, and the width of the projector's inner layers.
+        predictor_hidden: width of the predictor's inner layer, a quarter of P in the paper.
+        constant_predictor_lr: leave the predictor's learning rate at its peak, as the paper does (section 4.2).
+        kwargs: encoder, views, optimizer and schedule, as in ``JointEmbedding`` and ``JEPAModule``.
+    """
+
+    traits: ClassVar = Traits(
+        "representation", "predictor, stop-gradient", needs_augmentations=True, needs_negatives=False
+    )
+
+    def __init__(
+        self,
+        encoder: str = "resnet18",
+        projector_dim: int = 2048,
+        predictor_hidden: int = 512,
+        constant_predictor_lr: bool = True,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(encoder, **kwargs)
+        self.constant_lr = ("predictor",) if constant_predictor_lr else ()
+        self.projector = mlp_head([self.width, projector_dim, projector_dim, projector_dim], last_norm=True)
+        self.predictor = mlp_head([projector_dim, predictor_hidden, projector_dim])
+
+    def augmentations(self) -> Sequence[Augmentation]:
+        """MoCo v2's, twice. Source: section 3."""
+        view = Augmentation(crop_scale=(0.2, 1.0), jitter=(0.4, 0.4, 0.4, 0.1))
+        return (view, view)
+
+    def embed(self, context: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+        """Prediction from the first view and projection of the second, ``[B, P]``."""
+        first, second = (self.projector(self.features(self.encoder, view)) for view in (context, target))
+        return self.predictor(first), second.detach()
+
+    def objective(self, batch: Batch, progress: float) -> StepOutput:
+        """1 - cos of prediction and projection, the mean of both directions; the paper leaves out the 1."""
+        features = [self.features(self.encoder, view) for view in self.two_views(batch)]
+        first, second = (self.projector(pooled) for pooled in features)
+        there = prediction_loss(self.predictor(first), second.detach(), "cosine")
+        back = prediction_loss(self.predictor(second), first.detach(), "cosine")
+        return StepOutput((there + back) / 2, features[0].detach(), {})

@@ -1,0 +1,68 @@
+# B batch, C channels, H W height and width, P projection width
+"""VICReg, arXiv 2105.04906."""
+
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+from torch import Tensor
+
+from jepa_lightning.data.augmentation import Augmentation
+from jepa_lightning.distributed import gather_samples
+from jepa_lightning.losses import VarianceCovariance, prediction_loss
+from jepa_lightning.modules.joint_embedding import JointEmbedding
+from jepa_lightning.modules.traits import Traits
+from jepa_lightning.nn import mlp_head
+from jepa_lightning.types import Batch, StepOutput
+
+
+class VICReg(JointEmbedding):
+    """Two views' projections are close, and each of their features varies over the batch, without correlation.
+
+    Its terms are statistics of the batch: two batches of 32, accumulated, are not one of 64.
+
+    Args:
+        encoder: as in ``JointEmbedding``.
+        projector_dim: P, and the width of the projector's inner layers.
+        invariance: weight of the squared distance between views.
+        variance: weight of the hinge on each feature's standard deviation, summed over views. The authors' code halves
+            the sum.
+        covariance: weight of the squared covariances, summed over views.
+        kwargs: encoder, views, optimizer and schedule, as in ``JointEmbedding`` and ``JEPAModule``.
+    """
+
+    traits: ClassVar = Traits(
+        "representation", "statistics of the batch", needs_augmentations=True, needs_negatives=False
+    )
+
+    def __init__(
+        self,
+        encoder: str = "resnet18",
+        projector_dim: int = 8192,
+        invariance: float = 25.0,
+        variance: float = 25.0,
+        covariance: float = 1.0,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(encoder, **kwargs)
+        self.invariance = invariance
+        self.spread = VarianceCovariance(variance, covariance)
+        self.projector = mlp_head([self.width, projector_dim, projector_dim, projector_dim])
+
+    def augmentations(self) -> Sequence[Augmentation]:
+        """The same chances for both views. Source: appendix C.1."""
+        view = Augmentation(blur=0.5, solarize=0.1)
+        return (view, view)
+
+    def embed(self, context: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+        """Projections of both views, ``[B, P]``."""
+        first, second = (self.projector(self.features(self.encoder, view)) for view in (context, target))
+        return first, second
+
+    def objective(self, batch: Batch, progress: float) -> StepOutput:
+        """Invariance, variance and covariance terms, over the samples of all ranks."""
+        features = [self.features(self.encoder, view) for view in self.two_views(batch)]
+        projected = [self.projector(pooled) for pooled in features]
+        invariance = self.invariance * prediction_loss(projected[0], projected[1], "l2")
+        first, second = (self.spread(gather_samples(view)) for view in projected)
+        logs = {"invariance": invariance.detach(), "spread": (first + second).detach()}
+        return StepOutput(invariance + first + second, features[0].detach(), logs)

@@ -1,0 +1,30 @@
+from pathlib import Path
+
+import pytest
+
+
+@pytest.mark.slow
+def test_writes_a_table_and_a_plot(example, tmp_path: Path, monkeypatch):
+    compare = example("compare_methods.py")
+    monkeypatch.setitem(compare.SIZES, "digits", (32, 8))
+    monkeypatch.setattr(compare, "ENCODER", compare.ENCODER | {"width": 48, "depth": 1})
+    runs = ["--methods", "MAE", "SimCLR", "--seeds", "0", "1", "--steps", "2", "--batch-size", "8"]
+    compare.main([*runs, "--data", "digits", "--num-workers", "0", "--out", str(tmp_path / "out" / "table")])
+    head, _, *rows = (tmp_path / "out" / "table.md").read_text().splitlines()
+    assert [row.split(" | ")[0] for row in rows] == ["| raw pixels", "| random init", "| MAE", "| SimCLR"]
+    assert head.startswith("| method | linear class | kNN class | ")
+    assert all("±" in row.split(" | ")[1] for row in rows)
+    assert (tmp_path / "out" / "table.png").stat().st_size > 1000
+
+
+def test_every_method_has_options_of_its_own(example):
+    import jepa_lightning
+
+    compare = example("compare_methods.py")
+    assert set(compare.OPTIONS) == set(jepa_lightning.__all__) - {"JEPAModule"}
+
+
+def test_refuses_an_unknown_method(example, capsys):
+    with pytest.raises(SystemExit):
+        example("compare_methods.py").main(["--methods", "SIMCLR"])
+    assert "SimCLR" in capsys.readouterr().err

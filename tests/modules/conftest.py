@@ -1,0 +1,65 @@
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from jepa_lightning import BYOL, DINO, MAE, BarlowTwins, JEPAModule, LeJEPA, MoCo, SimCLR, SimSiam, VICReg
+from jepa_lightning.types import Batch
+
+ENCODER = {"encoder": "vit_tiny", "width": 48, "depth": 2, "heads": 3, "image_size": 32, "patch_size": 8}
+METHODS: dict[str, tuple[type[JEPAModule], dict[str, Any]]] = {
+    "SimCLR": (SimCLR, {"projector_hidden": 64, "projector_dim": 32}),
+    "BYOL": (BYOL, {"projector_hidden": 64, "projector_dim": 32}),
+    "MoCo v2": (MoCo, {"projector_dim": 32, "queue_size": 32}),
+    "MoCo v3": (MoCo, {"version": "v3", "projector_hidden": 64, "projector_dim": 32}),
+    "SimSiam": (SimSiam, {"projector_dim": 64, "predictor_hidden": 32}),
+    "DINO": (DINO, {"prototypes": 32, "head_hidden": 64, "bottleneck": 32, "num_local": 2, "center_momentum": 0.5}),
+    "MAE": (MAE, {"decoder_depth": 1, "decoder_dim": 48, "decoder_heads": 3}),
+    "VICReg": (VICReg, {"projector_dim": 64}),
+    "BarlowTwins": (BarlowTwins, {"projector_dim": 64}),
+    "LeJEPA": (LeJEPA, {"projector_hidden": 64, "projector_dim": 32, "num_directions": 64, "num_local": 2}),
+}
+
+
+@pytest.fixture
+def tiny_method() -> Callable[..., JEPAModule]:
+    """A small module of a method by its name."""
+
+    def build(name: str, **options: Any) -> JEPAModule:
+        torch.manual_seed(0)
+        cls, own = METHODS[name]
+        return cls(**{**ENCODER, **own, **options})
+
+    return build
+
+
+@pytest.fixture(params=METHODS)
+def every_method(request: Any, tiny_method: Callable[..., JEPAModule]) -> Callable[..., JEPAModule]:
+    """``tiny_method`` of each method in turn."""
+    return partial(tiny_method, request.param)
+
+
+@pytest.fixture
+def smooth_images() -> Callable[..., Tensor]:
+    def build(size: int = 16, seed: int = 0) -> Tensor:
+        coarse = torch.randint(0, 256, (size, 3, 4, 4), generator=torch.Generator().manual_seed(seed)).float()
+        return F.interpolate(coarse, size=40, mode="bicubic").clamp(0, 255).to(torch.uint8)
+
+    return build
+
+
+@pytest.fixture
+def views_of(smooth_images: Callable[..., Tensor]) -> Callable[..., Batch]:
+    """A batch from the module's own pipeline, for training or evaluation."""
+
+    def build(module: JEPAModule, size: int = 16, seed: int = 0, training: bool = True) -> Batch:
+        torch.manual_seed(seed)
+        pipeline = module.pipeline()
+        transform = pipeline.transform if training else pipeline.eval_transform
+        return pipeline.collate([transform(image) for image in smooth_images(size, seed)])
+
+    return build

@@ -1,0 +1,157 @@
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from lightning.pytorch import Callback
+from torch import Tensor
+
+from jepa_lightning.types import Batch
+
+Build = Callable[..., Any]
+
+
+@pytest.fixture
+def dino(tiny_method: Build) -> Build:
+    """One whose teacher differs from its student, and whose centre is not at 0."""
+
+    def build(**options: Any) -> Any:
+        model = tiny_method("DINO", **options)
+        with torch.no_grad():
+            for _, target in model.ema_pairs():
+                for parameter in target.parameters():
+                    parameter.add_(0.05 * torch.randn_like(parameter))
+            model.centre.value.normal_(std=0.1)
+        return model
+
+    return build
+
+
+def teacher_logits(model: Any, batch: Batch) -> list[Tensor]:
+    with torch.no_grad():
+        return [model.target_head(model.target_encoder(view).mean(dim=1)).double() for view in batch.views[:2]]
+
+
+def cross_entropy(model: Any, batch: Batch, assigned: list[Tensor]) -> Tensor:
+    """The mean over all pairs of a global view and another view, sample by sample."""
+    terms = []
+    for j, view in enumerate(batch.views):
+        logits = model.head(model.encoder(view).mean(dim=1)).double() / model.student_temperature
+        for i, target in enumerate(assigned):
+            if i != j:
+                each = [-(p * (row - torch.logsumexp(row, 0))).sum() for p, row in zip(target, logits, strict=True)]
+                terms.append(torch.stack(each).mean())
+    assert len(terms) == 2 * (len(batch.views) - 1)
+    return torch.stack(terms).mean()
+
+
+@pytest.mark.parametrize(
+    ("progress", "temperature"), [(0.0, 0.04), (0.15, 0.055), (0.225, 0.0625), (0.3, 0.07), (1.0, 0.07)]
+)
+def test_objective_with_the_teachers_temperature_over_the_run(
+    dino: Build, views_of: Build, progress: float, temperature: float
+) -> None:
+    model = dino()
+    batch = views_of(model, size=6)
+    centre = model.centre.value.double()
+    assigned = [((logits - centre) / temperature).softmax(dim=1) for logits in teacher_logits(model, batch)]
+    output = model.objective(batch, progress)
+    expected = cross_entropy(model, batch, assigned)
+    torch.testing.assert_close(output.loss.double(), expected, atol=1e-4, rtol=1e-5)
+    entropy = torch.stack([-(p * p.log()).sum(dim=1) for p in assigned]).mean()
+    torch.testing.assert_close(output.logs["teacher_entropy"].double(), entropy, atol=1e-4, rtol=1e-5)
+
+
+def test_without_a_warm_up_the_temperature_is_the_last_one(dino: Build, views_of: Build) -> None:
+    model = dino(teacher_warmup=0.0).eval()
+    batch = views_of(model)
+    assert torch.equal(model.objective(batch, 0.0).loss, model.objective(batch, 1.0).loss)
+
+
+def test_objective_with_an_equal_share_for_each_prototype(dino: Build, views_of: Build) -> None:
+    model = dino(assignment="sinkhorn")
+    batch = views_of(model, size=6)
+    assigned = []
+    for logits in teacher_logits(model, batch):  # three rounds, each view for itself, and no centre
+        shares = (logits / 0.07).exp()
+        for _ in range(3):
+            shares = shares / shares.sum(dim=0, keepdim=True)
+            shares = shares / shares.sum(dim=1, keepdim=True)
+        assigned.append(shares)
+    loss = model.objective(batch, 1.0).loss
+    torch.testing.assert_close(loss.double(), cross_entropy(model, batch, assigned), atol=1e-4, rtol=1e-5)
+
+
+def test_the_centre_moves_after_it_was_used_and_only_where_it_is(dino: Build, views_of: Build) -> None:
+    model = dino(center_momentum=0.9)
+    batch = views_of(model)
+    start = model.centre.value.clone()
+    model.eval().objective(batch, 0.0)
+    assert torch.equal(model.centre.value, start)
+    model.train().objective(batch, 0.0)
+    mean = torch.cat(teacher_logits(model, batch)).mean(dim=0).float()
+    torch.testing.assert_close(model.centre.value, 0.9 * start + 0.1 * mean)
+    other = dino(assignment="sinkhorn")
+    other.objective(batch, 0.0)
+    assert torch.equal(other.centre.value, start)
+
+
+def test_energy_is_the_cross_entropy_of_both_assignments(dino: Build, views_of: Build) -> None:
+    model = dino().eval()
+    first, second = views_of(model, size=4).views[:2]
+    centre = model.centre.value.double()
+    (_, teacher) = teacher_logits(model, Batch([first, second]))
+    student = model.head(model.encoder(first).mean(dim=1)).double() / 0.1
+    assigned = ((teacher - centre) / 0.07).softmax(dim=1)
+    expected = -(assigned * student.log_softmax(dim=1)).sum(dim=1)
+    energy = model.energy(Batch([first, second]))
+    torch.testing.assert_close(energy.double(), expected, atol=1e-4, rtol=1e-5)
+
+
+def test_the_teacher_is_evaluated(dino: Build) -> None:
+    model = dino().eval()
+    assert model.eval_encoder is model.target_encoder
+    images = torch.randn(2, 3, 32, 32)
+    torch.testing.assert_close(model(images), model.target_encoder(images).mean(dim=1))
+    assert not torch.allclose(model(images), model.encoder(images).mean(dim=1))
+
+
+@pytest.mark.parametrize(("epochs", "frozen"), [(1, True), (0, False)])
+def test_prototypes_have_no_gradient_in_the_first_epochs(
+    dino: Build, views_of: Build, epochs: int, frozen: bool
+) -> None:
+    model = dino(freeze_epochs=epochs)
+    model.objective(views_of(model), 0.0).loss.backward()
+    model.on_after_backward()
+    without = [name for name, p in model.named_parameters() if p.requires_grad and p.grad is None]
+    assert without == (["head.prototypes.weight"] if frozen else [])
+
+
+def test_the_trainer_leaves_prototypes_alone_for_an_epoch(
+    tiny_method: Build, shapes: Build, quiet_trainer: Build
+) -> None:
+    seen = []
+
+    class Recorder(Callback):
+        def on_train_batch_end(self, trainer: Any, pl_module: Any, *_: Any) -> None:
+            head = pl_module.head
+            seen.append((head.prototypes.weight.detach().clone(), head.mlp[0].weight.detach().clone()))
+
+    model = tiny_method("DINO", lr=0.01, start_lr=0.01)
+    start = model.head.prototypes.weight.detach().clone()
+    quiet_trainer(max_steps=3, callbacks=[Recorder()]).fit(model, shapes(num_train=32))  # 2 steps an epoch
+    assert [torch.equal(prototypes, start) for prototypes, _ in seen] == [True, True, False]
+    assert not torch.equal(seen[0][1], seen[1][1])
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"student_temperature": 0.0}, r"temperatures 0\.0 and \(0\.04, 0\.07\) must be above 0"),
+        ({"teacher_temperature": (0.04, -0.07)}, r"temperatures 0\.1 and \(0\.04, -0\.07\) must be above 0"),
+        ({"assignment": "sinkhron"}, "there is no assignment 'sinkhron': choose one of centering, sinkhorn"),
+    ],
+)
+def test_options_that_make_no_sense_are_named(tiny_method: Build, options: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        tiny_method("DINO", **options)
