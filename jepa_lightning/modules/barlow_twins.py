@@ -42,7 +42,7 @@ class BarlowTwins(JointEmbedding):
     ) -> None:
         super().__init__(encoder, **kwargs)
         self.off_diagonal, self.loss_scale = off_diagonal, loss_scale
-        self.projector = mlp_head([self.width, projector_dim, projector_dim, projector_dim])
+        self.projector = mlp_head([self.width, projector_dim, projector_dim, projector_dim], last_bias=False)
 
     def augmentations(self) -> Sequence[Augmentation]:
         """BYOL's. Source: section 2.2."""

@@ -27,7 +27,7 @@ class LeJEPA(MultiCrop):
         projector_hidden: width of the projector's inner layers.
         projector_dim: P.
         sigreg: share of the normality term in the loss; the rest goes to the distance of views.
-        num_directions: directions of each step.
+        num_directions: directions for each view, drawn anew in each step.
         num_knots: points of the integral along a direction.
         kwargs: views as in ``MultiCrop``, the rest as in ``JointEmbedding`` and ``JEPAModule``.
 

@@ -46,7 +46,7 @@ class VICReg(JointEmbedding):
         super().__init__(encoder, **kwargs)
         self.invariance = invariance
         self.spread = VarianceCovariance(variance, covariance)
-        self.projector = mlp_head([self.width, projector_dim, projector_dim, projector_dim])
+        self.projector = mlp_head([self.width, projector_dim, projector_dim, projector_dim], last_bias=False)
 
     def augmentations(self) -> Sequence[Augmentation]:
         """The same chances for both views. Source: appendix C.1."""

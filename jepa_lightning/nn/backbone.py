@@ -3,7 +3,7 @@
 
 import difflib
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import timm
 from timm.models import ResNet
@@ -45,6 +45,8 @@ class TimmBackbone(nn.Module):
         if drop_path:
             options["drop_path_rate"] = drop_path
         model: Any = timm.create_model(name, num_classes=0, global_pool="", **options)
+        if stem not in get_args(Stem):
+            raise ValueError(f"there is no stem '{stem}': choose one of {', '.join(get_args(Stem))}.")
         if stem == "cifar":
             _cifar_stem(model, name)
         self.model: Any = model

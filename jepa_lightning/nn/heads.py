@@ -23,7 +23,12 @@ def projection_head(width: int, hidden: int, out: int) -> nn.Sequential:
 
 
 def mlp_head(
-    widths: Sequence[int], *, norm: bool = True, last_norm: bool = False, last_affine: bool = False
+    widths: Sequence[int],
+    *,
+    norm: bool = True,
+    last_norm: bool = False,
+    last_affine: bool = False,
+    last_bias: bool = True,
 ) -> nn.Sequential:
     """Linear layers with ReLU between them: ``[B, widths[0]]`` to ``[B, widths[-1]]``.
 
@@ -32,13 +37,14 @@ def mlp_head(
         norm: batch normalisation before each ReLU.
         last_norm: batch normalisation of the output.
         last_affine: with scale and shift.
+        last_bias: of the output without normalisation; needless before a loss that takes the mean away.
     """
     layers: list[nn.Module] = []
     for i, (narrow, wide) in enumerate(pairwise(widths)):
         last = i == len(widths) - 2
         normed = last_norm if last else norm
-        # a shift before a normalisation with a shift of its own, or a mean taken away, does nothing
-        layers.append(nn.Linear(narrow, wide, bias=not normed))
+        # a shift before a normalisation does nothing
+        layers.append(nn.Linear(narrow, wide, bias=not normed and (last_bias or not last)))
         if normed:
             layers.append(nn.BatchNorm1d(wide, affine=last_affine if last else True))
         if not last:

@@ -129,3 +129,8 @@ def test_stochastic_depth_rises_to_the_rate_and_is_off_by_default() -> None:
     stochastic = rates(build("test_vit", drop_path=0.2))
     assert stochastic == sorted(stochastic)
     assert stochastic[-1] == pytest.approx(0.2)
+
+
+def test_refuses_an_unknown_stem():
+    with pytest.raises(ValueError, match="there is no stem 'cifr': choose one of default, cifar"):
+        TimmBackbone("resnet18", (32, 32), stem="cifr")

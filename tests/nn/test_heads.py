@@ -41,6 +41,7 @@ def layout(head: nn.Sequential) -> list[str]:
         ({"last_norm": True, "last_affine": True}, "6>9 norm9+ ReLU 9>8 norm8+ ReLU 8>4 norm4+"),
         ({"norm": False}, "6>9+ ReLU 9>8+ ReLU 8>4+"),
         ({"norm": False, "last_norm": True}, "6>9+ ReLU 9>8+ ReLU 8>4 norm4"),
+        ({"last_bias": False}, "6>9 norm9+ ReLU 9>8 norm8+ ReLU 8>4"),
     ],
 )
 def test_mlp_head_has_a_bias_where_no_normalisation_follows(options: dict[str, bool], expected: str) -> None:
