@@ -10,7 +10,7 @@ from torchvision.datasets import CIFAR10, CIFAR100, STL10
 from jepa_lightning.data.base import JEPADataModule
 
 
-class _WithoutPath(Dataset[tuple[Any, int, None]]):
+class WithoutPath(Dataset[tuple[Any, int, None]]):
     """Samples of (image, class) as (image, class, path), without one."""
 
     def __init__(self, source: Any) -> None:
@@ -79,7 +79,7 @@ class TorchvisionDataModule(JEPADataModule):
                 "or --data.root to the folder that holds it."
             ) from error
         self.class_names = tuple(train.classes)
-        return _WithoutPath(train), _WithoutPath(val)
+        return WithoutPath(train), WithoutPath(val)
 
 
 class CIFAR10DataModule(TorchvisionDataModule):
@@ -119,5 +119,5 @@ class STL10DataModule(TorchvisionDataModule):
     @property
     def memory_set(self) -> Dataset[Any]:
         """The labelled training images; known after `setup`."""
-        assert isinstance(self.train_set, _WithoutPath)
+        assert isinstance(self.train_set, WithoutPath)
         return Subset(self.train_set, [i for i, label in enumerate(self.train_set.source.labels) if label >= 0])

@@ -1,0 +1,3 @@
+from jepa_lightning.interop.bolts import BoltsDataModule
+
+__all__ = ["BoltsDataModule"]
