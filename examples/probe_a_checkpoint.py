@@ -3,6 +3,7 @@
 
 python examples/probe_a_checkpoint.py CHECKPOINT --data digits
 python examples/probe_a_checkpoint.py CHECKPOINT --data DIR --layers 4
+python examples/probe_a_checkpoint.py CHECKPOINT --method BYOL
 """
 
 import argparse
@@ -18,7 +19,8 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, Subset
 
-from jepa_lightning import IJEPA, JEPAModule
+import jepa_lightning
+from jepa_lightning import JEPAModule
 from jepa_lightning.data import DigitsDataModule, ImageFolderDataModule, JEPADataModule, ShapesDataModule
 from jepa_lightning.types import Batch
 
@@ -74,6 +76,7 @@ def report(name: str, train: Samples, val: Samples) -> None:
 def main(args: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("checkpoint", type=Path)
+    parser.add_argument("--method", default="IJEPA", choices=jepa_lightning.__all__, help="that the checkpoint is of")
     parser.add_argument("--data", default="shapes", help="shapes, digits, or a folder with a subfolder a class")
     parser.add_argument("--label", help="which label, where images have several; default the first")
     parser.add_argument("--layers", type=int, default=1, help="last blocks to join; the paper tries 1 and 4")
@@ -81,9 +84,10 @@ def main(args: list[str] | None = None) -> None:
     parser.add_argument("--num-workers", type=int, default=2)
     options = parser.parse_args(args)
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    trained = IJEPA.load_from_checkpoint(options.checkpoint, map_location=device).eval()
+    method = getattr(jepa_lightning, options.method)
+    trained = method.load_from_checkpoint(options.checkpoint, map_location=device).eval()
     # Lightning's command line leaves entries of its own, which begin with _
-    untrained = IJEPA(**{name: value for name, value in trained.hparams.items() if name[0] != "_"}).to(device).eval()
+    untrained = method(**{name: value for name, value in trained.hparams.items() if name[0] != "_"}).to(device).eval()
     data = build_data(options.data, trained, options.num_workers)
     parts = [batches(loader, options.max_samples) for loader in (data.memory_dataloader(), data.val_dataloader())]
     classes = [torch.cat([labels(batch, options.label) for batch in part]).numpy() for part in parts]

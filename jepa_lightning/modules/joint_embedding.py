@@ -18,6 +18,9 @@ from jepa_lightning.types import Batch
 M = TypeVar("M", bound=nn.Module)
 
 
+BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
+
+
 class JointEmbedding(JEPAModule):
     """Base of the methods that bring two views of an image together; a subclass writes ``objective`` and ``embed``.
 
@@ -151,6 +154,6 @@ def target_copy(network: M) -> M:
 
 def _set_batch_norm(network: M, mode: bool) -> M:
     for layer in network.modules():
-        if isinstance(layer, nn.modules.batchnorm._BatchNorm):
+        if isinstance(layer, BATCH_NORMS):
             layer.train(mode)
     return network

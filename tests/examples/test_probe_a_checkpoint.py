@@ -1,6 +1,8 @@
 import pytest
 import torch
 
+import jepa_lightning
+
 ROWS = ("checkpoint", "random weights", "raw pixels")
 
 
@@ -51,3 +53,13 @@ def test_features_are_those_of_the_target_encoder(example, tiny_ijepa, make_batc
     found = example("probe_a_checkpoint.py").features(module, [batch, batch], layers=1)
     expected = module.target_encoder(batch.views[0]).mean(dim=1)
     torch.testing.assert_close(torch.tensor(found), torch.cat([expected, expected]))
+
+
+def test_takes_a_checkpoint_of_another_method(example, shapes, quiet_trainer, tmp_path, capsys):
+    module = jepa_lightning.SimCLR("vit_tiny", width=48, depth=1, heads=3, image_size=32, patch_size=8)
+    trainer = quiet_trainer(max_steps=1)
+    trainer.fit(module, datamodule=shapes())
+    trainer.save_checkpoint(tmp_path / "simclr.ckpt")
+    options = ["--method", "SimCLR", "--max-samples", "60", "--num-workers", "0"]
+    example("probe_a_checkpoint.py").main([str(tmp_path / "simclr.ckpt"), *options])
+    assert set(table(capsys.readouterr().out)) == set(ROWS)

@@ -85,8 +85,8 @@ def test_refuses_what_is_no_bolts_data_module(shapes: Any) -> None:
         BoltsDataModule(3)
 
 
-# bolts takes a view's similarity with itself, e^(1/T), away from a sum in float32: of 2 images at .1 little but rounding
-# is left
+# bolts takes a view's similarity with itself, e^(1/T), away from a sum in float32: of 2 images at .1 little is left but
+# rounding
 @pytest.mark.parametrize(("size", "temperature"), [(2, 0.5), (7, 0.1), (7, 0.5), (32, 0.1), (32, 0.5)])
 def test_nt_xent_is_that_of_bolts(size: int, temperature: float) -> None:
     module = bolts().models.self_supervised.simclr.simclr_module.SimCLR
