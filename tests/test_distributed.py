@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch import distributed as dist
 
+from jepa_lightning import DINO, BarlowTwins, LeJEPA, MoCo, SimCLR, VICReg
 from jepa_lightning.distributed import gather_samples, rank, world_size
 from jepa_lightning.losses import (
     Centre,
@@ -22,6 +23,8 @@ from jepa_lightning.losses import (
     nt_xent_loss,
     sinkhorn_knopp,
 )
+from jepa_lightning.nn import KeyQueue
+from jepa_lightning.types import Batch
 
 RANKS, IMAGES = 2, 6
 LOSSES = {
@@ -34,6 +37,21 @@ LOSSES = {
     "nt_xent alone": lambda a, b: nt_xent_loss(a, b, 0.3),
     "barlow_twins alone": lambda a, b: barlow_twins_loss(a, b, 0.1),
     "sigreg alone": lambda a, b: SIGReg(num_directions=8)(a),
+}
+
+
+ENCODER = {"encoder": "vit_tiny", "width": 24, "depth": 1, "heads": 3, "image_size": 16, "patch_size": 8}
+METHODS: dict[str, Any] = {
+    "SimCLR": lambda: SimCLR(**ENCODER),
+    "MoCo v2": lambda: MoCo(**ENCODER, queue_size=8),
+    "MoCo v3": lambda: MoCo(**ENCODER, version="v3", projector_dim=24),
+    "VICReg": lambda: VICReg(**ENCODER, projector_dim=24),
+    "BarlowTwins": lambda: BarlowTwins(**ENCODER, projector_dim=24),
+    "LeJEPA": lambda: LeJEPA(**ENCODER, num_local=1, num_directions=8),
+    "DINO": lambda: DINO(**ENCODER, num_local=1, prototypes=8, head_hidden=16, bottleneck=8),
+    "DINO, Sinkhorn": lambda: DINO(
+        **ENCODER, num_local=1, prototypes=8, head_hidden=16, bottleneck=8, assignment="sinkhorn"
+    ),
 }
 
 
@@ -65,7 +83,28 @@ def find(part: slice) -> dict[str, Any]:
     for step in range(3):
         centre(numbers(IMAGES, 5, seed=4 + step)[part])
     found["centre"] = centre.value
-    return found
+    return found | {f"step of {name}": step_of(build, part) for name, build in METHODS.items()}
+
+
+def step_of(build: Any, part: slice) -> dict[str, Any]:
+    """Loss, gradient and buffers of a method's step on a part of the joint batch."""
+    torch.manual_seed(0)
+    module = build()
+    if hasattr(module, "projector"):
+        # batch statistics of one rank alone would make another result; on GPUs SyncBN makes them joint
+        module.projector = nn.Linear(24, 24)
+    if hasattr(module, "target_projector"):
+        module.target_projector, module.predictor = nn.Linear(24, 24), nn.Identity()
+        module.target_projector.requires_grad_(False)
+        torch.nn.init.eye_(module.target_projector.weight)
+    if isinstance(module, MoCo) and module.version == "v2":
+        module.queue = KeyQueue(8, 24)
+    views = [numbers(IMAGES, 3, 16, 16, seed=20 + i)[part] for i in range(2 + getattr(module, "num_local", 0))]
+    loss = module.objective(Batch(views), 0.5).loss
+    loss.backward()
+    gradients = [p.grad.flatten() for p in module.parameters() if p.grad is not None]
+    buffers = [value.float().flatten() for _, value in module.named_buffers()]
+    return {"loss": loss.item(), "gradient": torch.cat(gradients), "buffers": torch.cat(buffers)}
 
 
 def gathered() -> dict[str, Any]:
@@ -130,6 +169,21 @@ def test_losses_and_gradients_averaged_over_ranks_are_those_of_the_joint_batch(
     assert mean_over(ranks, name, "loss").item() == pytest.approx(alone[name]["loss"], rel=1e-5)
     assert alone[name]["gradient"].abs().max() > 1e-2
     torch.testing.assert_close(mean_over(ranks, name, "gradient"), alone[name]["gradient"], rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_a_step_on_two_ranks_is_that_of_one_on_the_joint_batch(
+    ranks: list[dict[str, Any]], alone: dict[str, Any], name: str
+) -> None:
+    name = f"step of {name}"
+    assert mean_over(ranks, name, "loss").item() == pytest.approx(alone[name]["loss"], rel=1e-5)
+    scale = alone[name]["gradient"].abs().max()
+    assert scale > 1e-4
+    difference = (mean_over(ranks, name, "gradient") - alone[name]["gradient"]).abs().max()
+    assert difference < 1e-5 * max(1.0, scale)
+    # queues, centres and counts of draws
+    for found in ranks:
+        torch.testing.assert_close(found[name]["buffers"], alone[name]["buffers"], rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize("name", [name for name in LOSSES if "alone" in name])
