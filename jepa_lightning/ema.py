@@ -1,12 +1,14 @@
 """The target network of a JEPA: a frozen copy that follows the online network as an exponential moving average."""
 
 import copy
-from typing import TypeVar
+import math
+from typing import Literal, TypeVar
 
 import torch
 from torch import nn
 
 M = TypeVar("M", bound=nn.Module)
+EMASchedule = Literal["linear", "cosine"]
 
 
 def frozen_copy(module: M) -> M:
@@ -56,18 +58,21 @@ def ema_update_(online: nn.Module, target: nn.Module, decay: float) -> None:
     torch._foreach_lerp_(list(moved.values()), [source[name] for name in moved], 1 - decay)
 
 
-def ema_decay(step: int, total_steps: int, start: float, end: float) -> float:
-    """The decay after a given optimizer step: a line from start to end, and the end ever after.
+def ema_decay(step: int, total_steps: int, start: float, end: float, schedule: EMASchedule = "linear") -> float:
+    """The decay after a given optimizer step: from start to end, and the end ever after.
 
     Args:
         step: optimizer steps before this one, from 0.
         total_steps: where the end is reached.
         start: decay at step 0; 0.996 in I-JEPA.
         end: decay from ``total_steps`` on; 1.0 in I-JEPA.
+        schedule: ``linear`` (I-JEPA), or ``cosine`` (BYOL, arXiv 2006.07733, section 3.1; DINO).
 
     Returns:
-        ``start + step * (end - start) / total_steps``, or ``end``.
+        ``start + step * (end - start) / total_steps`` on the line, or ``end``.
     """
     if step >= total_steps:
         return end
+    if schedule == "cosine":
+        return end - (end - start) * (1 + math.cos(math.pi * step / total_steps)) / 2
     return start + step * (end - start) / total_steps

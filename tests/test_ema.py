@@ -1,3 +1,5 @@
+import math
+
 import pytest
 import torch
 from torch import nn
@@ -123,6 +125,13 @@ def test_decay_is_a_line_from_start_to_end_and_stays_there():
     assert seen[0] == 0.996
     assert seen[1] == pytest.approx(0.99604)
     assert seen[50] == pytest.approx(0.998)
+    assert seen[:101] == sorted(seen[:101])
+    assert seen[100:] == [1.0] * 21
+
+
+def test_decay_along_a_cosine_is_that_of_byol():
+    seen = [ema_decay(step, 100, 0.99, 1.0, "cosine") for step in range(121)]
+    assert seen[:101] == pytest.approx([1 - 0.01 * (math.cos(math.pi * k / 100) + 1) / 2 for k in range(101)])
     assert seen[:101] == sorted(seen[:101])
     assert seen[100:] == [1.0] * 21
 

@@ -1,13 +1,13 @@
 """The exponential moving average of a module's targets."""
 
 import math
-from typing import Any, cast
+from typing import Any, cast, get_args
 
 import torch
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import Callback, LightningModule, Trainer
 
-from jepa_lightning.ema import ema_decay, ema_update_
+from jepa_lightning.ema import EMASchedule, ema_decay, ema_update_
 
 
 class EMACallback(Callback):
@@ -18,17 +18,23 @@ class EMACallback(Callback):
 
     Args:
         start: decay at the first step.
-        end: decay at the last step, reached along a line; 1 leaves the target where it is.
+        end: decay at the last step; 1 leaves the target where it is.
+        schedule: along a line or a cosine.
 
     Raises:
-        ValueError: if the range is not within [0, 1].
+        ValueError: if the range is not within [0, 1], or there is no such schedule.
     """
 
-    def __init__(self, start: float = 0.996, end: float = 1.0) -> None:
+    def __init__(self, start: float = 0.996, end: float = 1.0, schedule: EMASchedule = "linear") -> None:
         if not 0 <= start <= end <= 1:
             raise ValueError(f"the EMA runs from {start} to {end}: give two decays with 0 <= start <= end <= 1.")
+        if schedule not in get_args(EMASchedule):
+            raise ValueError(
+                f"there is no EMA schedule '{schedule}': choose one of {', '.join(get_args(EMASchedule))}."
+            )
         self.start = start
         self.end = end
+        self.schedule: EMASchedule = schedule
         self._last_step = 0
         self._total_steps: int
 
@@ -56,6 +62,6 @@ class EMACallback(Callback):
         if trainer.global_step == self._last_step:
             return
         self._last_step = trainer.global_step
-        decay = ema_decay(trainer.global_step - 1, self._total_steps, self.start, self.end)
+        decay = ema_decay(trainer.global_step - 1, self._total_steps, self.start, self.end, self.schedule)
         for online, target in pl_module.ema_pairs():
             ema_update_(online, target, decay)

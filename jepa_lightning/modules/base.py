@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from jepa_lightning.callbacks.ema import EMACallback
 from jepa_lightning.data.pipelines import Pipeline
+from jepa_lightning.ema import EMASchedule
 from jepa_lightning.modules.traits import Traits
 from jepa_lightning.nn import compile_blocks
 from jepa_lightning.optim import WarmupCosine, create_optimizer, parameter_groups, warmup_steps
@@ -39,6 +40,7 @@ class JEPAModule(LightningModule, ABC):
         warmup: a number of steps, a fraction of the run below 1, or text such as "40 epochs" or "10%".
         legacy_schedule: step the schedule before the forward pass, as the reference does.
         ema: decay of the target network at the first and the last step, for methods that have one.
+        ema_schedule: between them, along a line or a cosine.
         compile: compile each transformer block; the first step then takes a minute or more.
     """
 
@@ -58,6 +60,7 @@ class JEPAModule(LightningModule, ABC):
         warmup: int | float | str = 0.1,
         legacy_schedule: bool = False,
         ema: tuple[float, float] = (0.996, 1.0),
+        ema_schedule: EMASchedule = "linear",
         compile: bool = False,
     ) -> None:
         super().__init__()
@@ -68,7 +71,7 @@ class JEPAModule(LightningModule, ABC):
         self.weight_decay, self.final_weight_decay = weight_decay, final_weight_decay
         self.betas, self.optimizer_options = betas, optimizer_options
         self.warmup, self.legacy_schedule = warmup, legacy_schedule
-        self.ema, self.compile_blocks = ema, compile
+        self.ema, self.ema_schedule, self.compile_blocks = ema, ema_schedule, compile
 
     @abstractmethod
     def objective(self, batch: Batch, progress: float) -> StepOutput:
@@ -163,7 +166,7 @@ class JEPAModule(LightningModule, ABC):
     def configure_callbacks(self) -> list[Callback]:
         """The EMA of the targets, unless the Trainer brings one of its own."""
         has_own = any(isinstance(callback, EMACallback) for callback in self.trainer.callbacks)  # type: ignore[attr-defined]
-        return [] if has_own or not self.ema_pairs() else [EMACallback(*self.ema)]
+        return [] if has_own or not self.ema_pairs() else [EMACallback(*self.ema, self.ema_schedule)]
 
     def on_fit_start(self) -> None:
         """Keeps Lightning's warning about modules in eval mode for those that are not meant to be."""

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from jepa_lightning.data.augmentation import Augmentation
+from jepa_lightning.ema import EMASchedule
 from jepa_lightning.losses import prediction_loss
 from jepa_lightning.modules.joint_embedding import JointEmbedding, target_copy
 from jepa_lightning.modules.traits import Traits
@@ -30,6 +31,7 @@ class BYOL(JointEmbedding):
         projector_hidden: width of the inner layer of projector and predictor.
         projector_dim: P.
         ema: decay of the target at the first and the last step.
+        ema_schedule: between them, along a line or a cosine.
         kwargs: encoder, views, optimizer and schedule, as in ``JointEmbedding`` and ``JEPAModule``.
     """
 
@@ -43,9 +45,10 @@ class BYOL(JointEmbedding):
         projector_hidden: int = 4096,
         projector_dim: int = 256,
         ema: tuple[float, float] = (0.996, 1.0),
+        ema_schedule: EMASchedule = "cosine",
         **kwargs: Any,
     ) -> None:
-        super().__init__(encoder, ema=ema, **kwargs)
+        super().__init__(encoder, ema=ema, ema_schedule=ema_schedule, **kwargs)
         self.projector = mlp_head([self.width, projector_hidden, projector_dim])
         self.predictor = mlp_head([projector_dim, projector_hidden, projector_dim])
         self.target_encoder = target_copy(self.encoder)

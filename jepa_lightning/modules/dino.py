@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from jepa_lightning.data.augmentation import Augmentation
+from jepa_lightning.ema import EMASchedule
 from jepa_lightning.losses import Centre, distillation_loss, sinkhorn_knopp
 from jepa_lightning.modules.byol import ASYMMETRIC
 from jepa_lightning.modules.joint_embedding import target_copy
@@ -37,6 +38,7 @@ class DINO(MultiCrop):
         center_momentum: weight of the old centre.
         freeze_epochs: epochs in which the prototypes stay as they are.
         ema: decay of the teacher at the first and the last step.
+        ema_schedule: between them, along a line or a cosine.
         kwargs: views as in ``MultiCrop``, the rest as in ``JointEmbedding`` and ``JEPAModule``.
 
     Raises:
@@ -60,9 +62,10 @@ class DINO(MultiCrop):
         center_momentum: float = 0.9,
         freeze_epochs: int = 1,
         ema: tuple[float, float] = (0.996, 1.0),
+        ema_schedule: EMASchedule = "cosine",
         **kwargs: Any,
     ) -> None:
-        super().__init__(encoder, ema=ema, **kwargs)
+        super().__init__(encoder, ema=ema, ema_schedule=ema_schedule, **kwargs)
         if min(student_temperature, *teacher_temperature) <= 0:
             raise ValueError(f"temperatures {student_temperature} and {tuple(teacher_temperature)} must be above 0.")
         if assignment not in get_args(Assignment):

@@ -10,6 +10,7 @@ from torch.nn import functional as F
 
 from jepa_lightning.data.augmentation import Augmentation
 from jepa_lightning.distributed import gather_samples
+from jepa_lightning.ema import EMASchedule
 from jepa_lightning.losses import info_nce_loss
 from jepa_lightning.modules.byol import ASYMMETRIC
 from jepa_lightning.modules.joint_embedding import JointEmbedding, target_copy
@@ -36,6 +37,7 @@ class MoCo(JointEmbedding):
         temperature: divides the cosines.
         queue_size: Q, for version 2.
         ema: decay of the target at the first and the last step; None has the paper's, .999 and .99 to 1.
+        ema_schedule: between them, along a line or a cosine.
         kwargs: encoder, views, optimizer and schedule, as in ``JointEmbedding`` and ``JEPAModule``.
 
     Raises:
@@ -53,12 +55,15 @@ class MoCo(JointEmbedding):
         temperature: float = 0.2,
         queue_size: int = 65536,
         ema: tuple[float, float] | None = None,
+        ema_schedule: EMASchedule = "cosine",
         **kwargs: Any,
     ) -> None:
         if version not in get_args(Version):
             raise ValueError(f"there is no version '{version}': choose one of {', '.join(get_args(Version))}.")
         third = version == "v3"
-        super().__init__(encoder, ema=ema or ((0.99, 1.0) if third else (0.999, 0.999)), **kwargs)
+        super().__init__(
+            encoder, ema=ema or ((0.99, 1.0) if third else (0.999, 0.999)), ema_schedule=ema_schedule, **kwargs
+        )
         if queue_size < 1:
             raise ValueError(f"queue_size={queue_size}: a queue holds at least one key.")
         self.version, self.temperature = version, temperature

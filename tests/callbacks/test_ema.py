@@ -100,3 +100,16 @@ def test_mixed_precision_is_welcome(tiny_ijepa, shapes, quiet_trainer):
 def test_a_range_that_is_none_is_refused(ema):
     with pytest.raises(ValueError, match="two decays with 0 <= start <= end <= 1"):
         EMACallback(*ema)
+
+
+def test_an_unknown_schedule_is_refused():
+    with pytest.raises(ValueError, match="there is no EMA schedule 'cosin': choose one of linear, cosine"):
+        EMACallback(0.9, 1.0, "cosin")
+
+
+def test_a_module_hands_its_schedule_to_the_callback(tiny_ijepa, shapes, quiet_trainer):
+    module = tiny_ijepa(ema=(0.9, 1.0), ema_schedule="cosine")
+    trainer = quiet_trainer(max_steps=1, limit_val_batches=0)
+    trainer.fit(module, datamodule=shapes())
+    (callback,) = (callback for callback in trainer.callbacks if isinstance(callback, EMACallback))
+    assert (callback.start, callback.end, callback.schedule) == (0.9, 1.0, "cosine")
