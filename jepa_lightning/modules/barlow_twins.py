@@ -4,8 +4,6 @@
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
-from torch import Tensor
-
 from jepa_lightning.data.augmentation import Augmentation
 from jepa_lightning.losses import barlow_twins_loss
 from jepa_lightning.modules.byol import ASYMMETRIC
@@ -47,11 +45,6 @@ class BarlowTwins(JointEmbedding):
     def augmentations(self) -> Sequence[Augmentation]:
         """BYOL's. Source: section 2.2."""
         return ASYMMETRIC
-
-    def embed(self, context: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-        """Projections of both views, ``[B, P]``."""
-        first, second = (self.projector(self.features(self.encoder, view)) for view in (context, target))
-        return first, second
 
     def objective(self, batch: Batch, progress: float) -> StepOutput:
         """Distance of the views' cross-correlation, over the samples of all ranks, from the identity."""

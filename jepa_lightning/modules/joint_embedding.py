@@ -22,7 +22,9 @@ BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
 
 
 class JointEmbedding(JEPAModule):
-    """Base of the methods that bring two views of an image together; a subclass writes ``objective`` and ``embed``.
+    """Base of the methods that bring views of an image together.
+
+    A subclass builds its ``projector`` and writes ``objective``; ``embed`` too, where it compares more than projections.
 
     Args:
         encoder: a named Vision Transformer (``vit_tiny``), or any of ``timm.list_models()`` (``resnet18``).
@@ -44,6 +46,8 @@ class JointEmbedding(JEPAModule):
     Raises:
         ValueError: if there is no such encoder, or an option is not for it.
     """
+
+    projector: nn.Module
 
     def __init__(
         self,
@@ -107,13 +111,14 @@ class JointEmbedding(JEPAModule):
         return augmented_pipeline([(view, self.image_size) for view in views])
 
     def embed(self, context: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-        """What the method compares of two views, both ``[B, P]``: the second one is what the first should fit.
+        """What the method compares of two views, both ``[B, P]``: projections, unless it says otherwise.
 
         Args:
             context: ``[B, C, H, W]``.
-            target: ``[B, C, H, W]``, of the same images.
+            target: ``[B, C, H, W]``, of the same images; what the first should fit.
         """
-        raise NotImplementedError
+        first, second = (self.projector(self.features(self.encoder, view)) for view in (context, target))
+        return first, second
 
     def energy(self, batch: Batch) -> Tensor:
         """2 - 2 cos of what the method compares of the first and the last view, ``[B]``."""

@@ -62,11 +62,6 @@ class LeJEPA(MultiCrop):
         view = Augmentation(blur=0.5, solarize=0.2)
         return (view, view, view)
 
-    def embed(self, context: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-        """Projections of both views, ``[B, P]``."""
-        first, second = (self.projector(self.features(self.encoder, view)) for view in (context, target))
-        return first, second
-
     def energy(self, batch: Batch) -> Tensor:
         """Squared distance between the projections of the first and the last view, a mean over P, ``[B]``."""
         context, target = self.embed(batch.views[0], batch.views[-1])

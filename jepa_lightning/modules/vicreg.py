@@ -4,8 +4,6 @@
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
-from torch import Tensor
-
 from jepa_lightning.data.augmentation import Augmentation
 from jepa_lightning.distributed import gather_samples
 from jepa_lightning.losses import VarianceCovariance, prediction_loss
@@ -52,11 +50,6 @@ class VICReg(JointEmbedding):
         """The same chances for both views. Source: appendix C.1."""
         view = Augmentation(blur=0.5, solarize=0.1)
         return (view, view)
-
-    def embed(self, context: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-        """Projections of both views, ``[B, P]``."""
-        first, second = (self.projector(self.features(self.encoder, view)) for view in (context, target))
-        return first, second
 
     def objective(self, batch: Batch, progress: float) -> StepOutput:
         """Invariance, variance and covariance terms, over the samples of all ranks."""
