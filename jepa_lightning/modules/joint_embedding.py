@@ -24,7 +24,7 @@ BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
 class JointEmbedding(JEPAModule):
     """Base of the methods that bring views of an image together.
 
-    A subclass builds its ``projector`` and writes ``objective``; ``embed`` too, where it compares more than projections.
+    A subclass builds its ``projector`` and writes ``objective``, and ``embed`` where it compares other things.
 
     Args:
         encoder: a named Vision Transformer (``vit_tiny``), or any of ``timm.list_models()`` (``resnet18``).
