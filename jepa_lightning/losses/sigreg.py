@@ -73,12 +73,13 @@ class SIGReg(nn.Module):
         self.register_buffer("draws", torch.zeros((), dtype=torch.int64))
         self.draws: Tensor
 
-    def forward(self, features: Tensor) -> Tensor:
-        """Penalty of ``[B, D]`` features: a scalar."""
+    def forward(self, *views: Tensor) -> Tensor:
+        """Penalty of ``[B, D]`` features, a scalar; of several views the mean, along the same directions."""
         # drawn on the CPU: generators differ between devices
         generator = torch.Generator().manual_seed(int(self.draws))
-        directions = torch.randn(features.shape[-1], self.num_directions, generator=generator)
+        directions = torch.randn(views[0].shape[-1], self.num_directions, generator=generator)
         if self.training:
             self.draws += 1
-        directions = F.normalize(directions, dim=0).to(features.device)
-        return self.weight * sigreg_loss(features, directions, self.num_knots, self.max_t)
+        directions = F.normalize(directions, dim=0).to(views[0].device)
+        each = [sigreg_loss(features, directions, self.num_knots, self.max_t) for features in views]
+        return self.weight * torch.stack(each).mean()

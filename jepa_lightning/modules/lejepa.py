@@ -27,7 +27,7 @@ class LeJEPA(MultiCrop):
         projector_hidden: width of the projector's inner layers.
         projector_dim: P.
         sigreg: share of the normality term in the loss; the rest goes to the distance of views.
-        num_directions: directions for each view, drawn anew in each step.
+        num_directions: directions, the same for all views, drawn anew in each step.
         num_knots: points of the integral along a direction.
         kwargs: views as in ``MultiCrop``, the rest as in ``JointEmbedding`` and ``JEPAModule``.
 
@@ -73,6 +73,6 @@ class LeJEPA(MultiCrop):
         projected = self.projector(torch.cat(features)).float().unflatten(0, (len(features), -1))  # [V, B, P]
         centre = projected[:2].mean(dim=0)
         distance = (projected - centre).square().mean()
-        normality = torch.stack([self.normality(gather_samples(view)) for view in projected]).mean()
+        normality = self.normality(*(gather_samples(view) for view in projected))
         logs = {"invariance": distance.detach(), "normality": normality.detach()}
         return StepOutput((1 - self.sigreg) * distance + self.sigreg * normality, features[0].detach(), logs)

@@ -69,7 +69,12 @@ class MoCo(JointEmbedding):
         self.version, self.temperature = version, temperature
         hidden = projector_hidden or (4096 if third else self.width)
         dim = projector_dim or (256 if third else 128)
-        self.projector, self.predictor, self.queue = self._heads(hidden, dim, queue_size)
+        if third:
+            self.projector = mlp_head([self.width, hidden, hidden, dim], last_norm=True)
+            self.predictor: nn.Module = mlp_head([dim, hidden, dim], last_norm=True)
+        else:
+            self.projector = mlp_head([self.width, hidden, dim], norm=False)
+            self.predictor, self.queue = nn.Identity(), KeyQueue(queue_size, dim)
         self.target_encoder = target_copy(self.encoder)
         self.target_projector = target_copy(self.projector)
 
@@ -104,13 +109,6 @@ class MoCo(JointEmbedding):
             there = info_nce_loss(query, keys[1], self.temperature, gather=True)
             loss = there + info_nce_loss(other, keys[0], self.temperature, gather=True)
         return StepOutput(loss, features.detach(), {})
-
-    def _heads(self, hidden: int, dim: int, queue_size: int) -> tuple[nn.Module, nn.Module, KeyQueue]:
-        """Projector, predictor and queue; version 2 has no predictor, and version 3 a queue that is not used."""
-        if self.version == "v2":
-            return mlp_head([self.width, hidden, dim], norm=False), nn.Identity(), KeyQueue(queue_size, dim)
-        projector = mlp_head([self.width, hidden, hidden, dim], last_norm=True)
-        return projector, mlp_head([dim, hidden, dim], last_norm=True), KeyQueue(1, dim)
 
     def _query(self, features: Tensor) -> Tensor:
         query: Tensor = self.predictor(self.projector(features))

@@ -27,7 +27,6 @@ def mlp_head(
     *,
     norm: bool = True,
     last_norm: bool = False,
-    last_affine: bool = False,
     last_bias: bool = True,
 ) -> nn.Sequential:
     """Linear layers with ReLU between them: ``[B, widths[0]]`` to ``[B, widths[-1]]``.
@@ -35,8 +34,7 @@ def mlp_head(
     Args:
         widths: of the input, between layers, and of the output.
         norm: batch normalisation before each ReLU.
-        last_norm: batch normalisation of the output.
-        last_affine: with scale and shift.
+        last_norm: batch normalisation of the output, without scale and shift.
         last_bias: of the output without normalisation; needless before a loss that takes the mean away.
     """
     layers: list[nn.Module] = []
@@ -46,7 +44,7 @@ def mlp_head(
         # a shift before a normalisation does nothing
         layers.append(nn.Linear(narrow, wide, bias=not normed and (last_bias or not last)))
         if normed:
-            layers.append(nn.BatchNorm1d(wide, affine=last_affine if last else True))
+            layers.append(nn.BatchNorm1d(wide, affine=not last))
         if not last:
             layers.append(nn.ReLU(inplace=True))
     return nn.Sequential(*layers)

@@ -5,25 +5,10 @@ import pytest
 import torch
 
 from jepa_lightning import modules
-from jepa_lightning.methods import methods_table
 from jepa_lightning.modules.traits import Traits
 from jepa_lightning.types import Batch
 
 Build = Callable[..., Any]
-TABLE = """
-| method      | predicts       | kept from collapse by                | needs augmentations | needs negatives |
-| ----------- | -------------- | ------------------------------------ | ------------------- | --------------- |
-| MAE         | pixels         | reconstruction                       | no                  | no              |
-| IJEPA       | representation | EMA target, predictor, masking       | no                  | no              |
-| BarlowTwins | representation | statistics of the batch              | yes                 | no              |
-| BYOL        | representation | EMA target, predictor, stop-gradient | yes                 | no              |
-| DINO        | representation | EMA teacher, centring, sharpening    | yes                 | no              |
-| LeJEPA      | representation | statistics of the batch              | yes                 | no              |
-| MoCo        | representation | negatives                            | yes                 | yes             |
-| SimCLR      | representation | negatives                            | yes                 | yes             |
-| SimSiam     | representation | predictor, stop-gradient             | yes                 | no              |
-| VICReg      | representation | statistics of the batch              | yes                 | no              |
-"""
 
 
 @pytest.fixture
@@ -36,10 +21,6 @@ def build(tiny_method: Build, tiny_ijepa: Build) -> Build:
 
 def traits_of(model: Any) -> Traits:
     return type(model).traits
-
-
-def test_the_table() -> None:
-    assert methods_table() == TABLE.strip()
 
 
 def test_every_method_has_a_row_and_bases_have_none() -> None:

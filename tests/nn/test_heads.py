@@ -36,9 +36,7 @@ def layout(head: nn.Sequential) -> list[str]:
     ("options", "expected"),
     [
         ({}, "6>9 norm9+ ReLU 9>8 norm8+ ReLU 8>4+"),
-        ({"last_affine": True}, "6>9 norm9+ ReLU 9>8 norm8+ ReLU 8>4+"),
         ({"last_norm": True}, "6>9 norm9+ ReLU 9>8 norm8+ ReLU 8>4 norm4"),
-        ({"last_norm": True, "last_affine": True}, "6>9 norm9+ ReLU 9>8 norm8+ ReLU 8>4 norm4+"),
         ({"norm": False}, "6>9+ ReLU 9>8+ ReLU 8>4+"),
         ({"norm": False, "last_norm": True}, "6>9+ ReLU 9>8+ ReLU 8>4 norm4"),
         ({"last_bias": False}, "6>9 norm9+ ReLU 9>8 norm8+ ReLU 8>4"),
@@ -51,7 +49,7 @@ def test_mlp_head_has_a_bias_where_no_normalisation_follows(options: dict[str, b
 def test_mlp_head_of_two_widths_is_one_layer_and_all_its_parameters_get_gradients() -> None:
     assert layout(mlp_head([6, 4])) == ["6>4+"]
     torch.manual_seed(0)
-    head = mlp_head([6, 9, 4], last_norm=True, last_affine=True)
+    head = mlp_head([6, 9, 4], last_norm=True)
     out = head(torch.randn(8, 6))
     torch.testing.assert_close(out.mean(dim=0), torch.zeros(4), atol=1e-6, rtol=0)
     (out * torch.randn(8, 4)).sum().backward()
