@@ -49,7 +49,7 @@ def test_a_run_that_was_stopped_goes_on_with_options_of_the_method(tiny_cli: str
     saved = torch.load("logs/MoCo/version_0/checkpoints/last.ckpt", weights_only=True)
     assert saved["global_step"] == 4
     assert saved["hyper_parameters"]["version"] == version
-    assert saved["state_dict"]["queue.place"] == (0 if version == "v3" else 4 * 16 % 32)
+    assert saved["state_dict"].get("queue.place") == (None if version == "v3" else 4 * 16 % 32)
     options = ["--model", "MoCo", "--ckpt_path", "logs/MoCo/version_0/checkpoints/last.ckpt"]
     main(["predict", *options, "--data", "ShapesDataModule", "--data.num_train=16", "--data.num_val=16"])
     assert Path("features.npz").is_file()
