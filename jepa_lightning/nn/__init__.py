@@ -1,17 +1,22 @@
 from jepa_lightning.nn.backbone import Stem, TimmBackbone
+from jepa_lightning.nn.blocks import compile_blocks
 from jepa_lightning.nn.heads import PrototypeHead, mlp_head, projection_head
 from jepa_lightning.nn.key_queue import KeyQueue
 from jepa_lightning.nn.patchify import patchify
 from jepa_lightning.nn.pos_embed import grid_size, sincos_pos_embed
 from jepa_lightning.nn.predictor import Predictor
+from jepa_lightning.nn.rope import RoPEAttention, RoPEBlock, RopeStyle, rope_table, rotate
 from jepa_lightning.nn.tokens import take_tokens
-from jepa_lightning.nn.vit import VIT_SIZES, VisionTransformer, ViTSize, compile_blocks, vit_size
+from jepa_lightning.nn.vit import VIT_SIZES, VisionTransformer, ViTSize, vit_size
 
 __all__ = [
     "VIT_SIZES",
     "KeyQueue",
     "Predictor",
     "PrototypeHead",
+    "RoPEAttention",
+    "RoPEBlock",
+    "RopeStyle",
     "Stem",
     "TimmBackbone",
     "ViTSize",
@@ -21,6 +26,8 @@ __all__ = [
     "mlp_head",
     "patchify",
     "projection_head",
+    "rope_table",
+    "rotate",
     "sincos_pos_embed",
     "take_tokens",
     "vit_size",

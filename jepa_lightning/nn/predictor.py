@@ -1,20 +1,19 @@
 # B batch, M target blocks, Kc Kt kept tokens, D encoder width, d predictor width, N tokens
-"""The I-JEPA predictor: from context tokens and target positions to target representations.
+"""The predictor: from context tokens and target positions to target representations.
 
-Source: arXiv 2301.08243, section 3 and appendix A.1.
+Source: I-JEPA (arXiv 2301.08243), section 3 and appendix A.1; V-JEPA (arXiv 2404.08471); V-JEPA 2 (arXiv 2506.09985).
 """
 
 from collections.abc import Sequence
-from functools import partial
 from typing import cast
 
 import torch
-from timm.models.vision_transformer import Block
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
 
+from jepa_lightning.nn.blocks import build_blocks, run_block
 from jepa_lightning.nn.init import init_weights
 from jepa_lightning.nn.pos_embed import sincos_pos_embed
+from jepa_lightning.nn.rope import RopeStyle, rope_table, take_positions
 from jepa_lightning.nn.tokens import take_tokens
 
 
@@ -30,6 +29,10 @@ class Predictor(nn.Module):
         legacy_init: as in the encoder.
         gradient_checkpointing: recompute each block in the backward pass.
         out_width: of what is predicted; None is D.
+        num_mask_tokens: V-JEPA has a mask token for each kind of mask, which start at 0; None is I-JEPA's single one.
+        pos_order: axes of an image's sin-cos table, and
+        pos_uniform: channels of a clip's, as in ``sincos_pos_embed``.
+        rope: rotary positions of this style instead of the table; see ``rope_table``.
 
     Raises:
         ValueError: if the width is not a multiple of the heads.
@@ -45,6 +48,10 @@ class Predictor(nn.Module):
         legacy_init: bool = False,
         gradient_checkpointing: bool = False,
         out_width: int | None = None,
+        num_mask_tokens: int | None = None,
+        pos_order: str | None = None,
+        pos_uniform: bool = False,
+        rope: RopeStyle | None = None,
     ) -> None:
         super().__init__()
         if width % heads:
@@ -52,44 +59,59 @@ class Predictor(nn.Module):
                 f"predictor width {width} is not a multiple of its heads {heads}: set predictor_heads to a divisor."
             )
         # the order of the parameters is the reference's, which its saved optimizer states rely on
-        self.mask_token = nn.Parameter(torch.zeros(1, 1, width))
-        self.register_buffer("predictor_pos_embed", sincos_pos_embed(width, grid_size)[None])
+        if num_mask_tokens is None:
+            self.mask_token = nn.Parameter(torch.zeros(1, 1, width))
+        else:
+            self.mask_tokens = nn.ParameterList(torch.zeros(1, 1, width) for _ in range(num_mask_tokens))
+        self.single = num_mask_tokens is None
+        self.rope = rope
+        if rope is None:
+            table = sincos_pos_embed(width, grid_size, order=pos_order, uniform=pos_uniform)
+            self.register_buffer("predictor_pos_embed", table[None])
+        else:
+            self.register_buffer("rope_table", rope_table(grid_size, width // heads, rope), persistent=False)
         self.predictor_pos_embed: Tensor
+        self.rope_table: Tensor
         self.predictor_embed = nn.Linear(encoder_width, width)
-        norm = partial(nn.LayerNorm, eps=1e-6)
-        self.predictor_blocks = nn.ModuleList(
-            Block(width, heads, qkv_bias=True, norm_layer=norm)  # type: ignore[arg-type]
-            for _ in range(depth)
-        )
-        self.predictor_norm = norm(width)
+        self.predictor_blocks = build_blocks(width, depth, heads, rope=rope is not None)
+        self.predictor_norm = nn.LayerNorm(width, eps=1e-6)
         self.predictor_proj = nn.Linear(width, out_width or encoder_width)
         self.gradient_checkpointing = gradient_checkpointing
         init_weights(self, self.predictor_blocks, legacy=legacy_init)
-        nn.init.normal_(self.mask_token, std=0.02)
+        if self.single:
+            nn.init.normal_(self.mask_token, std=0.02)
 
-    def forward(self, context: Tensor, context_index: Tensor, target_index: Tensor) -> Tensor:
+    def forward(self, context: Tensor, context_index: Tensor, target_index: Tensor, mask_index: int = 0) -> Tensor:
         """Predicts every target block from the context alone.
 
         Args:
             context: ``[B, Kc, D]`` encoded context tokens.
             context_index: int64 ``[B, Kc]``, where they stand in the grid.
             target_index: int64 ``[B, M, Kt]``, where the targets stand.
+            mask_index: the kind of mask, where each has a mask token of its own.
 
         Returns:
             ``[B, M, Kt, D]`` predicted representations, or of ``out_width``.
         """
         batch, num_blocks, num_targets = target_index.shape
-        positions = self.predictor_pos_embed.expand(batch, -1, -1)
-        known = self.predictor_embed(context) + take_tokens(positions, context_index)
-        wanted = self.mask_token + take_tokens(positions, target_index.flatten(1))
+        mask_token = self.mask_token if self.single else self.mask_tokens[mask_index]
+        known = self.predictor_embed(context)
+        wanted = mask_token.to(known.dtype).expand(batch, num_blocks * num_targets, -1)
+        if self.rope is None:
+            positions = self.predictor_pos_embed.expand(batch, -1, -1)
+            known = known + take_tokens(positions, context_index)
+            wanted = wanted + take_tokens(positions, target_index.flatten(1))
         # a row per block: blocks never see each other's mask tokens
-        rows = torch.cat(
-            [known.repeat_interleave(num_blocks, dim=0), wanted.reshape(batch * num_blocks, num_targets, -1)], dim=1
-        )
+        rows = _rows(known, wanted.reshape(batch * num_blocks, num_targets, -1))
+        table = None
+        if self.rope is not None:
+            table = take_positions(self.rope_table, _rows(context_index, target_index.flatten(0, 1)))
         for block in self.predictor_blocks:
-            if self.gradient_checkpointing and torch.is_grad_enabled():
-                rows = checkpoint(block, rows, use_reentrant=False)
-            else:
-                rows = block(rows)
+            rows = run_block(block, rows, table, self.gradient_checkpointing)
         predicted = self.predictor_proj(self.predictor_norm(rows[:, -num_targets:]))
         return cast(Tensor, predicted.reshape(batch, num_blocks, num_targets, -1))
+
+
+def _rows(context: Tensor, targets: Tensor) -> Tensor:
+    """Puts the context of each sample, ``[B, Kc, ...]``, before each of its M targets, ``[B * M, Kt, ...]``."""
+    return torch.cat([context.repeat_interleave(len(targets) // len(context), dim=0), targets], dim=1)

@@ -1,22 +1,21 @@
 # B batch, C channels, T H W frames, height, width, N tokens, K kept tokens, D width
 """One Vision Transformer for images and clips, with the state-dict names of the reference and of timm.
 
-Source: I-JEPA (arXiv 2301.08243) and V-JEPA (arXiv 2404.08471); blocks are timm's.
+Source: I-JEPA (arXiv 2301.08243), V-JEPA (arXiv 2404.08471) and V-JEPA 2 (arXiv 2506.09985).
 """
 
 import difflib
+import math
 from collections.abc import Sequence
-from functools import partial
 from typing import NamedTuple
 
-import torch
 from timm.layers.pos_embed import resample_abs_pos_embed
-from timm.models.vision_transformer import Block
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
 
+from jepa_lightning.nn.blocks import build_blocks, run_block
 from jepa_lightning.nn.init import init_weights
 from jepa_lightning.nn.pos_embed import grid_size, sincos_pos_embed
+from jepa_lightning.nn.rope import RopeStyle, rope_table, take_positions
 from jepa_lightning.nn.tokens import take_tokens
 
 
@@ -73,7 +72,7 @@ class PatchEmbed(nn.Module):
 
 
 class VisionTransformer(nn.Module):
-    """Pre-norm Vision Transformer without class token: fixed sin-cos positions, all tokens normed at the end.
+    """Pre-norm Vision Transformer without class token: fixed positions, all tokens normed at the end.
 
     Args:
         image_size: height and width, or one number for both; rectangles are welcome.
@@ -88,6 +87,9 @@ class VisionTransformer(nn.Module):
         drop_path: stochastic depth rate of the last block; rises linearly from 0.
         legacy_init: draw all weights from N(0, 0.02), as the reference effectively does; see ``init_weights``.
         gradient_checkpointing: recompute each block in the backward pass.
+        pos_order: axes of an image's sin-cos table, and
+        pos_uniform: channels of a clip's, as in ``sincos_pos_embed``.
+        rope: rotary positions of this style in every block instead of a sin-cos table; see ``rope_table``.
 
     Raises:
         ValueError: if the patch does not divide the image, or the width is not a multiple of the heads.
@@ -107,6 +109,9 @@ class VisionTransformer(nn.Module):
         drop_path: float = 0.0,
         legacy_init: bool = False,
         gradient_checkpointing: bool = False,
+        pos_order: str | None = None,
+        pos_uniform: bool = False,
+        rope: RopeStyle | None = None,
     ) -> None:
         super().__init__()
         if width % heads:
@@ -118,15 +123,17 @@ class VisionTransformer(nn.Module):
         self.input_size = (num_frames, *size) if video else size
         self.grid_size = grid_size(self.input_size, self.patch)
         self.patch_embed = PatchEmbed(self.patch, in_channels, width)
-        self.register_buffer("pos_embed", sincos_pos_embed(width, self.grid_size)[None])
+        self.rope, self.head_width = rope, width // heads
+        if rope is None:
+            table = sincos_pos_embed(width, self.grid_size, order=pos_order, uniform=pos_uniform)
+            self.register_buffer("pos_embed", table[None])
+        else:
+            # follows from the options, so it is not saved
+            self.register_buffer("rope_table", rope_table(self.grid_size, self.head_width, rope), persistent=False)
         self.pos_embed: Tensor
-        rates = [drop_path * i / max(depth - 1, 1) for i in range(depth)]
-        norm = partial(nn.LayerNorm, eps=1e-6)
-        self.blocks = nn.ModuleList(
-            Block(width, heads, mlp_ratio, qkv_bias=True, drop_path=rate, norm_layer=norm)  # type: ignore[arg-type]
-            for rate in rates
-        )
-        self.norm = norm(width)
+        self.rope_table: Tensor
+        self.blocks = build_blocks(width, depth, heads, mlp_ratio, drop_path, rope is not None)
+        self.norm = nn.LayerNorm(width, eps=1e-6)
         self.gradient_checkpointing = gradient_checkpointing
         init_weights(self, self.blocks, legacy=legacy_init)
 
@@ -136,7 +143,9 @@ class VisionTransformer(nn.Module):
         """Encodes the kept tokens.
 
         Args:
-            x: ``[B, C, H, W]`` or ``[B, C, T, H, W]``; another size than the one built for gets interpolated positions.
+            x: ``[B, C, H, W]`` or ``[B, C, T, H, W]``. Another size than the one built for gets interpolated sin-cos
+                positions, a shorter clip the first ones; rotary positions go on as they are. An image is to an encoder
+                of clips one tubelet in which nothing moves.
             keep: int64 ``[B, K]`` token indices, gathered before the blocks; None keeps all N.
             layers: indices of blocks whose outputs are wanted, negative ones from the end.
 
@@ -146,16 +155,20 @@ class VisionTransformer(nn.Module):
         Raises:
             ValueError: if the patch does not divide the input, or there is no such layer.
         """
-        tokens = self.patch_embed(x) + self._positions(grid_size(x.shape[2:], self.patch))
+        if x.ndim == 4 and len(self.patch) == 3:
+            x = x.unsqueeze(2).expand(-1, -1, self.patch[0], -1, -1)
+        grid = grid_size(x.shape[2:], self.patch)
+        tokens, table = self.patch_embed(x), None
+        if self.rope is None:
+            tokens = tokens + self._positions(grid)
+        else:
+            table = take_positions(self._rotations(grid), keep)
         if keep is not None:
             tokens = take_tokens(tokens, keep)
         wanted = self._block_indices(layers or ())
         taken: dict[int, Tensor] = {}
         for i, block in enumerate(self.blocks):
-            if self.gradient_checkpointing and torch.is_grad_enabled():
-                tokens = checkpoint(block, tokens, use_reentrant=False)
-            else:
-                tokens = block(tokens)
+            tokens = run_block(block, tokens, table, self.gradient_checkpointing)
             if i in wanted:
                 taken[i] = self.norm(tokens)
         if layers is not None:
@@ -179,12 +192,14 @@ class VisionTransformer(nn.Module):
                 self.pos_embed, list(grid), list(self.grid_size), num_prefix_tokens=0, antialias=False
             )
             return table
+        frames, *space = grid
+        if space == list(self.grid_size[1:]) and frames < self.grid_size[0]:
+            return self.pos_embed[:, : math.prod(grid)]
         volume = self.pos_embed.transpose(1, 2).reshape(1, self.width, *self.grid_size)
         return nn.functional.interpolate(volume, size=grid, mode="trilinear").flatten(2).transpose(1, 2)
 
-
-def compile_blocks(module: nn.Module) -> None:
-    """Compiles every transformer block in place; state-dict names stay."""
-    for layer in module.modules():
-        if isinstance(layer, Block):
-            layer.compile()
+    def _rotations(self, grid: tuple[int, ...]) -> Tensor:
+        """The rotary table ``[2, N, R]`` for a grid."""
+        if grid == self.grid_size or self.rope is None:
+            return self.rope_table
+        return rope_table(grid, self.head_width, self.rope).to(self.rope_table.device)

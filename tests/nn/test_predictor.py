@@ -78,3 +78,25 @@ def test_checkpointing_changes_no_gradient() -> None:
 def test_heads_must_divide_the_width() -> None:
     with pytest.raises(ValueError, match="predictor width 25 is not a multiple of its heads 3"):
         tiny(width=25)
+
+
+@pytest.mark.parametrize("rope", [None, "exact"])
+def test_each_kind_of_mask_has_its_own_token(rope: str | None) -> None:
+    predictor = Predictor((2, 4, 4), 48, 24, 1, 2, num_mask_tokens=2, rope=rope).eval()  # type: ignore[arg-type]
+    context, places = torch.randn(2, 5, 48), torch.arange(10).expand(2, -1)
+    first, second = (predictor(context, places[:, :5], places[:, None, 5:], mask_index=i) for i in range(2))
+    assert torch.equal(first, second)  # all start at 0
+    torch.nn.init.ones_(predictor.mask_tokens[1])
+    again, moved = (predictor(context, places[:, :5], places[:, None, 5:], mask_index=i) for i in range(2))
+    assert torch.equal(first, again)
+    assert not torch.allclose(second, moved)
+
+
+def test_rotary_blocks_equal_a_loop_over_blocks_too() -> None:
+    predictor = Predictor((2, 4, 4), 48, 24, 2, 2, num_mask_tokens=1, rope="exact").eval()
+    context, keep = torch.randn(2, 5, 48), torch.rand(2, 32).argsort(dim=1)
+    targets = keep[:, 5:11].reshape(2, 2, 3)
+    together = predictor(context, keep[:, :5], targets)
+    for i in range(2):
+        alone = predictor(context, keep[:, :5], targets[:, i : i + 1])
+        torch.testing.assert_close(together[:, i : i + 1], alone)

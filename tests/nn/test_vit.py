@@ -5,7 +5,7 @@ import timm
 import torch
 from torch import nn
 
-from jepa_lightning.nn import VIT_SIZES, VisionTransformer, compile_blocks, vit_size
+from jepa_lightning.nn import VIT_SIZES, VisionTransformer, compile_blocks, sincos_pos_embed, vit_size
 
 
 def tiny(**options: object) -> VisionTransformer:
@@ -115,3 +115,28 @@ def test_compiling_keeps_the_state_dict() -> None:
 def test_heads_must_divide_the_width() -> None:
     with pytest.raises(ValueError, match="width 50 is not a multiple of heads 3"):
         tiny(width=50)
+
+
+def test_an_image_is_to_an_encoder_of_clips_a_tubelet_without_motion() -> None:
+    model, image = tiny(num_frames=4).eval(), torch.randn(2, 3, 32, 32)
+    still = torch.stack([image, image], dim=2)
+    assert torch.equal(model(image), model(still))
+    assert model(image).shape == (2, 16, 48)
+
+
+def test_a_shorter_clip_has_the_first_positions() -> None:
+    model = tiny(num_frames=8).eval()
+    assert torch.equal(model._positions((2, 4, 4)), model.pos_embed[:, :32])
+
+
+def test_order_and_shares_of_the_position_table() -> None:
+    assert torch.equal(tiny(pos_order="hw").pos_embed[0], sincos_pos_embed(48, (4, 4), order="hw"))
+    clips = tiny(num_frames=4, pos_uniform=True)
+    assert torch.equal(clips.pos_embed[0], sincos_pos_embed(48, (2, 4, 4), uniform=True))
+
+
+def test_rotary_positions_have_no_table_in_the_state_dict() -> None:
+    model, images = tiny(rope="exact").eval(), torch.randn(2, 3, 32, 32)
+    assert not [name for name in model.state_dict() if ("embed" in name and "patch" not in name) or "rope" in name]
+    keep = torch.tensor([[0, 3, 9], [15, 2, 4]])
+    assert not torch.allclose(model(images, keep=keep), model(images, keep=keep.flip(0)), atol=1e-3)

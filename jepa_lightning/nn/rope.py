@@ -1,0 +1,119 @@
+# B batch, N tokens of the grid, K kept tokens, D width, A heads, E width of a head, R channels of it that are rotated
+"""Rotary positions over frames, rows and columns, and the transformer block that has them.
+
+Source: V-JEPA 2 (arXiv 2506.09985), section 2.1; RoFormer (arXiv 2104.09864).
+"""
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Literal
+
+import torch
+from timm.layers.drop import DropPath
+from timm.layers.mlp import Mlp
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+RopeStyle = Literal["exact", "vjepa2"]
+
+
+def rope_table(grid: Sequence[int], head_width: int, style: RopeStyle) -> Tensor:
+    """Cosines and sines that rotate the queries and keys of each token of a grid.
+
+    The first third of the rotated channels turns with the frame, the second with the row, the last with the column, at
+    frequencies 10000^(-2k/third). Channels 2i and 2i + 1 are the two coordinates of what is turned; up to 5 channels
+    at the end of a head are left alone.
+
+    Args:
+        grid: (frames, rows, columns), or (rows, columns) for an image, which is a frame 0.
+        head_width: E.
+        style: ``exact`` turns both coordinates of a pair by one angle. ``vjepa2`` is what the V-JEPA 2 code does and
+            its weights need: the angles stand twice in a row over the channels while pairs are neighbours, so that the
+            two coordinates mostly have two angles, and lengths change.
+
+    Returns:
+        float32 ``[2, N, R]``, cosines first.
+
+    Raises:
+        ValueError: if a head is too narrow for three axes, or there is no such style.
+    """
+    third = 2 * (head_width // 3 // 2)
+    if not third:
+        raise ValueError(
+            f"heads of width {head_width} are too narrow for rotary positions over 3 axes: give at least 6."
+        )
+    if style not in ("exact", "vjepa2"):
+        raise ValueError(f"there is no rope_style '{style}': choose exact or vjepa2.")
+    frequencies = 10000.0 ** (-torch.arange(third // 2, dtype=torch.float64) / (third // 2))
+    axes = torch.meshgrid(*(torch.arange(n, dtype=torch.float64) for n in (1, *grid)[-3:]), indexing="ij")
+    angles = torch.stack([axis.flatten() for axis in axes], dim=1)[..., None] * frequencies  # [N, 3, third / 2]
+    angles = angles.repeat_interleave(2, dim=-1) if style == "exact" else angles.repeat(1, 1, 2)
+    return torch.stack([angles.cos(), angles.sin()]).flatten(2).float()
+
+
+def rotate(x: Tensor, table: Tensor) -> Tensor:
+    """Turns queries or keys.
+
+    Args:
+        x: ``[B, A, K, E]``.
+        table: ``[2, K, R]``, or ``[2, B, 1, K, R]`` where samples keep different tokens.
+
+    Returns:
+        ``[B, A, K, E]`` in the type of ``x``.
+    """
+    cos, sin = table
+    turned, rest = x.tensor_split([table.shape[-1]], dim=-1)
+    first, second = turned[..., ::2], turned[..., 1::2]
+    partner = torch.stack([-second, first], dim=-1).flatten(-2)
+    return torch.cat([(turned * cos + partner * sin).to(x.dtype), rest], dim=-1)
+
+
+def take_positions(table: Tensor, indices: Tensor | None) -> Tensor:
+    """The part of a table ``[2, N, R]`` for int64 ``[B, K]`` tokens: ``[2, B, 1, K, R]``; None takes all."""
+    return table if indices is None else table[:, indices].unsqueeze(2)
+
+
+class RoPEAttention(nn.Module):
+    """Self-attention with rotated queries and keys; parameters are named as in timm's.
+
+    Args:
+        width: D.
+        heads: A.
+    """
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.qkv = nn.Linear(width, 3 * width)
+        self.proj = nn.Linear(width, width)
+
+    def forward(self, x: Tensor, table: Tensor) -> Tensor:
+        """Attends from all tokens ``[B, K, D]`` to all, with the table of their positions."""
+        q, k, v = self.qkv(x).view(*x.shape[:2], 3, self.heads, -1).permute(2, 0, 3, 1, 4)
+        attended = F.scaled_dot_product_attention(rotate(q, table), rotate(k, table), v)
+        projected: Tensor = self.proj(attended.transpose(1, 2).flatten(2))
+        return projected
+
+
+class RoPEBlock(nn.Module):
+    """timm's pre-norm ``Block`` with rotary positions, parameter for parameter.
+
+    Args:
+        width: D.
+        heads: A.
+        mlp_ratio: hidden width of the MLP over D.
+        drop_path: stochastic depth rate.
+    """
+
+    def __init__(self, width: int, heads: int, mlp_ratio: float = 4.0, drop_path: float = 0.0) -> None:
+        super().__init__()
+        norm = partial(nn.LayerNorm, eps=1e-6)
+        self.norm1, self.attn = norm(width), RoPEAttention(width, heads)
+        self.norm2, self.mlp = norm(width), Mlp(width, int(width * mlp_ratio))
+        self.drop_path = DropPath(drop_path) if drop_path else nn.Identity()
+
+    def forward(self, x: Tensor, table: Tensor) -> Tensor:
+        """Tokens ``[B, K, D]`` and the table of their positions to tokens."""
+        x = x + self.drop_path(self.attn(self.norm1(x), table))
+        out: Tensor = x + self.drop_path(self.mlp(self.norm2(x)))
+        return out
