@@ -13,7 +13,9 @@ import torch
 from torch import Tensor
 
 from jepa_lightning.masking.blocks import Size, block_cover, block_tokens
+from jepa_lightning.masking.cut import cut_to_shortest
 from jepa_lightning.masking.legacy import LegacyMultiBlock
+from jepa_lightning.masking.ranges import between, check_range
 from jepa_lightning.types import Masks
 
 TRIALS, LEAST_HITS = 1000, 10  # a grid must pass this at construction
@@ -61,9 +63,9 @@ class MultiBlockMask:
         for name, number in (("grid_size", min(rows, columns)), ("num_targets", num_targets), ("min_keep", min_keep)):
             if number < 1:
                 raise ValueError(f"{name} {number} is too small: give at least 1.")
-        _check_range("context_scale", context_scale, 1.0)
-        _check_range("target_scale", target_scale, 1.0)
-        _check_range("aspect_ratio", aspect_ratio, math.inf)
+        check_range("context_scale", context_scale, 1.0)
+        check_range("target_scale", target_scale, 1.0)
+        check_range("aspect_ratio", aspect_ratio, math.inf)
         self.grid_size = (rows, columns)
         self.context_scale = context_scale
         self.target_scale = target_scale
@@ -95,8 +97,8 @@ class MultiBlockMask:
         if self._legacy is not None:
             return self._legacy(batch_size, generator)
         scale, aspect, context_scale = torch.rand(3, generator=generator).tolist()
-        target_size = self._target_size(_between(self.target_scale, scale), _between(self.aspect_ratio, aspect))
-        context_size = self._context_size(_between(self.context_scale, context_scale))
+        target_size = self._target_size(between(self.target_scale, scale), between(self.aspect_ratio, aspect))
+        context_size = self._context_size(between(self.context_scale, context_scale))
         # with the tokens in a random order, a context can be cut at random by counting
         order = torch.randperm(math.prod(self.grid_size), generator=generator)
         blocks, contexts = (block_cover(self.grid_size, size, order) for size in (target_size, context_size))
@@ -113,7 +115,7 @@ class MultiBlockMask:
                 f"{MAX_ROUNDS} draws of {self._in_words(target_size, context_size)}: "
                 "lower min_keep, target_scale or num_targets, or use a larger grid."
             )
-        kept = _cut_to_shortest(free, generator).gather(1, order.argsort().expand(batch_size, -1))
+        kept = cut_to_shortest(free, generator).gather(1, order.argsort().expand(batch_size, -1))
         context = kept.nonzero()[:, 1].view(batch_size, -1).contiguous()
         # index_select is three times as fast as [places]
         target = block_tokens(self.grid_size, target_size).index_select(0, places.flatten())
@@ -148,7 +150,7 @@ class MultiBlockMask:
                 f"raise it to at least {1 / (rows * columns):.3g}, or use a larger grid."
             )
         # the least room: the largest target of any aspect in the smallest context
-        aspects = (_between(self.aspect_ratio, step / 1000) for step in range(1001))
+        aspects = (between(self.aspect_ratio, step / 1000) for step in range(1001))
         target = max((self._target_size(self.target_scale[1], aspect) for aspect in aspects), key=math.prod)
         context = self._context_size(self.context_scale[0])
         in_raster = torch.arange(rows * columns)
@@ -166,27 +168,3 @@ class MultiBlockMask:
         sizes = ((self.grid_size, "grid"), (target, "target blocks"), (context, "context block"))
         grid, targets, block = (f"{height}x{width} {name}" for (height, width), name in sizes)
         return f"{self.num_targets} {targets} and a {block} on a {grid}"
-
-
-def _cut_to_shortest(free: Tensor, generator: torch.Generator | None) -> Tensor:
-    """Keeps as many tokens of each row of bool ``[B, N]`` as the shortest has: a window that starts anywhere and wraps.
-
-    With the tokens in random order that is a uniform choice. The rows of a batch share the order, but each has a start
-    of its own, so whether one keeps a token says nothing of another. The plain way, which draws and ranks a number for
-    every token, takes three times as long.
-    """
-    lengths = free.sum(1, keepdim=True, dtype=torch.int32)
-    start = (torch.rand(lengths.shape, generator=generator) * lengths).int()
-    place = free.cumsum(1, dtype=torch.int32) - start
-    place += (place <= 0) * lengths
-    return free & (place <= lengths.min())
-
-
-def _between(limits: tuple[float, float], share: float) -> float:
-    return limits[0] + share * (limits[1] - limits[0])
-
-
-def _check_range(name: str, limits: tuple[float, float], highest: float) -> None:
-    if not (0 < limits[0] <= limits[1] <= highest and math.isfinite(limits[1])):
-        bound = f" <= {highest:g}" if math.isfinite(highest) else ""
-        raise ValueError(f"{name} {limits} is no range: give (smallest, largest) with 0 < smallest <= largest{bound}.")
