@@ -1,0 +1,156 @@
+# B batch, C channels, T H W frames, height, width, N tokens, D width, M target blocks, Kc Kt kept tokens
+"""What I-JEPA and V-JEPA share: a part of the input, encoded, predicts the representation of the rest."""
+
+import math
+from collections.abc import Sequence
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+
+from jepa_lightning.ema import frozen_copy
+from jepa_lightning.losses import Distance, VarianceCovariance, normalize_targets, prediction_distance, token_content
+from jepa_lightning.modules.base import JEPAModule
+from jepa_lightning.nn import take_tokens, vit_size
+from jepa_lightning.types import Batch, Masks
+
+
+class LatentPrediction(JEPAModule):
+    """Base of the joint-embedding predictive architectures.
+
+    A subclass builds the two networks, says what is masked in ``pipeline``, and writes ``objective``.
+
+    Args:
+        encoder: a named size: vit_tiny, vit_small, vit_base, vit_large, vit_huge, vit_giant or vit_gigantic.
+        image_size: height and width, or one number for both.
+        patch_size: side of a patch in pixels.
+        width: overrides the named size.
+        depth: overrides the named size.
+        heads: overrides the named size.
+        predictor_depth: blocks of the predictor.
+        predictor_dim: width of the predictor.
+        predictor_heads: None takes the encoder's, as the reference does.
+        distance: between predicted and target tokens.
+        normalize_targets: layer-normalise target tokens over their width.
+        target_layers: average the targets over so many of the last blocks, each normalised, as data2vec does
+            (arXiv 2202.03555); lower layers hold more of the image, and hold it from the first step on.
+        content: weight of the variance and covariance terms on the content of context tokens: what is left of them when
+            the mean of their position is taken away. Keeps samples apart at every position.
+        variance: weight of the variance term in them.
+        covariance: weight of the covariance term in them.
+        crop_scale: range of a random crop's area over the image's.
+        drop_path: stochastic depth rate of the context encoder's last block.
+        legacy_init: initialise as the reference effectively does.
+        gradient_checkpointing: recompute blocks in the backward pass, for less memory.
+        kwargs: optimizer, schedule, EMA and compilation, as in ``JEPAModule``.
+    """
+
+    def __init__(
+        self,
+        encoder: str,
+        image_size: int | tuple[int, int],
+        patch_size: int,
+        width: int | None = None,
+        depth: int | None = None,
+        heads: int | None = None,
+        predictor_depth: int = 6,
+        predictor_dim: int = 384,
+        predictor_heads: int | None = None,
+        distance: Distance = "smooth_l1",
+        normalize_targets: bool = True,
+        target_layers: int = 1,
+        content: float = 0.0,
+        variance: float = 5.0,
+        covariance: float = 1.0,
+        crop_scale: tuple[float, float] = (0.3, 1.0),
+        drop_path: float = 0.0,
+        legacy_init: bool = False,
+        gradient_checkpointing: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.size = vit_size(encoder, width=width, depth=depth, heads=heads)
+        self.image_size = (image_size, image_size) if isinstance(image_size, int) else image_size
+        self.patch_size, self.crop_scale, self.drop_path = patch_size, crop_scale, drop_path
+        self.predictor_depth, self.predictor_dim = predictor_depth, predictor_dim
+        self.predictor_heads = predictor_heads or self.size.heads
+        self.legacy_init, self.gradient_checkpointing = legacy_init, gradient_checkpointing
+        self.distance_name, self.normalize_targets = distance, normalize_targets
+        self.target_layers = target_layers
+        self.content, self.content_statistic = content, VarianceCovariance(variance, covariance)
+        self.context_encoder = self.build_encoder()
+        self.target_encoder = frozen_copy(self.context_encoder)
+        self.predictor = self.build_predictor()
+
+    def build_encoder(self) -> nn.Module:
+        """The context encoder; override it for a network of your own with ``grid_size`` and ``width``."""
+        raise NotImplementedError
+
+    def build_predictor(self) -> nn.Module:
+        """The predictor; called as ``predictor(context, masks.context, masks.target)``."""
+        raise NotImplementedError
+
+    @property
+    def grid_size(self) -> tuple[int, ...]:
+        """Tokens along each axis of the grid."""
+        return cast(tuple[int, ...], self.context_encoder.grid_size)
+
+    @property
+    def encoder_width(self) -> int:
+        """D, the width of the tokens."""
+        return int(self.context_encoder.width)  # type: ignore[arg-type]  # any network of the user's
+
+    @property
+    def eval_encoder(self) -> nn.Module:
+        """The target encoder, which the papers evaluate."""
+        return self.target_encoder
+
+    def ema_pairs(self) -> Sequence[tuple[nn.Module, nn.Module]]:
+        """Context and target encoder."""
+        return ((self.context_encoder, self.target_encoder),)
+
+    def distance(self, predicted: Tensor, target: Tensor) -> Tensor:
+        """Distance of ``[B, M, Kt, D]`` predicted and target tokens for each sample: ``[B]``."""
+        return prediction_distance(predicted, target, self.distance_name)
+
+    @torch.no_grad()
+    def encode_target(self, view: Tensor) -> list[Tensor]:
+        """Target tokens of the whole view, ``[B, N, D]`` of each target layer; the last is the encoder's output."""
+        if self.target_layers == 1:
+            return [self.target_encoder(view)]
+        return cast(list[Tensor], self.target_encoder(view, layers=range(-self.target_layers, 0)))
+
+    def target_tokens(self, layers: Sequence[Tensor]) -> Tensor:
+        """What is predicted, ``[B, N, D]``: the layers of ``encode_target``, normalised and averaged."""
+        if self.normalize_targets:
+            layers = [normalize_targets(tokens) for tokens in layers]
+        tokens = torch.stack(list(layers)).mean(dim=0)
+        if self.normalize_targets and len(layers) > 1:
+            tokens = normalize_targets(tokens)  # an average is smaller than what it is of
+        return tokens
+
+    def content_penalty(self, contexts: Sequence[Tensor], masks: Sequence[Masks]) -> Tensor:
+        """The weighted terms on the content of context tokens, ``[B, Kc, D]`` each: a scalar."""
+        spread = [
+            self.content_statistic(token_content(context, kept.context, math.prod(self.grid_size)))
+            for context, kept in zip(contexts, masks, strict=False)  # evaluation may have fewer views than masks
+        ]
+        return self.content * torch.stack(spread).mean()
+
+    def check_masks(self, batch: Batch, number: int, per: str) -> tuple[Masks, ...]:
+        """The masks of a batch.
+
+        Raises:
+            ValueError: if there are not so many.
+        """
+        if len(batch.masks) != number:
+            raise ValueError(
+                f"{type(self).__name__} needs masks in its batch for {number} {per}, got {len(batch.masks)}: "
+                "collate with module.pipeline().collate."
+            )
+        return batch.masks
+
+
+def blocks_of(tokens: Tensor, masks: Masks) -> Tensor:
+    """The target blocks of ``[B, N, D]`` tokens: ``[B, M, Kt, D]``."""
+    return take_tokens(tokens, masks.target.flatten(1)).reshape(*masks.target.shape, -1)
