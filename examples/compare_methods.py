@@ -87,6 +87,7 @@ def train(name: str, seed: int, options: argparse.Namespace) -> tuple[Row, dict[
         enable_checkpointing=False,
         enable_progress_bar=False,
         enable_model_summary=False,
+        precision=options.precision,
     )
     trainer.fit(module, datamodule=build_data(options.data, options.batch_size, options.num_workers))
     row = {f"linear {label or 'class'}": 100 * value for label, value in report.accuracy["trained"].items()}
@@ -143,6 +144,9 @@ def main(args: list[str] | None = None) -> None:
     parser.add_argument("--steps", type=int, default=200)
     parser.add_argument("--batch-size", type=int, default=64)
     parser.add_argument("--num-workers", type=int, default=2)
+    parser.add_argument(
+        "--precision", default="32-true", help="of the Trainer; bf16-mixed is faster where it is built in"
+    )
     parser.add_argument("--out", type=Path, default=Path("comparison"), help="writes OUT.md and OUT.png")
     options = parser.parse_args(args)
     rows: dict[str, list[Row]] = defaultdict(list)

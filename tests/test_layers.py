@@ -35,6 +35,7 @@ ALLOWED = {
         "distributed",
         "data.pipelines",
         "data.augmentation",
+        "data.video",
         "callbacks.ema",
     },
     # callbacks go by contracts, never by networks or a concrete module

@@ -117,9 +117,13 @@ def masked_image_pipeline(
 def eval_view(
     image_size: tuple[int, int], mean: Sequence[float] = IMAGENET_MEAN, std: Sequence[float] = IMAGENET_STD
 ) -> RepeatedView:
-    """The deterministic view: shorter side resized to cover the view, then the centre."""
-    height, width = image_size
-    return RepeatedView(to_tensor([_Cover(height, width), v2.CenterCrop(image_size)], mean, std))
+    """The deterministic view of an image."""
+    return RepeatedView(to_tensor(eval_steps(image_size), mean, std))
+
+
+def eval_steps(image_size: tuple[int, int]) -> list[v2.Transform]:
+    """A view without chance: shorter side resized to cover it, then the centre."""
+    return [_Cover(*image_size), v2.CenterCrop(image_size)]
 
 
 @dataclass(frozen=True)

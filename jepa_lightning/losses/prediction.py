@@ -9,7 +9,9 @@ from torch.nn import functional as F
 Distance = Literal["smooth_l1", "l1", "l2", "cosine"]
 
 
-def prediction_distance(predicted: Tensor, target: Tensor, distance: Distance = "smooth_l1") -> Tensor:
+def prediction_distance(
+    predicted: Tensor, target: Tensor, distance: Distance = "smooth_l1", exponent: float = 1.0
+) -> Tensor:
     """Distance of each sample's predictions to its targets, in float32.
 
     Args:
@@ -17,6 +19,7 @@ def prediction_distance(predicted: Tensor, target: Tensor, distance: Distance = 
         target: ``[B, ..., D]``.
         distance: ``smooth_l1`` with beta 1 (I-JEPA's code), ``l1`` (V-JEPA), ``l2``, which is the squared difference
             (I-JEPA's paper), or ``cosine``, which is 1 - cos over D (BYOL's 2 - 2 cos is twice that).
+        exponent: p of ``l1``, which is then ``|difference|^p / p``, as in V-JEPA's code; the others have none.
 
     Returns:
         ``[B]``, the mean over all other axes.
@@ -32,7 +35,7 @@ def prediction_distance(predicted: Tensor, target: Tensor, distance: Distance = 
     if distance == "smooth_l1":
         each = F.smooth_l1_loss(predicted, target, reduction="none", beta=1.0)
     elif distance == "l1":
-        each = F.l1_loss(predicted, target, reduction="none")
+        each = F.l1_loss(predicted, target, reduction="none") ** exponent / exponent
     elif distance == "l2":
         each = F.mse_loss(predicted, target, reduction="none")
     elif distance == "cosine":

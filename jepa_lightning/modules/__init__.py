@@ -4,6 +4,7 @@ from jepa_lightning.modules.byol import BYOL
 from jepa_lightning.modules.dino import DINO
 from jepa_lightning.modules.ijepa import IJEPA
 from jepa_lightning.modules.joint_embedding import JointEmbedding
+from jepa_lightning.modules.latent_prediction import LatentPrediction
 from jepa_lightning.modules.lejepa import LeJEPA
 from jepa_lightning.modules.mae import MAE
 from jepa_lightning.modules.moco import MoCo
@@ -11,15 +12,18 @@ from jepa_lightning.modules.multi_crop import MultiCrop
 from jepa_lightning.modules.simclr import SimCLR
 from jepa_lightning.modules.simsiam import SimSiam
 from jepa_lightning.modules.vicreg import VICReg
+from jepa_lightning.modules.vjepa import VJEPA
 
 __all__ = [
     "BYOL",
     "DINO",
     "IJEPA",
     "MAE",
+    "VJEPA",
     "BarlowTwins",
     "JEPAModule",
     "JointEmbedding",
+    "LatentPrediction",
     "LeJEPA",
     "MoCo",
     "MultiCrop",

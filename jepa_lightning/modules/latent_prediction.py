@@ -78,6 +78,9 @@ class LatentPrediction(JEPAModule):
         self.distance_name, self.normalize_targets = distance, normalize_targets
         self.target_layers = target_layers
         self.content, self.content_statistic = content, VarianceCovariance(variance, covariance)
+
+    def build_networks(self) -> None:
+        """Builds all three; a subclass calls it at the end of its own options."""
         self.context_encoder = self.build_encoder()
         self.target_encoder = frozen_copy(self.context_encoder)
         self.predictor = self.build_predictor()

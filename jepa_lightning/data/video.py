@@ -1,0 +1,151 @@
+# C channels, T frames, H W height and width
+"""Clips out of videos: which frames, and how they are shown."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+from torchvision.transforms import v2
+
+from jepa_lightning.data.pipelines import (
+    IMAGENET_MEAN,
+    IMAGENET_STD,
+    Collate,
+    Pipeline,
+    Views,
+    eval_steps,
+    to_tensor,
+)
+from jepa_lightning.masking import MaskSampler
+
+
+class Video(Protocol):
+    """What a data set of videos gives: nothing is decoded before ``read``."""
+
+    @property
+    def num_frames(self) -> int:
+        """How many there are."""
+        ...
+
+    @property
+    def fps(self) -> float | None:
+        """Frames per second, where it is known."""
+        ...
+
+    def read(self, indices: Sequence[int]) -> Tensor:
+        """The frames at these indices, rising but perhaps repeated: uint8 ``[T, C, H, W]``."""
+        ...
+
+
+@dataclass(frozen=True)
+class TensorVideo:
+    """Frames in memory.
+
+    Attributes:
+        frames: uint8 ``[T, C, H, W]``.
+        fps: frames per second, where it is known.
+    """
+
+    frames: Tensor
+    fps: float | None = None
+
+    @property
+    def num_frames(self) -> int:
+        """T."""
+        return len(self.frames)
+
+    def read(self, indices: Sequence[int]) -> Tensor:
+        """The frames at these indices."""
+        return self.frames[list(indices)]
+
+
+@dataclass(frozen=True)
+class ClipSampler:
+    """Which frames of a video make a clip.
+
+    A clip starts anywhere in training, and in the middle of what is left in evaluation. A video that is too short ends
+    in its last frame again and again.
+
+    Attributes:
+        num_frames: T.
+        step: frames of the video from one to the next, or
+        fps: frames per second of the clip, whatever the video's; needs videos that know theirs.
+    """
+
+    num_frames: int
+    step: int = 1
+    fps: float | None = None
+
+    def __call__(self, video: Video, train: bool) -> list[int]:
+        """Indices of the frames.
+
+        Raises:
+            ValueError: if the video does not know its frames per second, and is asked for some.
+        """
+        step = float(self.step)
+        if self.fps is not None:
+            if video.fps is None:
+                raise ValueError(f"fps={self.fps} is asked of a video that has no frame rate: give a step instead.")
+            step = video.fps / self.fps
+        spare = max(0.0, video.num_frames - 1 - (self.num_frames - 1) * step)
+        # places between 0 and `spare` frames into the video; its last frame is as likely as any
+        start = torch.rand(()).item() * (spare + 1) if train else (spare + 1) / 2
+        start = min(start, spare) if self.fps is not None else float(min(int(start), int(spare)))
+        return [min(int(start + i * step + 1e-6), video.num_frames - 1) for i in range(self.num_frames)]
+
+
+@dataclass(frozen=True)
+class ClipView:
+    """One video to one clip ``[C, T, H, W]``; every frame has the same crop.
+
+    Attributes:
+        sampler: chooses the frames.
+        steps: what happens to them, uint8 ``[T, C, H, W]``.
+        train: choose by chance.
+    """
+
+    sampler: ClipSampler
+    steps: v2.Transform
+    train: bool
+
+    def __call__(self, video: Any) -> Views:
+        """A ``Video``, or frames uint8 ``[T, C, H, W]``, to its view."""
+        source = TensorVideo(video) if isinstance(video, Tensor) else video
+        frames: Tensor = self.steps(source.read(self.sampler(source, self.train)))
+        return [frames.transpose(0, 1).contiguous()]
+
+
+def masked_video_pipeline(
+    image_size: tuple[int, int],
+    sampler: ClipSampler,
+    masks: tuple[MaskSampler, ...],
+    crop_scale: tuple[float, float] = (0.3, 1.0),
+    crop_ratio: tuple[float, float] = (0.75, 1.35),
+    flip: bool = True,
+    mean: Sequence[float] = IMAGENET_MEAN,
+    std: Sequence[float] = IMAGENET_STD,
+) -> Pipeline:
+    """The pipeline of V-JEPA: one crop a clip, mirrored or not, and masks of several kinds.
+
+    Source: V-JEPA (arXiv 2404.08471), appendix.
+
+    Args:
+        image_size: height and width of the frames.
+        sampler: chooses the frames.
+        masks: one sampler for each kind of mask.
+        crop_scale: range of the crop's area over the frame's.
+        crop_ratio: range of its width over its height.
+        flip: mirror half of the clips.
+        mean: subtracted, per channel, from values in [0, 1].
+        std: divides the rest.
+    """
+    train: list[v2.Transform] = [v2.RandomResizedCrop(image_size, scale=crop_scale, ratio=crop_ratio, antialias=True)]
+    if flip:
+        train.append(v2.RandomHorizontalFlip())
+    return Pipeline(
+        transform=ClipView(sampler, to_tensor(train, mean, std), train=True),
+        eval_transform=ClipView(sampler, to_tensor(eval_steps(image_size), mean, std), train=False),
+        collate=Collate(masks),
+    )

@@ -1,0 +1,209 @@
+# B batch, C channels, T H W frames, height, width, N tokens, D width, M target blocks, Kc Kt kept tokens
+"""V-JEPA: predict the representations of blocks of space and time of a clip from the rest of it.
+
+Source: arXiv 2404.08471; V-JEPA 2, with rotary positions: arXiv 2506.09985.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from jepa_lightning.data.pipelines import Collate, Pipeline, masked_image_pipeline
+from jepa_lightning.data.video import ClipSampler, masked_video_pipeline
+from jepa_lightning.losses import Distance, prediction_distance
+from jepa_lightning.masking import CausalMask, MaskSampler, MultiBlock3DMask
+from jepa_lightning.modules.latent_prediction import LatentPrediction, blocks_of
+from jepa_lightning.modules.traits import Traits
+from jepa_lightning.nn import Predictor, RopeStyle, VisionTransformer
+from jepa_lightning.types import Batch, Masks, StepOutput
+
+
+class VJEPA(LatentPrediction):
+    """Video joint-embedding predictive architecture (arXiv 2404.08471), and its second version (arXiv 2506.09985).
+
+    The defaults are the first version's for ViT-L/16 on 16 frames of 224 px. Each step has several kinds of masks: the
+    target encoder sees the clip once, the context encoder once for each kind.
+
+    Args:
+        encoder: as in ``LatentPrediction``.
+        image_size: height and width of the frames, or one number for both.
+        patch_size: side of a patch in pixels.
+        num_frames: T; 1 makes it a model of images.
+        tubelet_size: frames per token.
+        frame_step: frames of the video from one frame of the clip to the next, or
+        fps: frames of the clip per second.
+        num_blocks: for each kind of mask, blocks a clip; they reach through all of time.
+        spatial_scale: for each kind, a block's share of a frame.
+        aspect_ratio: range of a block's height over its width.
+        context_share: share of the frames, from the first on, that contexts may lie in; all later ones are predicted.
+        causal_frames: fewest and most first frames of a further kind of mask, counted in tubelets, from which all the
+            later ones are predicted; None has no such kind.
+        min_keep: tokens that every context keeps.
+        legacy_masks: draw masks as the reference does, which starve the last frames.
+        rope: rotary positions, as in the second version, instead of sin-cos tables.
+        rope_style: ``exact``, or ``vjepa2`` for what its released weights need.
+        uniform_power: as many channels of the sin-cos tables for time as for rows and columns, instead of half of all.
+        predictor_depth: blocks of the predictor.
+        distance: between predicted and target tokens.
+        loss_exponent: p of the distance l1, which is then ``|difference|^p / p``.
+        flip: mirror half of the clips.
+        lr: peak learning rate.
+        ema: decay of the target at the first and the last step; twice the same keeps it constant, as in the second
+            version.
+        kwargs: size of the networks, targets, content, crops, optimizer, schedule and compilation, as in
+            ``LatentPrediction`` and ``JEPAModule``.
+
+    Raises:
+        ValueError: if the sizes or the masks do not fit each other.
+    """
+
+    traits: ClassVar = Traits(
+        "representation", "EMA target, predictor, masking", needs_augmentations=False, needs_negatives=False
+    )
+
+    def __init__(
+        self,
+        encoder: str = "vit_large",
+        image_size: int | tuple[int, int] = 224,
+        patch_size: int = 16,
+        num_frames: int = 16,
+        tubelet_size: int = 2,
+        frame_step: int = 4,
+        fps: float | None = None,
+        num_blocks: tuple[int, ...] = (8, 2),
+        spatial_scale: tuple[float, ...] = (0.15, 0.7),
+        aspect_ratio: tuple[float, float] = (0.75, 1.5),
+        context_share: float = 1.0,
+        causal_frames: tuple[int, int] | None = None,
+        min_keep: int = 10,
+        legacy_masks: bool = False,
+        rope: bool = False,
+        rope_style: RopeStyle = "exact",
+        uniform_power: bool = True,
+        predictor_depth: int = 12,
+        distance: Distance = "l1",
+        loss_exponent: float = 1.0,
+        flip: bool = True,
+        lr: float = 6.25e-4,
+        ema: tuple[float, float] = (0.998, 1.0),
+        **kwargs: Any,
+    ) -> None:
+        if len(num_blocks) != len(spatial_scale):
+            raise ValueError(
+                f"num_blocks {num_blocks} and spatial_scale {spatial_scale} must be of one length: a number and a "
+                "share for each kind of mask."
+            )
+        super().__init__(
+            encoder,
+            image_size,
+            patch_size,
+            predictor_depth=predictor_depth,
+            distance=distance,
+            lr=lr,
+            ema=ema,
+            **kwargs,
+        )
+        self.num_frames, self.tubelet_size, self.flip = num_frames, tubelet_size, flip
+        self.rope_style, self.uniform_power = rope_style if rope else None, uniform_power
+        self.loss_exponent, self.num_kinds = loss_exponent, len(num_blocks) + (causal_frames is not None)
+        self.sampler = ClipSampler(num_frames, frame_step, fps)
+        self.build_networks()
+        grid = (1, *self.grid_size)[-3:]
+        blocks: list[MaskSampler] = [
+            MultiBlock3DMask(
+                grid,
+                number,
+                (scale, scale),
+                aspect_ratio=aspect_ratio,
+                context_share=context_share,
+                min_keep=min_keep,
+                legacy=legacy_masks,
+            )
+            for number, scale in zip(num_blocks, spatial_scale, strict=True)
+        ]
+        causal: list[MaskSampler] = [] if causal_frames is None else [CausalMask(grid, causal_frames)]
+        self.masks = (*blocks, *causal)
+
+    def build_encoder(self) -> VisionTransformer:
+        """The context encoder; override it for a network of your own with ``grid_size`` and ``width``."""
+        return VisionTransformer(
+            self.image_size,
+            self.patch_size,
+            *self.size,
+            num_frames=self.num_frames,
+            tubelet_size=self.tubelet_size,
+            drop_path=self.drop_path,
+            legacy_init=self.legacy_init,
+            gradient_checkpointing=self.gradient_checkpointing,
+            pos_order="hw",
+            pos_uniform=self.uniform_power,
+            rope=self.rope_style,
+        )
+
+    def build_predictor(self) -> nn.Module:
+        """The predictor; called as ``predictor(context, masks.context, masks.target, mask_index)``."""
+        return Predictor(
+            self.grid_size,
+            self.encoder_width,
+            self.predictor_dim,
+            self.predictor_depth,
+            self.predictor_heads,
+            legacy_init=self.legacy_init,
+            gradient_checkpointing=self.gradient_checkpointing,
+            num_mask_tokens=self.num_kinds,
+            pos_order="hw",
+            pos_uniform=self.uniform_power,
+            rope=self.rope_style,
+        )
+
+    def pipeline(self) -> Pipeline:
+        """Cropped and mirrored clips, or images where there is one frame, with all kinds of masks."""
+        if self.num_frames == 1:
+            images = masked_image_pipeline(self.image_size, self.masks[0], self.crop_scale, self.flip)
+            return replace(images, collate=Collate(self.masks))
+        return masked_video_pipeline(self.image_size, self.sampler, self.masks, self.crop_scale, flip=self.flip)
+
+    def distance(self, predicted: Tensor, target: Tensor) -> Tensor:
+        """Distance of ``[B, M, Kt, D]`` predicted and target tokens for each clip: ``[B]``."""
+        return prediction_distance(predicted, target, self.distance_name, self.loss_exponent)
+
+    def objective(self, batch: Batch, progress: float) -> StepOutput:
+        """Mean distance between predicted and target tokens, over the kinds of masks."""
+        if len(batch.views) != 1:
+            raise ValueError(
+                f"{type(self).__name__} takes one view of a clip, got {len(batch.views)}: use the transform of "
+                "module.pipeline()."
+            )
+        masks = self.check_masks(batch, self.num_kinds, "kinds")
+        layers = self.encode_target(batch.views[0])
+        contexts, predicted, target = self._predict(batch.views[0], masks, self.target_tokens(layers))
+        distances = torch.stack([self.distance(*pair).mean() for pair in zip(predicted, target, strict=True)])
+        loss = distances.mean()
+        logs = {f"prediction_loss_{kind}": each.detach() for kind, each in enumerate(distances)}
+        logs["target_std"] = layers[-1].float().std(dim=0).mean()
+        if self.content:
+            penalty = self.content_penalty(contexts, masks)
+            loss = loss + penalty
+            logs["content_regularizer"] = penalty.detach()
+        return StepOutput(loss, layers[-1].mean(dim=1), logs)
+
+    def energy(self, batch: Batch) -> Tensor:
+        """Distance between what the contexts of the first view predict and the targets of the last, ``[B]``."""
+        masks = self.check_masks(batch, self.num_kinds, "kinds")
+        tokens = self.target_tokens(self.encode_target(batch.views[-1]))
+        _, predicted, target = self._predict(batch.views[0], masks, tokens)
+        return torch.stack([self.distance(*pair) for pair in zip(predicted, target, strict=True)]).mean(dim=0)
+
+    def _predict(
+        self, view: Tensor, masks: Sequence[Masks], tokens: Tensor
+    ) -> tuple[list[Tensor], list[Tensor], list[Tensor]]:
+        """For each kind of mask: context ``[B, Kc, D]``, prediction and target, both ``[B, M, Kt, D]``."""
+        contexts = [self.context_encoder(view, keep=kind.context) for kind in masks]
+        predicted = [
+            self.predictor(context, kind.context, kind.target, mask_index=i)
+            for i, (context, kind) in enumerate(zip(contexts, masks, strict=True))
+        ]
+        return contexts, predicted, [blocks_of(tokens, kind) for kind in masks]
