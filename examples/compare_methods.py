@@ -145,7 +145,7 @@ def main(args: list[str] | None = None) -> None:
     parser.add_argument("--batch-size", type=int, default=64)
     parser.add_argument("--num-workers", type=int, default=2)
     parser.add_argument(
-        "--precision", default="32-true", help="of the Trainer; bf16-mixed is faster where it is built in"
+        "--precision", default="32-true", help="of the Trainer, such as bf16-mixed"
     )
     parser.add_argument("--out", type=Path, default=Path("comparison"), help="writes OUT.md and OUT.png")
     options = parser.parse_args(args)
