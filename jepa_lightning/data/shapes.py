@@ -112,12 +112,17 @@ def _inside(cell: int, radius: float, share: float) -> float:
 
 def _colours(label: int, draw: Draw) -> tuple[Tensor, Tensor, Tensor]:
     """The objects' bright colour and two dark background tones, each ``[3, 1, 1]``."""
-    colour = colorsys.hsv_to_rgb(HUES[label] + 0.05 * (draw() - 0.5), 0.6 + 0.4 * draw(), 0.8 + 0.2 * draw())
+    colour = bright(label, draw)
     level = 0.08 + 0.14 * draw()
     step = 0.02 + 0.03 * draw()  # faint, so that shapes stand out before textures do
     dark, light = ([level + shift + 0.06 * (draw() - 0.5) for _ in range(3)] for shift in (-step, step))
     paint, first, second = torch.tensor([*colour, *dark, *light]).clamp_(0, 1).mul_(255).view(3, 3, 1, 1)
     return paint, first, second
+
+
+def bright(label: int, draw: Draw) -> tuple[float, float, float]:
+    """A bright tone of one of the named colours: red, green and blue in [0, 1]."""
+    return colorsys.hsv_to_rgb(HUES[label] + 0.05 * (draw() - 0.5), 0.6 + 0.4 * draw(), 0.8 + 0.2 * draw())
 
 
 def _between(first: Tensor, second: Tensor, share: Tensor) -> Tensor:

@@ -1,0 +1,212 @@
+# C channels, T frames, H W height and width
+"""Procedural clips of the small world, made from an index, and pairs of which one breaks a law."""
+
+import random
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from jepa_lightning.data.base import JEPADataModule
+from jepa_lightning.data.drawing import SHAPES, Place, coordinates, coverage
+from jepa_lightning.data.physics_scenes import draw_scene, draw_scene_for
+from jepa_lightning.data.physics_world import (
+    DIRECTIONS,
+    VIOLATIONS,
+    Bar,
+    Draw,
+    Motion,
+    Scene,
+    Violation,
+    simulate,
+)
+from jepa_lightning.data.shapes import COLOURS, VAL_OFFSET, bright
+
+SHAPE_FUNCTIONS = list(SHAPES.values())
+OCCLUDER_TONE, WALL_TONE = (0.45, 0.45, 0.5), (0.85, 0.85, 0.85)
+PHYSICS_CLASS_NAMES = {
+    "direction": DIRECTIONS,
+    "speed": ("slow", "medium", "fast"),
+    "gravity": ("off", "on"),
+    "collisions": ("none", "one", "more"),
+    "shape": tuple(SHAPES),
+    "colour": COLOURS,
+}
+DRAWN = ("direction", "speed", "gravity", "shape", "colour")  # the collisions follow
+
+
+class PhysicsVideoDataset(Dataset[tuple[Tensor, dict[str, int], None]]):
+    """Clips of one large body and up to two small ones, with an occluder, a wall, or neither.
+
+    Labels are those of the large body: the direction and speed it starts with, whether it falls, how often it meets
+    another one, its shape and colour. A clip follows from (seed, index) alone.
+
+    Args:
+        size: number of clips.
+        num_frames: T.
+        image_size: pixels per side.
+        seed: another one gives other clips.
+        offset: index of the first clip.
+    """
+
+    def __init__(self, size: int, num_frames: int = 16, image_size: int = 48, seed: int = 0, offset: int = 0) -> None:
+        self.size, self.num_frames, self.image_size = size, num_frames, image_size
+        self.seed, self.offset = seed, offset
+
+    def __len__(self) -> int:
+        """Number of clips."""
+        return self.size
+
+    def __getitem__(self, index: int) -> tuple[Tensor, dict[str, int], None]:
+        """Frames uint8 ``[T, 3, H, W]``, labels, and no path."""
+        if not 0 <= index < self.size:
+            raise IndexError(f"clip {index} of {self.size}")
+        draw = random.Random((self.seed << 40) + self.offset + index).random
+        labels = _labels(draw)
+        scene = draw_scene(labels, self.num_frames, draw)
+        motion = simulate(scene, self.num_frames)
+        labels["collisions"] = min(motion.collisions, 2)
+        return render(scene, motion, self.image_size, draw), labels, None
+
+
+class ViolationPair(NamedTuple):
+    """Two clips that are the same up to the frame in which one of them breaks a law.
+
+    Attributes:
+        possible: uint8 ``[T, 3, H, W]``.
+        impossible: uint8 ``[T, 3, H, W]``.
+        violation: the law that is broken.
+        onset: first frame that shows it.
+    """
+
+    possible: Tensor
+    impossible: Tensor
+    violation: Violation
+    onset: int
+
+
+class ViolationDataset(Dataset[ViolationPair]):
+    """Pairs of a possible and an impossible clip, the kinds of violation in turn; for evaluation only.
+
+    Args:
+        size: number of pairs.
+        num_frames: T, at least 12.
+        image_size: pixels per side.
+        seed: another one gives other pairs.
+
+    Raises:
+        ValueError: if the clips are too short to show a violation.
+    """
+
+    def __init__(self, size: int, num_frames: int = 16, image_size: int = 48, seed: int = 0) -> None:
+        if num_frames < 12:
+            raise ValueError(f"num_frames={num_frames} is too short for a violation to be seen: give at least 12.")
+        self.size, self.num_frames, self.image_size, self.seed = size, num_frames, image_size, seed
+
+    def __len__(self) -> int:
+        """Number of pairs."""
+        return self.size
+
+    def __getitem__(self, index: int) -> ViolationPair:
+        """One pair; nothing in it is in the training or validation clips."""
+        if not 0 <= index < self.size:
+            raise IndexError(f"pair {index} of {self.size}")
+        draw = random.Random((self.seed << 40) + 2 * VAL_OFFSET + index).random
+        violation = VIOLATIONS[index % len(VIOLATIONS)]
+        scene = draw_scene_for(violation, _labels(draw), self.num_frames, draw)
+        when = self.num_frames * 3 // 8 + int(draw() * self.num_frames / 4)
+        tones = random.Random(int(draw() * (1 << 40)))
+        state = tones.getstate()
+        clips = []
+        for broken in (None, violation):
+            motion = simulate(scene, self.num_frames, broken, when)
+            tones.setstate(state)  # both in the same colours
+            clips.append(render(scene, motion, self.image_size, tones.random))
+        possible, impossible = clips
+        differ = (possible != impossible).flatten(1).any(dim=1)
+        return ViolationPair(possible, impossible, violation, int(differ.float().argmax()))
+
+
+def render(scene: Scene, motion: Motion, size: int, draw: Draw) -> Tensor:
+    """Draws the frames of a clip.
+
+    Args:
+        scene: for bodies, occluder and wall.
+        motion: for where the bodies are.
+        size: H and W.
+        draw: numbers in [0, 1), for the shades.
+
+    Returns:
+        uint8 ``[T, 3, H, W]``.
+    """
+    num_frames = len(motion.states[0])
+    level = 0.06 + 0.12 * draw()
+    tone = torch.tensor([level + 0.06 * (draw() - 0.5) for _ in range(3)])
+    frames = tone.view(1, 3, 1, 1).expand(num_frames, 3, size, size)
+    if scene.wall is not None:
+        frames = _paint(frames, WALL_TONE, _bar_cover(scene.wall, size))
+    for body, states in zip(scene.bodies, motion.states, strict=True):
+        places = [Place(state.x, state.y, body.radius, body.angle) for state in states]
+        x, y = coordinates(size, places)
+        looks = {state.shape for state in states}
+        covers = {look: coverage(SHAPE_FUNCTIONS[look](x, y), places) for look in looks}
+        cover = torch.stack([covers[state.shape][t] * state.visible for t, state in enumerate(states)])
+        frames = _paint(frames, bright(body.colour, draw), cover[:, None])
+    if scene.occluder is not None:
+        frames = _paint(frames, OCCLUDER_TONE, _bar_cover(scene.occluder, size))
+    return (frames * 255).round_().to(torch.uint8)
+
+
+def _paint(frames: Tensor, tone: tuple[float, ...], cover: Tensor) -> Tensor:
+    return frames + (torch.tensor(tone).view(1, 3, 1, 1) - frames) * cover
+
+
+def _bar_cover(bar: Bar, size: int) -> Tensor:
+    """How much of each column a bar covers: ``[W]``."""
+    left = torch.arange(size) / size
+    return ((bar[1] - left).clamp(0, 1 / size) - (bar[0] - left).clamp(0, 1 / size)) * size
+
+
+def _labels(draw: Draw) -> dict[str, int]:
+    return {name: int(draw() * len(PHYSICS_CLASS_NAMES[name])) for name in DRAWN}
+
+
+class PhysicsVideoDataModule(JEPADataModule):
+    """Procedural clips with labels for direction, speed, gravity, collisions, shape and colour.
+
+    Args:
+        num_train: training clips.
+        num_val: validation clips; the same ones whatever num_train is.
+        num_frames: of each clip.
+        image_size: pixels per side.
+        seed: another one gives other clips.
+        options: of `JEPADataModule`.
+    """
+
+    def __init__(
+        self,
+        num_train: int = 4096,
+        num_val: int = 512,
+        num_frames: int = 16,
+        image_size: int = 48,
+        seed: int = 0,
+        **options: Any,
+    ) -> None:
+        super().__init__(**options)
+        self.num_train, self.num_val = num_train, num_val
+        self.num_frames, self.image_size, self.seed = num_frames, image_size, seed
+        self.class_names = PHYSICS_CLASS_NAMES
+
+    @property
+    def num_classes(self) -> dict[str, int]:
+        """Number of classes of each label."""
+        return {name: len(names) for name, names in self.class_names.items()}
+
+    def build_datasets(self) -> tuple[PhysicsVideoDataset, PhysicsVideoDataset]:
+        """Clips from index 0, and from one far beyond."""
+        shared = (self.num_frames, self.image_size, self.seed)
+        return (
+            PhysicsVideoDataset(self.num_train, *shared),
+            PhysicsVideoDataset(self.num_val, *shared, offset=VAL_OFFSET),
+        )

@@ -1,0 +1,150 @@
+# T frames
+"""A small world that obeys its laws: bodies move, bounce, fall, collide and pass behind things; or break a law once.
+
+Lengths are in sides of the image, y points down, and times are in frames. Only sums, products and square roots act on
+what is drawn, so a scene moves alike on every machine.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Literal, NamedTuple
+
+Draw = Callable[[], float]
+Violation = Literal["vanish", "teleport", "shape", "wall", "upward"]
+VIOLATIONS: tuple[Violation, ...] = ("vanish", "teleport", "shape", "wall", "upward")
+DIRECTIONS = ("right", "down right", "down", "down left", "left", "up left", "up", "up right")
+SPEEDS = (0.018, 0.034, 0.05)  # per frame: from a quarter to four fifths of the side in 16 frames
+GRAVITY = 0.004
+SUBSTEPS = 8  # a frame, so that bodies meet where they touch
+Bar = tuple[float, float]  # left and right edge of something as high as the image
+
+
+@dataclass
+class Body:
+    """Something that moves: a disc to the laws, whatever its shape looks like."""
+
+    x: float
+    y: float
+    vx: float
+    vy: float
+    radius: float
+    shape: int
+    colour: int
+    angle: float
+    left: float = 0.0  # walls on both sides
+    right: float = 1.0
+
+
+@dataclass(frozen=True)
+class Scene:
+    """How a clip begins.
+
+    Attributes:
+        bodies: the main one first.
+        gravity: acceleration downwards.
+        occluder: a bar in front of all bodies.
+        wall: a bar that they bounce off.
+    """
+
+    bodies: tuple[Body, ...]
+    gravity: float = 0.0
+    occluder: Bar | None = None
+    wall: Bar | None = None
+
+
+class State(NamedTuple):
+    """Where a body is in one frame, and how it looks."""
+
+    x: float
+    y: float
+    shape: int
+    visible: bool = True
+
+
+class Motion(NamedTuple):
+    """What happens in a scene.
+
+    Attributes:
+        states: for each body, its state in each of T frames.
+        collisions: how often the main body met another one.
+    """
+
+    states: list[list[State]]
+    collisions: int
+
+
+def simulate(scene: Scene, num_frames: int, violation: Violation | None = None, when: int = 0) -> Motion:
+    """Lets a scene run.
+
+    Args:
+        scene: how it begins.
+        num_frames: T.
+        violation: the law that the main body breaks; None breaks none.
+        when: frame in which it does. A body vanishes when it is hidden, and passes through the wall when it is there.
+    """
+    bodies = [replace(body) for body in scene.bodies]
+    main, gravity = bodies[0], scene.gravity
+    states: list[list[State]] = [[] for _ in bodies]
+    collisions, touching, visible = 0, False, True
+    if violation == "wall":
+        main.left, main.right = 0.0, 1.0
+    for frame in range(num_frames):
+        if violation == "vanish" and visible and _hidden(main, scene.occluder):
+            visible = False
+        if frame == when and violation == "teleport":
+            # half a side away, and back in at the other edge
+            main.x = main.left + (main.x - main.left + 0.5 * (main.right - main.left)) % (main.right - main.left)
+            main.x = min(max(main.x, main.left + main.radius), main.right - main.radius)
+        if frame == when and violation == "shape":
+            main.shape = (main.shape + 1) % 8
+        if frame == when and violation == "upward":
+            gravity = -2 * gravity
+        for body, history in zip(bodies, states, strict=True):
+            history.append(State(body.x, body.y, body.shape, visible or body is not main))
+        for _ in range(SUBSTEPS):
+            for body in bodies:
+                _move(body, gravity)
+            met = _collide(bodies)
+            collisions += met and not touching
+            touching = met
+    return Motion(states, collisions)
+
+
+def _hidden(body: Body, occluder: Bar | None) -> bool:
+    return occluder is not None and occluder[0] < body.x - body.radius and body.x + body.radius < occluder[1]
+
+
+def _move(body: Body, gravity: float) -> None:
+    step = 1 / SUBSTEPS
+    body.vy += gravity * step
+    body.x, body.y = body.x + body.vx * step, body.y + body.vy * step
+    if body.x < body.left + body.radius:
+        body.x, body.vx = body.left + body.radius, abs(body.vx)
+    if body.x > body.right - body.radius:
+        body.x, body.vx = body.right - body.radius, -abs(body.vx)
+    if body.y < body.radius:
+        body.y, body.vy = body.radius, abs(body.vy)
+    if body.y > 1 - body.radius:
+        body.y, body.vy = 1 - body.radius, -abs(body.vy)
+
+
+def _collide(bodies: list[Body]) -> bool:
+    """Elastic collisions of discs whose mass is their area; whether the main body was in one."""
+    met = False
+    for i, a in enumerate(bodies):
+        for b in bodies[i + 1 :]:
+            dx, dy = b.x - a.x, b.y - a.y
+            distance = math.sqrt(dx * dx + dy * dy)
+            if distance >= a.radius + b.radius or distance == 0:
+                continue
+            met = met or i == 0
+            nx, ny = dx / distance, dy / distance
+            approach = (a.vx - b.vx) * nx + (a.vy - b.vy) * ny
+            if approach <= 0:
+                continue  # already on their way apart
+            mass_a, mass_b = a.radius**2, b.radius**2
+            push = 2 * approach / (mass_a + mass_b)
+            a.vx, a.vy = a.vx - push * mass_b * nx, a.vy - push * mass_b * ny
+            b.vx, b.vy = b.vx + push * mass_a * nx, b.vy + push * mass_a * ny
+    return met
