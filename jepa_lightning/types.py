@@ -1,4 +1,4 @@
-# B batch, C channels, H W height and width, T frames, D width, M target blocks, Kc Kt kept tokens
+# B batch, C channels, H W height and width, T frames, D width, N tokens, M target blocks, Kc Kt kept tokens
 """The three records that travel between data, modules and callbacks."""
 
 from typing import NamedTuple
@@ -44,8 +44,10 @@ class StepOutput(NamedTuple):
         loss: scalar with its graph.
         features: ``[B, D]`` detached by-product for probes; None when no full view was encoded.
         logs: detached scalars by name.
+        tokens: ``[B, N, D]`` detached by-product, for probes that pool by attention; None where there is none.
     """
 
     loss: Tensor
     features: Tensor | None
     logs: dict[str, Tensor]
+    tokens: Tensor | None = None

@@ -1,3 +1,4 @@
+from jepa_lightning.callbacks.attentive_probe import OnlineAttentiveProbe
 from jepa_lightning.callbacks.collapse import CollapseMonitor
 from jepa_lightning.callbacks.ema import EMACallback
 from jepa_lightning.callbacks.feature_writer import FeatureWriter
@@ -12,6 +13,7 @@ __all__ = [
     "EMACallback",
     "FeatureWriter",
     "LastCheckpoint",
+    "OnlineAttentiveProbe",
     "OnlineKNN",
     "OnlineLinearProbe",
     "ProbeReport",

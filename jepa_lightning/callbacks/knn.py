@@ -93,13 +93,14 @@ class OnlineKNN(OnlineProbe):
         """Counts images."""
         self._seen += len(batch.views[0])
 
-    def scores(self, features: Tensor) -> dict[str, Tensor]:
+    def scores(self, features: Tensor) -> dict[str, dict[str, Tensor]]:
         """Votes for each class of each label."""
         queries = F.normalize(features - self._mean, dim=1)
-        return {
+        votes = {
             label: self._vote(queries, bank, labels, self._classes[label])
             for label, (bank, labels) in self._bank.items()
         }
+        return {"": votes}
 
     def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Logs the accuracies and lets go of the bank."""

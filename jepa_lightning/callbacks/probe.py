@@ -2,6 +2,7 @@
 """What online probes share: labels by name, the accuracy of each over a validation, and the best so far."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -11,6 +12,7 @@ from lightning_utilities.core.rank_zero import rank_zero_warn
 from torch import Tensor
 from torchmetrics.classification import MulticlassAccuracy
 
+from jepa_lightning.callbacks.eval_mode import eval_mode
 from jepa_lightning.types import Batch
 
 DROP = 0.05  # below the best so far, in accuracy
@@ -21,7 +23,9 @@ class OnlineProbe(Callback, ABC):
     """Scores the features of a validation against the labels.
 
     Logs the top-1 accuracy as ``val/NAME`` for the first label and, where there are several, as ``val/NAME_LABEL`` for
-    each. Labels of -1 are left out. Warns when the accuracy stays clearly below its own best: the loss does not tell.
+    each. Where classifiers are compared, those are the best of them on the validation data, and each one is logged
+    below it as ``val/NAME_LABEL/VARIANT``. Labels of -1 are left out. Warns when the accuracy stays clearly below its
+    own best: the loss does not tell.
 
     Args:
         num_classes: number of classes, or of each label by name, which also chooses the labels; None takes the
@@ -37,7 +41,7 @@ class OnlineProbe(Callback, ABC):
         self.num_classes = num_classes
         self.best: dict[str, float] = {}
         self._classes: dict[str, int] = {}
-        self._accuracy: dict[str, MulticlassAccuracy] = {}
+        self._accuracy: dict[tuple[str, str], MulticlassAccuracy] = {}  # by label and variant
         self._labelled: dict[str, Tensor] = {}  # number of samples that were scored
         self._low = 0
 
@@ -46,9 +50,22 @@ class OnlineProbe(Callback, ABC):
     def ready(self) -> bool:
         """Whether there is something to score with."""
 
+    @property
+    def variants(self) -> Sequence[str]:
+        """Names of classifiers that are compared in one callback; the only one has none."""
+        return ("",)
+
     @abstractmethod
-    def scores(self, features: Tensor) -> dict[str, Tensor]:
-        """Scores of the classes for each label, ``[B, C]``, from features ``[B, D]``."""
+    def scores(self, features: Tensor) -> dict[str, dict[str, Tensor]]:
+        """Scores of the classes, ``[B, C]``, by variant and then by label, from what ``inputs`` gives."""
+
+    def inputs(self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Batch) -> Tensor:
+        """Features ``[B, D]`` of a step, encoded here where the step has not done it."""
+        features: Tensor | None = outputs["features"]
+        if features is None:
+            with torch.no_grad(), eval_mode(pl_module), trainer.precision_plugin.forward_context():
+                features = pl_module(batch.views[0])
+        return features
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Finds out what the labels are.
@@ -93,8 +110,9 @@ class OnlineProbe(Callback, ABC):
         """Starts counting."""
         self._labelled = {label: torch.zeros((), device=pl_module.device) for label in self._classes}
         self._accuracy = {
-            label: MulticlassAccuracy(classes, average="micro", ignore_index=-1).to(pl_module.device)
+            (label, variant): MulticlassAccuracy(classes, average="micro", ignore_index=-1).to(pl_module.device)
             for label, classes in self._classes.items()
+            for variant in self.variants
         }
 
     def on_validation_batch_end(
@@ -116,8 +134,11 @@ class OnlineProbe(Callback, ABC):
                 )
         if not labels or not self.ready:
             return
-        for label, scores in self.scores(outputs["features"].float()).items():
-            self._accuracy[label].update(scores, labels[label])
+        found = self.scores(self.inputs(trainer, pl_module, outputs, batch).float())
+        for variant, by_label in found.items():
+            for label, scores in by_label.items():
+                self._accuracy[label, variant].update(scores, labels[label])
+        for label in next(iter(found.values())):
             self._labelled[label] += (labels[label] >= 0).sum()
 
     def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -127,12 +148,14 @@ class OnlineProbe(Callback, ABC):
         labelled = trainer.strategy.reduce(torch.stack(list(self._labelled.values())), reduce_op="sum")
         self.require_labelled(bool(labelled.any()), "validation", trainer)
         found: dict[str, float] = {}
-        for (label, accuracy), count in zip(self._accuracy.items(), labelled, strict=True):
+        for label, count in zip(self._labelled, labelled, strict=True):
             if count > 0:
-                value = float(accuracy.compute())
+                each = {variant: float(self._accuracy[label, variant].compute()) for variant in self.variants}
+                value = max(each.values())
                 found.setdefault(f"val/{self.name}", value)
-                if len(self._classes) > 1:
-                    found[f"val/{self.name}_{label}"] = value
+                name = f"val/{self.name}_{label}" if len(self._classes) > 1 else f"val/{self.name}"
+                found[name] = value
+                found |= {f"{name}/{variant}": accuracy for variant, accuracy in each.items() if variant}
         for name, value in found.items():
             pl_module.log(name, value, prog_bar=name == "val/linear", sync_dist=True)
             self.best[name] = max(value, self.best.get(name, 0.0))

@@ -119,7 +119,7 @@ class JEPAModule(LightningModule, ABC):
         return torch.cat([tokens.mean(dim=1) for tokens in taken] if pool else taken, dim=-1)
 
     def training_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor | None]:
-        """One step; callbacks find ``loss`` and ``features`` in its output."""
+        """One step; callbacks find ``loss``, ``features`` and ``tokens`` in its output."""
         return self._step(batch, "train")
 
     def validation_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor | None]:
@@ -204,7 +204,7 @@ class JEPAModule(LightningModule, ABC):
         features = output.features
         if features is None and not training:
             features = self(batch.views[0])
-        return {"loss": output.loss, "features": features}
+        return {"loss": output.loss, "features": features, "tokens": output.tokens}
 
     def _progress(self) -> float:
         """Share of the run that is done; 1 outside of training."""

@@ -156,7 +156,7 @@ class IJEPA(LatentPrediction):
         for name, penalty in self._penalties(contexts, each).items():
             loss = loss + penalty
             logs[name] = penalty.detach()
-        return StepOutput(loss, layers[-1].mean(dim=1), logs)
+        return StepOutput(loss, layers[-1].mean(dim=1), logs, tokens=layers[-1])
 
     def energy(self, batch: Batch) -> Tensor:
         """Distance between what the context of the first view predicts and the target blocks of the last, ``[B]``.

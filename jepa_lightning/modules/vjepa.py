@@ -188,7 +188,7 @@ class VJEPA(LatentPrediction):
             penalty = self.content_penalty(contexts, masks)
             loss = loss + penalty
             logs["content_regularizer"] = penalty.detach()
-        return StepOutput(loss, layers[-1].mean(dim=1), logs)
+        return StepOutput(loss, layers[-1].mean(dim=1), logs, tokens=layers[-1])
 
     def energy(self, batch: Batch) -> Tensor:
         """Distance between what the contexts of the first view predict and the targets of the last, ``[B]``."""

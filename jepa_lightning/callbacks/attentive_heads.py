@@ -1,0 +1,122 @@
+# B batch, N tokens, D width, L labels, C classes
+"""Classifiers that pool tokens by attention, as V-JEPA is evaluated."""
+
+import copy
+from collections.abc import Sequence
+from functools import partial
+from typing import Literal, cast
+
+import torch
+from timm.layers.mlp import Mlp
+from timm.models.vision_transformer import Block
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from jepa_lightning.callbacks.trained_probe import ProbeHeads
+
+Generation = Literal[1, 2]
+
+
+class CrossAttention(nn.Module):
+    """Queries attend to tokens; what they find is not projected again, as in the reference.
+
+    Args:
+        width: D.
+        heads: of the attention.
+    """
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.q, self.kv = nn.Linear(width, width), nn.Linear(width, 2 * width)
+
+    def forward(self, queries: Tensor, tokens: Tensor) -> Tensor:
+        """``[B, L, D]`` and ``[B, N, D]`` to ``[B, L, D]``."""
+        q = self.q(queries).view(*queries.shape[:2], self.heads, -1).transpose(1, 2)
+        k, v = self.kv(tokens).view(*tokens.shape[:2], 2, self.heads, -1).permute(2, 0, 3, 1, 4)
+        return F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2)
+
+
+class AttentivePooler(nn.Module):
+    """One learned query for each label gathers what it needs from the tokens.
+
+    Source: V-JEPA (arXiv 2404.08471), appendix; V-JEPA 2 (arXiv 2506.09985), appendix.
+
+    Args:
+        width: D.
+        num_queries: L.
+        depth: blocks, one of which is the cross-attention.
+        heads: of each attention.
+        generation: 1 has the cross-attention first and the other blocks on the queries; 2 has the other blocks on the
+            tokens and the cross-attention last.
+    """
+
+    def __init__(self, width: int, num_queries: int, depth: int, heads: int, generation: Generation) -> None:
+        super().__init__()
+        self.generation = generation
+        norm = partial(nn.LayerNorm, eps=1e-5)
+        self.query_tokens = nn.Parameter(torch.empty(1, num_queries, width))
+        self.norm1, self.xattn = norm(width), CrossAttention(width, heads)
+        self.norm2, self.mlp = norm(width), Mlp(width, 4 * width)
+        self.blocks = nn.Sequential(
+            *(Block(width, heads, qkv_bias=True, norm_layer=norm) for _ in range(depth - 1))  # type: ignore[arg-type]
+        )
+        nn.init.normal_(self.query_tokens, std=0.02)
+        for layer in self.modules():
+            if isinstance(layer, nn.Linear):
+                nn.init.normal_(layer.weight, std=0.02)
+                nn.init.zeros_(layer.bias)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """``[B, N, D]`` to ``[B, L, D]``."""
+        if self.generation == 2:
+            tokens = self.blocks(tokens)
+        queries: Tensor = self.query_tokens.expand(len(tokens), -1, -1)
+        queries = queries + self.xattn(queries, self.norm1(tokens))
+        queries = queries + self.mlp(self.norm2(queries))
+        return self.blocks(queries) if self.generation == 1 else queries
+
+
+class AttentiveHeads(ProbeHeads):
+    """Variants of a pooler with a linear classifier for each label; all start alike.
+
+    Args:
+        width: D.
+        classes: C of each label.
+        variants: how many.
+        depth: as in ``AttentivePooler``, as are
+        heads: and
+        generation:
+    """
+
+    def __init__(
+        self, width: int, classes: Sequence[int], variants: int, depth: int, heads: int, generation: Generation
+    ) -> None:
+        super().__init__()
+        if width % heads:
+            raise ValueError(f"features of width {width} are not a multiple of num_heads {heads}: set a divisor.")
+        self.width = width
+        first = nn.ModuleList(
+            [AttentivePooler(width, len(classes), depth, heads, generation), *(nn.Linear(width, c) for c in classes)]
+        )
+        for layer in first[1:]:
+            nn.init.normal_(cast(nn.Linear, layer).weight, std=0.02)
+            nn.init.zeros_(cast(nn.Linear, layer).bias)
+        self.variants = nn.ModuleList([first])
+        for _ in range(variants - 1):
+            self.variants.append(copy.deepcopy(first))
+
+    def forward(self, features: Tensor) -> list[list[Tensor]]:
+        """``[B, N, D]`` to ``[B, C]`` of each label, for each variant."""
+        return [_classify(cast(nn.ModuleList, variant), features) for variant in self.variants]
+
+    def average_gradients(self, counts: Tensor) -> None:
+        """Divides by the mean count: labels share a pooler."""
+        for parameter in self.parameters():
+            cast(Tensor, parameter.grad).div_(counts.mean())
+
+
+def _classify(variant: nn.ModuleList, tokens: Tensor) -> list[Tensor]:
+    pooler, *classifiers = variant
+    pooled = pooler(tokens).unbind(1)
+    return [classifier(query) for classifier, query in zip(classifiers, pooled, strict=True)]

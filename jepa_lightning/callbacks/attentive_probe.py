@@ -1,0 +1,86 @@
+# B batch, N tokens, D width
+"""Classifiers with attention, trained beside the module on its tokens, several learning rates at once."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.utilities.seed import isolate_rng
+from torch import Tensor
+
+from jepa_lightning.callbacks.attentive_heads import AttentiveHeads, Generation
+from jepa_lightning.callbacks.eval_mode import eval_mode
+from jepa_lightning.callbacks.trained_probe import TrainedProbe
+from jepa_lightning.types import Batch
+
+
+class OnlineAttentiveProbe(TrainedProbe):
+    """Trains, for each learning rate, an attentive pooler and a linear classifier for each label on detached tokens.
+
+    It tells what is in the tokens and lost in their mean, such as places and motion. How it trains, and that it never
+    touches the module, is ``TrainedProbe``'s. What is logged as ``val/attentive`` is the best of the learning rates on
+    the validation data, as V-JEPA 2 reports it, and flattered by that choice; each is there by name as
+    ``val/attentive/lr=0.001``. Tokens come from the step where its objective gives them, and cost a forward pass of the
+    evaluation encoder on the first view elsewhere.
+
+    Args:
+        num_classes: as in ``OnlineProbe``.
+        lrs: of AdamW, constant, because the tokens keep changing.
+        weight_decay: of AdamW; biases and norms have none.
+        depth: blocks, one of which is the cross-attention; V-JEPA has 1, V-JEPA 2 has 4.
+        num_heads: of each attention; None is a head for each 64 channels.
+        generation: order of the blocks, as in ``AttentivePooler``; the same for depth 1.
+        layers: blocks of the encoder whose tokens are put side by side; None takes the last one's.
+    """
+
+    name = "attentive"
+
+    def __init__(
+        self,
+        num_classes: int | dict[str, int] | None = None,
+        lrs: Sequence[float] = (3e-3, 1e-3, 3e-4),
+        weight_decay: float = 0.01,
+        depth: int = 1,
+        num_heads: int | None = None,
+        generation: Generation = 2,
+        layers: Sequence[int] | None = None,
+    ) -> None:
+        super().__init__(num_classes)
+        if depth < 1 or not lrs:
+            raise ValueError(f"OnlineAttentiveProbe(depth={depth}, lrs={tuple(lrs)}): give at least one of both.")
+        self.lrs, self.weight_decay = tuple(lrs), weight_decay
+        self.depth, self.num_heads, self.generation, self.layers = depth, num_heads, generation, layers
+
+    @property
+    def variants(self) -> Sequence[str]:
+        """One for each learning rate."""
+        return [f"lr={lr:g}" for lr in self.lrs]
+
+    def inputs(self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Batch) -> Tensor:
+        """Tokens ``[B, N, D]``."""
+        tokens: Tensor | None = outputs.get("tokens") if self.layers is None else None
+        if tokens is None:
+            with torch.no_grad(), eval_mode(pl_module), trainer.precision_plugin.forward_context():
+                tokens = pl_module(batch.views[0], layers=self.layers, pool=False)
+        return tokens
+
+    def build_heads(self, features: Tensor, classes: list[int]) -> AttentiveHeads:
+        """A pooler and a classifier for each label, as many times as there are learning rates."""
+        width = features.shape[-1]
+        # the same heads in every run, on every rank, and with no draw from training's generator
+        with isolate_rng():
+            torch.manual_seed(0)
+            heads = AttentiveHeads(
+                width, classes, len(self.lrs), self.depth, self.num_heads or max(1, width // 64), self.generation
+            )
+        return heads.to(features.device)
+
+    def build_optimizer(self, heads: AttentiveHeads) -> torch.optim.Optimizer:
+        """AdamW, with a learning rate for each variant."""
+        groups = [
+            {"params": [p for p in variant.parameters() if (p.ndim > 1) == decays], "lr": lr, "weight_decay": decay}
+            for variant, lr in zip(heads.variants, self.lrs, strict=True)
+            for decays, decay in ((True, self.weight_decay), (False, 0.0))
+        ]
+        return torch.optim.AdamW(groups)
