@@ -78,6 +78,17 @@ class ClipSampler:
     step: int = 1
     fps: float | None = None
 
+    def __post_init__(self) -> None:
+        """Refuses what is no clip.
+
+        Raises:
+            ValueError: if there is no frame, or no way from one to the next.
+        """
+        if self.num_frames < 1 or self.step < 1 or (self.fps is not None and self.fps <= 0):
+            raise ValueError(
+                f"a clip of num_frames={self.num_frames}, {self.step} apart or at fps={self.fps}: all must be above 0."
+            )
+
     def __call__(self, video: Video, train: bool) -> list[int]:
         """Indices of the frames.
 
@@ -112,7 +123,12 @@ class ClipView:
 
     def __call__(self, video: Any) -> Views:
         """A ``Video``, or frames uint8 ``[T, C, H, W]``, to its view."""
-        source = TensorVideo(video) if isinstance(video, Tensor) else video
+        source = TensorVideo(video) if isinstance(video, Tensor) and video.ndim == 4 else video
+        if not hasattr(source, "read"):
+            raise TypeError(
+                f"a model of clips was given {type(video).__name__} samples, which are no videos: use a data set of "
+                "videos, such as PhysicsVideoDataModule, or build the model with num_frames=1 for images."
+            )
         frames: Tensor = self.steps(source.read(self.sampler(source, self.train)))
         return [frames.transpose(0, 1).contiguous()]
 

@@ -139,6 +139,7 @@ class IJEPA(LatentPrediction):
                 f"{type(self).__name__} takes at most {self.num_crops} views of an image, got {len(batch.views)}: use "
                 "the transform of module.pipeline()."
             )
+        self.check_size(batch.views[0])
         masks, *_ = each = self.check_masks(batch, self.num_crops, "crops")
         contexts = [
             self.context_encoder(crop, keep=kept.context)

@@ -3,7 +3,7 @@
 
 import math
 from collections.abc import Sequence
-from typing import Any, cast
+from typing import Any, cast, get_args
 
 import torch
 from torch import Tensor, nn
@@ -43,6 +43,9 @@ class LatentPrediction(JEPAModule):
         legacy_init: initialise as the reference effectively does.
         gradient_checkpointing: recompute blocks in the backward pass, for less memory.
         kwargs: optimizer, schedule, EMA and compilation, as in ``JEPAModule``.
+
+    Raises:
+        ValueError: if there is no such encoder or distance, or it has not as many blocks as ``target_layers``.
     """
 
     def __init__(
@@ -70,6 +73,10 @@ class LatentPrediction(JEPAModule):
     ) -> None:
         super().__init__(**kwargs)
         self.size = vit_size(encoder, width=width, depth=depth, heads=heads)
+        if not 1 <= target_layers <= self.size.depth:
+            raise ValueError(f"target_layers={target_layers} is not from 1 to the encoder's {self.size.depth} blocks.")
+        if distance not in get_args(Distance):
+            raise ValueError(f"there is no distance '{distance}': choose one of {', '.join(get_args(Distance))}.")
         self.image_size = (image_size, image_size) if isinstance(image_size, int) else image_size
         self.patch_size, self.crop_scale, self.drop_path = patch_size, crop_scale, drop_path
         self.predictor_depth, self.predictor_dim = predictor_depth, predictor_dim
@@ -139,6 +146,20 @@ class LatentPrediction(JEPAModule):
             for context, kept in zip(contexts, masks, strict=False)  # evaluation may have fewer views than masks
         ]
         return self.content * torch.stack(spread).mean()
+
+    def check_size(self, view: Tensor) -> None:
+        """Refuses a view that the masks are not for.
+
+        Raises:
+            ValueError: if its size is not the one that the encoder is built for.
+        """
+        built: tuple[int, ...] = getattr(self.context_encoder, "input_size", tuple(view.shape[2:]))
+        if tuple(view.shape[2:]) != built:
+            given, wanted = ("x".join(map(str, size)) for size in (view.shape[2:], built))
+            raise ValueError(
+                f"{type(self).__name__} is built for views of {wanted}, got {given}: use the transform of "
+                "module.pipeline()."
+            )
 
     def check_masks(self, batch: Batch, number: int, per: str) -> tuple[Masks, ...]:
         """The masks of a batch.

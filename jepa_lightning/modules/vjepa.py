@@ -96,6 +96,10 @@ class VJEPA(LatentPrediction):
                 f"num_blocks {num_blocks} and spatial_scale {spatial_scale} must be of one length: a number and a "
                 "share for each kind of mask."
             )
+        if not num_blocks and causal_frames is None:
+            raise ValueError("num_blocks is empty and causal_frames is None: give at least one kind of mask.")
+        if num_frames < 1 or loss_exponent <= 0:
+            raise ValueError(f"num_frames={num_frames} and loss_exponent={loss_exponent} must both be above 0.")
         super().__init__(
             encoder,
             image_size,
@@ -177,6 +181,7 @@ class VJEPA(LatentPrediction):
                 f"{type(self).__name__} takes one view of a clip, got {len(batch.views)}: use the transform of "
                 "module.pipeline()."
             )
+        self.check_size(batch.views[0])
         masks = self.check_masks(batch, self.num_kinds, "kinds")
         layers = self.encode_target(batch.views[0])
         contexts, predicted, target = self._predict(batch.views[0], masks, self.target_tokens(layers))

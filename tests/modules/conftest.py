@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from jepa_lightning import BYOL, DINO, MAE, BarlowTwins, JEPAModule, LeJEPA, MoCo, SimCLR, SimSiam, VICReg
+from jepa_lightning import BYOL, DINO, MAE, VJEPA, BarlowTwins, JEPAModule, LeJEPA, MoCo, SimCLR, SimSiam, VICReg
 from jepa_lightning.types import Batch
 
 ENCODER = {"encoder": "vit_tiny", "width": 48, "depth": 2, "heads": 3, "image_size": 32, "patch_size": 8}
@@ -61,5 +61,28 @@ def views_of(smooth_images: Callable[..., Tensor]) -> Callable[..., Batch]:
         pipeline = module.pipeline()
         transform = pipeline.transform if training else pipeline.eval_transform
         return pipeline.collate([transform(image) for image in smooth_images(size, seed)])
+
+    return build
+
+
+@pytest.fixture
+def tiny_vjepa() -> Callable[..., VJEPA]:
+    def build(cls: type[VJEPA] = VJEPA, **options: Any) -> VJEPA:
+        torch.manual_seed(0)
+        defaults = {"num_frames": 8, "frame_step": 1, "predictor_depth": 1, "predictor_dim": 24, "min_keep": 4}
+        return cls(**{**ENCODER, **defaults, **options})
+
+    return build
+
+
+@pytest.fixture
+def clips_of(smooth_images: Callable[..., Tensor]) -> Callable[..., Batch]:
+    """A batch of drifting pictures in the deterministic view, or of still ones for a model of images."""
+
+    def build(module: VJEPA, size: int = 8, seed: int = 0) -> Batch:
+        torch.manual_seed(seed)
+        pipeline, images = module.pipeline(), smooth_images(size, seed)
+        clips = torch.stack([images.roll(2 * frame, -1) for frame in range(module.num_frames)], dim=1)
+        return pipeline.collate([pipeline.eval_transform(clip.squeeze(0)) for clip in clips])
 
     return build
