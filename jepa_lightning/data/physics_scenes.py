@@ -7,6 +7,7 @@ from jepa_lightning.data.physics_world import DIRECTIONS, GRAVITY, SPEEDS, Body,
 
 COLOURS = 8
 MAIN_RADIUS, OTHER_RADIUS = 0.13, 0.08
+ROOM = 4  # frames in which a body goes where it started to, if the wall leaves so much
 OCCLUDER, WALL = 0.34, 0.05  # widths; the main body fits behind an occluder
 
 
@@ -41,13 +42,13 @@ def draw_scene_for(violation: Violation, labels: dict[str, int], num_frames: int
         draw: numbers in [0, 1).
     """
     if violation in ("vanish", "wall"):
-        # level, and fast enough to be past the middle before the end
-        main = _main(labels | {"direction": 4 * int(draw() * 2), "speed": 2}, num_frames, draw)
-        right = main.vx > 0
-        middle = _between(0.5, OCCLUDER if violation == "vanish" else WALL)
-        reach = 0.15 + 0.05 * draw()
-        main.x = max(main.radius, middle[0] - reach) if right else min(1 - main.radius, middle[1] + reach)
-        if violation == "vanish":
+        # level, and past the middle before the end; in front of a wall there is less of the way left
+        hides = violation == "vanish"
+        main = _main(labels | {"direction": 4 * int(draw() * 2), "speed": 2 if hides else 1}, num_frames, draw)
+        middle = _between(0.5, OCCLUDER if hides else WALL)
+        reach = 0.15 + 0.05 * draw() if hides else main.radius + abs(main.vx) * num_frames * (0.3 + 0.15 * draw())
+        main.x = _inside(middle[0] - reach if main.vx > 0 else middle[1] + reach, main.radius)
+        if hides:
             return Scene((main,), occluder=middle)
         _keep_off(main, middle)
         return Scene((main,), wall=middle)
@@ -74,13 +75,15 @@ def _other(draw: Draw) -> Body:
 
 
 def _keep_off(body: Body, wall: tuple[float, float] | None) -> None:
-    """Puts a body on one side of a wall, for good."""
+    """Puts a body on one side of a wall, for good, and with some way to go before it meets it."""
     if wall is None:
         return
+    room = body.radius + ROOM * abs(body.vx)
     if body.x < (wall[0] + wall[1]) / 2:
-        body.right, body.x = wall[0], min(body.x, wall[0] - body.radius)
+        body.right, body.x = wall[0], max(body.radius, min(body.x, wall[0] - (room if body.vx > 0 else body.radius)))
     else:
-        body.left, body.x = wall[1], max(body.x, wall[1] + body.radius)
+        body.left = wall[1]
+        body.x = min(1 - body.radius, max(body.x, wall[1] + (room if body.vx < 0 else body.radius)))
 
 
 def _bar(draw: Draw) -> float:

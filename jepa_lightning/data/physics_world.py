@@ -80,13 +80,14 @@ def simulate(scene: Scene, num_frames: int, violation: Violation | None = None, 
     Args:
         scene: how it begins.
         num_frames: T.
-        violation: the law that the main body breaks; None breaks none.
+        violation: the law that the main body breaks; None breaks none. Bodies fall upward together.
         when: frame in which it does. A body vanishes when it is hidden, and passes through the wall when it is there.
     """
     bodies = [replace(body) for body in scene.bodies]
     main, gravity = bodies[0], scene.gravity
     states: list[list[State]] = [[] for _ in bodies]
-    collisions, touching, visible = 0, False, True
+    collisions, visible = 0, True
+    touching: set[int] = set()
     if violation == "wall":
         main.left, main.right = 0.0, 1.0
     for frame in range(num_frames):
@@ -106,7 +107,7 @@ def simulate(scene: Scene, num_frames: int, violation: Violation | None = None, 
             for body in bodies:
                 _move(body, gravity)
             met = _collide(bodies)
-            collisions += met and not touching
+            collisions += len(met - touching)
             touching = met
     return Motion(states, collisions)
 
@@ -129,16 +130,17 @@ def _move(body: Body, gravity: float) -> None:
         body.y, body.vy = 1 - body.radius, -abs(body.vy)
 
 
-def _collide(bodies: list[Body]) -> bool:
-    """Elastic collisions of discs whose mass is their area; whether the main body was in one."""
-    met = False
+def _collide(bodies: list[Body]) -> set[int]:
+    """Elastic collisions of discs whose mass is their area; the bodies that the main one touches."""
+    touched: set[int] = set()
     for i, a in enumerate(bodies):
-        for b in bodies[i + 1 :]:
+        for j, b in enumerate(bodies[i + 1 :], start=i + 1):
             dx, dy = b.x - a.x, b.y - a.y
             distance = math.sqrt(dx * dx + dy * dy)
             if distance >= a.radius + b.radius or distance == 0:
                 continue
-            met = met or i == 0
+            if i == 0:
+                touched.add(j)
             nx, ny = dx / distance, dy / distance
             approach = (a.vx - b.vx) * nx + (a.vy - b.vy) * ny
             if approach <= 0:
@@ -147,4 +149,4 @@ def _collide(bodies: list[Body]) -> bool:
             push = 2 * approach / (mass_a + mass_b)
             a.vx, a.vy = a.vx - push * mass_b * nx, a.vy - push * mass_b * ny
             b.vx, b.vy = b.vx + push * mass_a * nx, b.vy + push * mass_a * ny
-    return met
+    return touched

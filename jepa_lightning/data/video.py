@@ -97,7 +97,7 @@ class ClipSampler:
         """
         step = float(self.step)
         if self.fps is not None:
-            if video.fps is None:
+            if not video.fps:
                 raise ValueError(f"fps={self.fps} is asked of a video that has no frame rate: give a step instead.")
             step = video.fps / self.fps
         spare = max(0.0, video.num_frames - 1 - (self.num_frames - 1) * step)

@@ -1,0 +1,113 @@
+import math
+import random
+
+import pytest
+
+from jepa_lightning.data.physics_scenes import draw_scene, draw_scene_for
+from jepa_lightning.data.physics_world import GRAVITY, SPEEDS, VIOLATIONS, Scene, Violation, simulate
+
+
+def labels(draw: random.Random) -> dict[str, int]:
+    classes = {"direction": 8, "speed": 3, "gravity": 2, "shape": 8, "colour": 8}
+    return {name: int(draw.random() * number) for name, number in classes.items()}
+
+
+def drawn(count: int, num_frames: int = 16) -> list[tuple[Scene, dict[str, int]]]:
+    scenes = []
+    for seed in range(count):
+        draw = random.Random(seed)
+        asked = labels(draw)
+        scenes.append((draw_scene(asked, num_frames, draw.random), asked))
+    return scenes
+
+
+@pytest.fixture(scope="module")
+def scenes() -> list[tuple[Scene, dict[str, int]]]:
+    return drawn(2000)
+
+
+def test_the_main_body_is_what_the_labels_say(scenes: list[tuple[Scene, dict[str, int]]]) -> None:
+    for scene, asked in scenes:
+        main = scene.bodies[0]
+        assert (main.shape, main.colour) == (asked["shape"], asked["colour"])
+        assert 0.9 <= math.hypot(main.vx, main.vy) / SPEEDS[asked["speed"]] < 1.1
+        # y points down; a third of a sector keeps directions apart
+        sectors = math.atan2(main.vy, main.vx) / (math.pi / 4) - asked["direction"]
+        assert abs((sectors + 4) % 8 - 4) <= 0.3 + 1e-9
+        assert scene.gravity == GRAVITY * asked["gravity"]
+    assert 1.1 * SPEEDS[0] < 0.9 * SPEEDS[1]
+    assert 1.1 * SPEEDS[1] < 0.9 * SPEEDS[2]
+
+
+def test_bodies_begin_apart_inside_the_box_and_on_one_side_of_the_wall(
+    scenes: list[tuple[Scene, dict[str, int]]],
+) -> None:
+    for scene, _ in scenes:
+        for i, one in enumerate(scene.bodies):
+            assert one.left + one.radius - 1e-9 <= one.x <= one.right - one.radius + 1e-9
+            assert one.radius <= one.y <= 1 - one.radius
+            assert (one.left, one.right) in (
+                [(0, 1)] if scene.wall is None else [(0, scene.wall[0]), (scene.wall[1], 1)]
+            )
+            assert i == 0 or one.radius < scene.bodies[0].radius
+            for other in scene.bodies[:i]:
+                assert math.hypot(one.x - other.x, one.y - other.y) > one.radius + other.radius
+
+
+def test_scenes_have_an_occluder_or_a_wall_or_neither_and_up_to_two_other_bodies(
+    scenes: list[tuple[Scene, dict[str, int]]],
+) -> None:
+    assert not any(scene.occluder and scene.wall for scene, _ in scenes)
+    assert 0.3 < sum(scene.occluder is not None for scene, _ in scenes) / len(scenes) < 0.4
+    assert 0.16 < sum(scene.wall is not None for scene, _ in scenes) / len(scenes) < 0.24
+    numbers = [sum(len(scene.bodies) == n for scene, _ in scenes) / len(scenes) for n in (1, 2, 3)]
+    assert sum(numbers) == pytest.approx(1)
+    assert min(numbers) > 0.15
+    for bar in (bar for scene, _ in scenes for bar in (scene.occluder, scene.wall) if bar):
+        assert 0.2 < bar[0] < bar[1] < 0.8
+
+
+def test_the_main_body_fits_behind_an_occluder(scenes: list[tuple[Scene, dict[str, int]]]) -> None:
+    occluders = [(scene.occluder, scene.bodies[0].radius) for scene, _ in scenes if scene.occluder]
+    # at the highest speed one frame at least shows it hidden
+    assert all(bar[1] - bar[0] - 2 * radius > 1.1 * SPEEDS[2] for bar, radius in occluders)
+
+
+@pytest.mark.parametrize("num_frames", [8, 16, 32])
+def test_a_free_main_body_is_near_the_middle_after_half_of_the_frames(num_frames: int) -> None:
+    for scene, _ in drawn(300, num_frames):
+        main = scene.bodies[0]
+        if scene.wall is None:
+            for place, speed in ((main.x, main.vx), (main.y, main.vy)):
+                # as far as the box lets it begin there
+                at_edge = min(place, 1 - place) == pytest.approx(main.radius)
+                assert at_edge or abs(place + speed * num_frames / 2 - 0.5) <= 0.15 + 1e-9
+
+
+@pytest.mark.parametrize("violation", VIOLATIONS)
+@pytest.mark.parametrize("num_frames", [12, 16, 40])
+def test_laws_are_broken_where_it_is_seen(violation: Violation, num_frames: int) -> None:
+    for seed in range(100):
+        draw = random.Random(seed)
+        asked = labels(draw)
+        scene = draw_scene_for(violation, asked, num_frames, draw.random)
+        (main,) = scene.bodies
+        assert (main.shape, main.colour) == (asked["shape"], asked["colour"])
+        assert (scene.occluder is not None) == (violation == "vanish")
+        assert (scene.wall is not None) == (violation == "wall")
+        assert scene.gravity == (GRAVITY if violation == "upward" else 0)
+        possible, impossible = (simulate(scene, num_frames, broken, num_frames // 2) for broken in (None, violation))
+        states = list(zip(possible.states[0], impossible.states[0], strict=True))
+        if violation == "vanish":
+            assert scene.occluder is not None
+            # one comes out, the other does not
+            assert any(
+                not b.visible and not scene.occluder[0] < a.x - main.radius < a.x + main.radius < scene.occluder[1]
+                for a, b in states
+            )
+        elif violation == "shape":
+            assert any(a.shape != b.shape for a, b in states)
+        else:
+            # by a tenth of the image at least
+            assert any(math.hypot(a.x - b.x, a.y - b.y) > 0.1 for a, b in states)
+        assert states[0][0] == states[0][1]
