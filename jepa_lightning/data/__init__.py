@@ -6,6 +6,8 @@ from jepa_lightning.data.pipelines import Collate, Pipeline, RepeatedView, Views
 from jepa_lightning.data.shapes import ShapesDataModule, ShapesDataset
 from jepa_lightning.data.torchvision_sets import CIFAR10DataModule, CIFAR100DataModule, STL10DataModule
 from jepa_lightning.data.video import ClipSampler, TensorVideo, Video, masked_video_pipeline
+from jepa_lightning.data.video_file import VideoFile
+from jepa_lightning.data.video_folder import VideoFolderDataModule, VideoManifestDataModule
 
 __all__ = [
     "CIFAR10DataModule",
@@ -24,6 +26,9 @@ __all__ = [
     "ShapesDataset",
     "TensorVideo",
     "Video",
+    "VideoFile",
+    "VideoFolderDataModule",
+    "VideoManifestDataModule",
     "Views",
     "ViolationDataset",
     "ViolationPair",

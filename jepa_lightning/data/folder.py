@@ -1,5 +1,6 @@
-"""Any folder of files, with a subfolder for each class or without labels."""
+"""Files with labels or without: the split, and folders with a subfolder for each class."""
 
+from abc import abstractmethod
 from collections.abc import Sequence
 from itertools import groupby
 from pathlib import Path
@@ -12,28 +13,23 @@ from jepa_lightning.data.base import JEPADataModule
 from jepa_lightning.data.media_files import MediaFile, MediaFiles, find_files
 
 
-class FolderDataModule(JEPADataModule):
-    """Base of the folders: ``train/CLASS/*`` and ``val/CLASS/*``, or ``CLASS/*``, or files without labels.
-
-    Folders inside a class belong to it, hidden files and folders to nothing. Where files lie beside the folders, there
-    are no classes and all files below are unlabelled. Without ``val`` a fraction of each class validates.
+class FilesDataModule(JEPADataModule):
+    """Base of the data that lies in files.
 
     Args:
-        root: the folder.
-        val_fraction: share of each class for validation, where there is no folder ``val``.
+        root: folder that paths start from.
+        val_fraction: share of each class for validation, where nothing is set apart for it.
         max_bad_share: greatest share of files that may be unreadable; fewer are left out, each with a warning.
         seed: of the split.
         options: of `JEPADataModule`.
 
     Attributes:
-        extensions: endings of the files, in small letters.
         files: the data set of them.
 
     Raises:
         ValueError: if `val_fraction` is not between 0 and 1.
     """
 
-    extensions: ClassVar[Sequence[str]]
     files: ClassVar[type[MediaFiles]]
     class_names: tuple[str, ...]
 
@@ -58,29 +54,27 @@ class FolderDataModule(JEPADataModule):
         """Number of classes, 0 without labels; known after `setup`."""
         return len(self.class_names)
 
+    @abstractmethod
+    def find(self) -> tuple[list[MediaFile], list[MediaFile]]:
+        """The files for training, by class, and those for validation; where there are none of these, some are drawn."""
+
     def build_datasets(self) -> tuple[Subset[Any], Subset[Any]]:
         """Finds the files and splits them.
 
         Raises:
             FileNotFoundError: if a folder is missing or without files.
-            ValueError: if the validation folder has a class that the training folder lacks, or if there are too few
-                files to split.
+            ValueError: if there is a class in validation that training lacks, or if there are too few files to split.
         """
-        train_folder, val_folder = self.root / "train", self.root / "val"
-        split = train_folder.is_dir()
-        train = self._find(train_folder if split else self.root)
-        val = self._find(val_folder) if split and val_folder.is_dir() else []
+        train, val = self.find()
         self.class_names = _classes(train)
-        unknown = [name for name in _classes(val) if name not in self.class_names]
+        unknown = [file for file in val if file.label is not None and file.label not in self.class_names]
         if unknown:
-            raise ValueError(f"{val_folder} has the class {unknown[0]!r}, which {train_folder} lacks.")
+            where = self.root / unknown[0].path
+            raise ValueError(f"{where} is for validation, and of the class {unknown[0].label!r}, which training lacks.")
         if not val:
             train, val = self._split(train)
         files = self.files(self.root, [*train, *val], self.class_names, self.max_bad_share)
         return Subset(files, range(len(train))), Subset(files, range(len(train), len(files)))
-
-    def _find(self, folder: Path) -> list[MediaFile]:
-        return find_files(self.root, folder, self.extensions, self.files.kind)
 
     def _split(self, files: Sequence[MediaFile]) -> tuple[list[MediaFile], list[MediaFile]]:
         """Draws a share of each class, at least one file of those with two."""
@@ -102,3 +96,30 @@ class FolderDataModule(JEPADataModule):
 
 def _classes(files: Sequence[MediaFile]) -> tuple[str, ...]:
     return tuple(sorted({file.label for file in files if file.label is not None}))
+
+
+class FolderDataModule(FilesDataModule):
+    """Base of the folders: ``train/CLASS/*`` and ``val/CLASS/*``, or ``CLASS/*``, or files without labels.
+
+    Folders inside a class belong to it, hidden files and folders to nothing. Where files lie beside the folders, there
+    are no classes and all files below are unlabelled. Without ``val`` a fraction of each class validates.
+
+    Attributes:
+        extensions: endings of the files, in small letters.
+    """
+
+    extensions: ClassVar[Sequence[str]]
+
+    def find(self) -> tuple[list[MediaFile], list[MediaFile]]:
+        """The files of the folders.
+
+        Raises:
+            FileNotFoundError: if a folder is missing or without files.
+        """
+        train, val = self.root / "train", self.root / "val"
+        split = train.is_dir()
+        folders = (train if split else self.root, val if split and val.is_dir() else None)
+        first, second = (
+            find_files(self.root, folder, self.extensions, self.files.kind) if folder else [] for folder in folders
+        )
+        return first, second

@@ -12,6 +12,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset, DistributedSampler
 
 from jepa_lightning.data.pipelines import Collate, Pipeline
+from jepa_lightning.data.video_file import UnreadableVideoError
 from jepa_lightning.types import Batch
 
 
@@ -42,7 +43,8 @@ class DrawSampler(DistributedSampler[Any]):
 class SeededViews(Dataset[Any]):
     """Applies a transform to a data set of (image, labels, path), with the chance that each draw names.
 
-    An image that the data set could not read (None) stays None; the collate leaves it out.
+    What the data set could not read (None) stays None, as what turns out unreadable when frames are decoded becomes
+    None; the collate leaves it out.
     """
 
     def __init__(self, source: Dataset[Any], transform: Any) -> None:
@@ -59,8 +61,11 @@ class SeededViews(Dataset[Any]):
         sample = self.source[index]
         if sample is None:
             return seed, None
-        with _seeded(seed):
-            views = self.transform(sample[0])
+        try:
+            with _seeded(seed):
+                views = self.transform(sample[0])
+        except UnreadableVideoError:  # which its data set has counted
+            return seed, None
         return seed, (views, *sample[1:])
 
 
@@ -78,7 +83,7 @@ class SeededCollate:
         """
         readable = [sample for _, sample in samples if sample is not None]
         if not readable:
-            raise RuntimeError(f"none of the {len(samples)} images of a batch could be read: see the warnings above.")
+            raise RuntimeError(f"none of the {len(samples)} samples of a batch could be read: see the warnings above.")
         # not the very seed of that sample's view: the two draws must not depend on each other
         with _seeded(samples[0][0] ^ 1):
             return self.collate(readable)

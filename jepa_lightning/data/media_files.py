@@ -58,7 +58,7 @@ class MediaFiles(Dataset[tuple[Any, int | None, str] | None], ABC):
         Raises:
             RuntimeError: if too many of the files cannot be read.
         """
-        path, label = self.files[index]
+        path, label = self.files[index].path, self.files[index].label
         if self.bad[index]:
             return None
         try:

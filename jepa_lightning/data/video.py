@@ -1,6 +1,7 @@
 # C channels, T frames, H W height and width
 """Clips out of videos: which frames, and how they are shown."""
 
+from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -34,6 +35,11 @@ class Video(Protocol):
         """Frames per second, where it is known."""
         ...
 
+    @property
+    def times(self) -> Sequence[float] | None:
+        """Seconds from the first frame to each, where they are known; a frame rate that varies shows here alone."""
+        ...
+
     def read(self, indices: Sequence[int]) -> Tensor:
         """The frames at these indices, rising but perhaps repeated: uint8 ``[T, C, H, W]``."""
         ...
@@ -46,10 +52,12 @@ class TensorVideo:
     Attributes:
         frames: uint8 ``[T, C, H, W]``.
         fps: frames per second, where it is known.
+        times: seconds from the first frame to each, where the rate varies.
     """
 
     frames: Tensor
     fps: float | None = None
+    times: Sequence[float] | None = None
 
     @property
     def num_frames(self) -> int:
@@ -95,16 +103,27 @@ class ClipSampler:
         Raises:
             ValueError: if the video does not know its frames per second, and is asked for some.
         """
-        step = float(self.step)
-        if self.fps is not None:
+        last = video.num_frames - 1
+        if self.fps is None:
+            spare = max(0, last - (self.num_frames - 1) * self.step)
+            start = min(int(_start(spare, 1, train)), spare)
+            return [min(start + i * self.step, last) for i in range(self.num_frames)]
+        if last == 0:
+            return [0] * self.num_frames
+        times = video.times
+        if times is None:
             if not video.fps:
                 raise ValueError(f"fps={self.fps} is asked of a video that has no frame rate: give a step instead.")
-            step = video.fps / self.fps
-        spare = max(0.0, video.num_frames - 1 - (self.num_frames - 1) * step)
-        # places between 0 and `spare` frames into the video; its last frame is as likely as any
-        start = torch.rand(()).item() * (spare + 1) if train else (spare + 1) / 2
-        start = min(start, spare) if self.fps is not None else float(min(int(start), int(spare)))
-        return [min(int(start + i * step + 1e-6), video.num_frames - 1) for i in range(self.num_frames)]
+            times = [i / video.fps for i in range(video.num_frames)]
+        room = max(0.0, times[-1] - (self.num_frames - 1) / self.fps)
+        begin = min(_start(room, times[-1] / last, train), room)
+        # each moment shows the frame that came last
+        return [bisect_right(times, begin + i / self.fps + 1e-6) - 1 for i in range(self.num_frames)]
+
+
+def _start(spare: float, gap: float, train: bool) -> float:
+    """Where a clip begins, up to ``gap`` beyond ``spare``: the last place is as likely as any other."""
+    return (spare + gap) * (torch.rand(()).item() if train else 0.5)
 
 
 @dataclass(frozen=True)

@@ -115,7 +115,7 @@ def test_missing_and_empty_folders_are_named(tmp_path: Path, missing: str) -> No
 
 def test_a_validation_class_that_training_lacks_is_named(tmp_path: Path) -> None:
     fill(tmp_path, "train/a/1.png", "val/a/2.png", "val/b/3.png")
-    message = f"{tmp_path / 'val'} has the class 'b', which {tmp_path / 'train'} lacks"
+    message = f"{tmp_path / 'val/b/3.png'} is for validation, and of the class 'b', which training lacks"
     with pytest.raises(ValueError, match=re.escape(message)):
         set_up(tmp_path)
 

@@ -184,7 +184,7 @@ def test_unreadable_images_are_left_out() -> None:
 
 
 def test_a_batch_without_a_readable_image_is_an_error() -> None:
-    with pytest.raises(RuntimeError, match="none of the 4 images"):
+    with pytest.raises(RuntimeError, match="none of the 4 samples"):
         list(loader(Scenes(unreadable=(4, 5, 6, 7)), train=False))
 
 

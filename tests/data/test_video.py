@@ -15,6 +15,8 @@ PLAIN = {"mean": (0, 0, 0), "std": (1, 1, 1)}
 class Film:
     """Frames that say which they are: red rises to the right, green downwards, blue is the index. Notes each read."""
 
+    times = None
+
     def __init__(self, num_frames: int, fps: float | None = None, size: tuple[int, int] = (32, 32)) -> None:
         self.num_frames, self.fps, self.size = num_frames, fps, size
         self.asked: list[list[int]] = []
