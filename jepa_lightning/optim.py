@@ -146,6 +146,7 @@ class WarmupCosine(LRScheduler):
         start_lr: learning rate of the first step.
         final_lr: learning rate of the last step and the floor after it.
         weight_decay_end: weight decay of the last step; None keeps it constant.
+        linear: fall along a line to ``final_lr`` instead of a cosine, as V-JEPA 2 cools down.
         legacy: count from 1 as the reference does, so that the first step is already one step up the warm-up and the
             last value is reached at ``total_steps``. The reference's rates rise again after that; these never do.
 
@@ -163,6 +164,7 @@ class WarmupCosine(LRScheduler):
         final_lr: float = 0.0,
         weight_decay_end: float | None = None,
         legacy: bool = False,
+        linear: bool = False,
     ) -> None:
         if not 1 <= total_steps < math.inf:
             raise ValueError(f"a schedule over {total_steps} steps is not possible: set max_steps or max_epochs.")
@@ -176,7 +178,7 @@ class WarmupCosine(LRScheduler):
         self.start_lr = start_lr
         self.final_lr = final_lr
         self.weight_decay_end = weight_decay_end
-        self.legacy = legacy
+        self.legacy, self.linear = legacy, linear
         self.peak_lr = float(optimizer.defaults["lr"])
         if self.peak_lr <= 0:
             raise ValueError(f"the schedule needs a learning rate above 0, got {self.peak_lr}.")
@@ -193,7 +195,8 @@ class WarmupCosine(LRScheduler):
         if step < self.warmup_steps:
             lr = self.start_lr + step / self.warmup_steps * (self.peak_lr - self.start_lr)
         else:
-            lr = _cosine(self.peak_lr, self.final_lr, step - self.warmup_steps, last - self.warmup_steps)
+            fall = _line if self.linear else _cosine
+            lr = fall(self.peak_lr, self.final_lr, step - self.warmup_steps, last - self.warmup_steps)
         return [
             float(base) if group.get("constant") else lr * float(base) / self.peak_lr
             for base, group in zip(self.base_lrs, self.optimizer.param_groups, strict=True)
@@ -242,3 +245,8 @@ def _cosine(start: float, end: float, step: int, last: int) -> float:
     """Half a cosine from start at step 0 to end at the last step, and end ever after."""
     progress = min(step / max(last, 1), 1.0)
     return end + (start - end) / 2 * (1 + math.cos(math.pi * progress))
+
+
+def _line(start: float, end: float, step: int, last: int) -> float:
+    """From start at step 0 to end at the last step, and end ever after."""
+    return start + (end - start) * min(step / max(last, 1), 1.0)

@@ -361,3 +361,14 @@ def test_a_constant_group_keeps_its_learning_rate_while_others_follow_the_schedu
         optimizer.step()
         schedule.step()
     assert rates["encoder"] == pytest.approx(0.001)
+
+
+def test_a_line_instead_of_a_cosine() -> None:
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(2, 2))], lr=1.0)
+    schedule = WarmupCosine(optimizer, total_steps=11, final_lr=0.0, linear=True)
+    rates = [optimizer.param_groups[0]["lr"]]
+    for _ in range(12):
+        optimizer.step()
+        schedule.step()
+        rates.append(optimizer.param_groups[0]["lr"])
+    assert rates == pytest.approx([1 - i / 10 for i in range(11)] + [0.0, 0.0])

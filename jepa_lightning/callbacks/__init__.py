@@ -6,6 +6,7 @@ from jepa_lightning.callbacks.knn import OnlineKNN
 from jepa_lightning.callbacks.last_checkpoint import LastCheckpoint
 from jepa_lightning.callbacks.linear_probe import OnlineLinearProbe
 from jepa_lightning.callbacks.probe_report import ProbeReport
+from jepa_lightning.callbacks.start_from import StartFrom
 from jepa_lightning.callbacks.summary import Summary
 
 __all__ = [
@@ -17,5 +18,6 @@ __all__ = [
     "OnlineKNN",
     "OnlineLinearProbe",
     "ProbeReport",
+    "StartFrom",
     "Summary",
 ]

@@ -96,6 +96,7 @@ class AttentiveHeads(ProbeHeads):
         if width % heads:
             raise ValueError(f"features of width {width} are not a multiple of num_heads {heads}: set a divisor.")
         self.width = width
+        self.kind = f"attentive ({variants} of depth {depth}, {heads} heads, generation {generation})"
         first = nn.ModuleList(
             [AttentivePooler(width, len(classes), depth, heads, generation), *(nn.Linear(width, c) for c in classes)]
         )
@@ -113,7 +114,7 @@ class AttentiveHeads(ProbeHeads):
     def average_gradients(self, counts: Tensor) -> None:
         """Divides by the mean count: labels share a pooler."""
         for parameter in self.parameters():
-            cast(Tensor, parameter.grad).div_(counts.mean())
+            cast(Tensor, parameter.grad).div_(counts.mean().clamp(min=1))
 
 
 def _classify(variant: nn.ModuleList, tokens: Tensor) -> list[Tensor]:

@@ -29,7 +29,7 @@ class OnlineAttentiveProbe(TrainedProbe):
         lrs: of AdamW, constant, because the tokens keep changing.
         weight_decay: of AdamW; biases and norms have none.
         depth: blocks, one of which is the cross-attention; V-JEPA has 1, V-JEPA 2 has 4.
-        num_heads: of each attention; None is a head for each 64 channels.
+        num_heads: of each attention; None is a head for each 64 channels, or as near to it as divides them.
         generation: order of the blocks, as in ``AttentivePooler``; the same for depth 1.
         layers: blocks of the encoder whose tokens are put side by side; None takes the last one's.
     """
@@ -47,8 +47,11 @@ class OnlineAttentiveProbe(TrainedProbe):
         layers: Sequence[int] | None = None,
     ) -> None:
         super().__init__(num_classes)
-        if depth < 1 or not lrs:
-            raise ValueError(f"OnlineAttentiveProbe(depth={depth}, lrs={tuple(lrs)}): give at least one of both.")
+        if depth < 1 or not lrs or min(lrs) <= 0 or (num_heads is not None and num_heads < 1):
+            raise ValueError(
+                f"OnlineAttentiveProbe(depth={depth}, lrs={tuple(lrs)}, num_heads={num_heads}): all must be above 0, "
+                "and one lr must be there."
+            )
         self.lrs, self.weight_decay = tuple(lrs), weight_decay
         self.depth, self.num_heads, self.generation, self.layers = depth, num_heads, generation, layers
 
@@ -71,9 +74,8 @@ class OnlineAttentiveProbe(TrainedProbe):
         # the same heads in every run, on every rank, and with no draw from training's generator
         with isolate_rng():
             torch.manual_seed(0)
-            heads = AttentiveHeads(
-                width, classes, len(self.lrs), self.depth, self.num_heads or max(1, width // 64), self.generation
-            )
+            num_heads = self.num_heads or next(n for n in range(max(1, width // 64), 0, -1) if width % n == 0)
+            heads = AttentiveHeads(width, classes, len(self.lrs), self.depth, num_heads, self.generation)
         return heads.to(features.device)
 
     def build_optimizer(self, heads: AttentiveHeads) -> torch.optim.Optimizer:

@@ -19,6 +19,9 @@ class LinearHeads(ProbeHeads):
         device: where to build it.
     """
 
+    kind = "linear"
+    least = 2  # a single sample has no variance to normalise by
+
     def __init__(self, width: int, classes: list[int], device: torch.device) -> None:
         super().__init__()
         self.width = width
@@ -35,7 +38,7 @@ class LinearHeads(ProbeHeads):
 
     def average_gradients(self, counts: Tensor) -> None:
         """Divides each head's gradient by its label's count."""
-        for head, count in zip(self.heads, counts, strict=True):
+        for head, count in zip(self.heads, counts.clamp(min=1), strict=True):
             for parameter in head.parameters():
                 cast(Tensor, parameter.grad).div_(count)
 

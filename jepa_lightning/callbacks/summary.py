@@ -77,9 +77,10 @@ def _accuracies(trainer: Trainer) -> dict[str, Row]:
                 rows.setdefault(label, {})[column] = value
     for probe in (callback for callback in callbacks if isinstance(callback, OnlineProbe)):
         first = f"val/{probe.name}"
+        several = any(name.startswith(f"{first}_") for name in probe.best)
         for name, best in probe.best.items():
-            # of several labels the first is there once more under its own name
-            if name == first and len(probe.best) > 1:
+            # of several labels the first is there once more under its own name; variants are in the best of them
+            if (name == first and several) or "/" in name.removeprefix("val/"):
                 continue
             row = rows.setdefault(name.removeprefix(first).removeprefix("_"), {})
             row[f"{probe.name} best"] = best

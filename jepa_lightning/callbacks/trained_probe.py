@@ -20,9 +20,13 @@ class ProbeHeads(nn.Module):
 
     Attributes:
         width: D of the features it takes.
+        kind: what must be the same in a resumed run, in words.
+        least: samples of a batch that it can train on.
     """
 
     width: int
+    kind: str
+    least: int = 1
 
     def forward(self, features: Tensor) -> list[list[Tensor]]:
         """Logits ``[B, C]``, by variant and then by label."""
@@ -88,8 +92,7 @@ class TrainedProbe(OnlineProbe):
         """Adds the gradient of one batch, and steps if the Trainer has."""
         features = self.inputs(trainer, pl_module, outputs, batch)
         heads, labels = self._built(features), self.labels(batch)
-        # a single sample has no variance to normalise by
-        if labels and len(features) > 1:
+        if labels and len(features) >= heads.least:
             self._accumulate(heads.train(), features.float(), list(labels.values()))
         if trainer.global_step != self._last_step:
             self._last_step = trainer.global_step
@@ -107,6 +110,7 @@ class TrainedProbe(OnlineProbe):
             probe = {
                 "classes": dict(self._classes),
                 "width": self._heads.width,
+                "kind": self._heads.kind,
                 "seen": bool(self._seen),
                 "heads": self._heads.state_dict(),
                 "optimizer": self._optimizer.state_dict(),
@@ -136,13 +140,18 @@ class TrainedProbe(OnlineProbe):
         if self._restored is None:
             return
         saved = self._restored
-        if (saved["classes"], saved["width"]) != (self._classes, heads.width):
+        before, now = ((saved["classes"], saved["width"], saved["kind"]), (self._classes, heads.width, heads.kind))
+        if before != now:
+            then, here = (f"classes {classes} on {width} features, {kind}" for classes, width, kind in (before, now))
             raise MisconfigurationException(
-                f"the checkpoint's {type(self).__name__} has classes {saved['classes']} on {saved['width']} features, "
-                f"this run has {self._classes} on {heads.width}: resume with the same data and encoder."
+                f"the checkpoint's {type(self).__name__} has {then}, this run has {here}: resume with the same data, "
+                "encoder and probe."
             )
         heads.load_state_dict(saved["heads"])
+        asked = [{name: group[name] for name in ("lr", "weight_decay")} for group in self._optimizer.param_groups]
         self._optimizer.load_state_dict(saved["optimizer"])
+        for group, options in zip(self._optimizer.param_groups, asked, strict=True):
+            group.update(options)  # those of this run
         self._seen.fill_(saved["seen"])
         self._restored = None
 
@@ -159,7 +168,7 @@ class TrainedProbe(OnlineProbe):
         if trainer.world_size > 1:
             self._share(trainer, heads)
         self._seen |= self._counts.any()
-        heads.average_gradients(self._counts.clamp(min=1))
+        heads.average_gradients(self._counts)
         self._optimizer.step()
         self._optimizer.zero_grad(set_to_none=False)
         self._counts.zero_()

@@ -5,7 +5,7 @@ import math
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Sequence
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar, Literal, cast
 
 import torch
 from lightning.pytorch import Callback, LightningModule
@@ -39,6 +39,9 @@ class JEPAModule(LightningModule, ABC):
         optimizer_options: further arguments of the optimizer, such as ``momentum`` or LARS's ``trust_coeff``.
         warmup: a number of steps, a fraction of the run below 1, or text such as "40 epochs" or "10%".
         legacy_schedule: step the schedule before the forward pass, as the reference does.
+        lr_decay: how the learning rate falls after the warm-up, along a cosine or a line.
+        schedule_stretch: learning rate and weight decay go as in a run so many times as long, and are cut off at the
+            end of this one; V-JEPA has 1.25.
         ema: decay of the target network at the first and the last step, for methods that have one.
         ema_schedule: between them, along a line or a cosine.
         compile: compile each transformer block; the first step then takes a minute or more.
@@ -59,6 +62,8 @@ class JEPAModule(LightningModule, ABC):
         optimizer_options: dict[str, bool | float | str] | None = None,
         warmup: int | float | str = 0.1,
         legacy_schedule: bool = False,
+        lr_decay: Literal["cosine", "linear"] = "cosine",
+        schedule_stretch: float = 1.0,
         ema: tuple[float, float] = (0.996, 1.0),
         ema_schedule: EMASchedule = "linear",
         compile: bool = False,
@@ -70,7 +75,10 @@ class JEPAModule(LightningModule, ABC):
         self.lr, self.start_lr, self.final_lr = lr, start_lr, final_lr
         self.weight_decay, self.final_weight_decay = weight_decay, final_weight_decay
         self.betas, self.optimizer_options = betas, optimizer_options
+        if schedule_stretch < 1:
+            raise ValueError(f"schedule_stretch={schedule_stretch}: the schedule cannot be shorter than the run.")
         self.warmup, self.legacy_schedule = warmup, legacy_schedule
+        self.lr_decay, self.schedule_stretch = lr_decay, schedule_stretch
         self.ema, self.ema_schedule, self.compile_blocks = ema, ema_schedule, compile
 
     @abstractmethod
@@ -149,12 +157,13 @@ class JEPAModule(LightningModule, ABC):
             warmup = total - 1
         schedule = WarmupCosine(
             optimizer,
-            total_steps=total,
+            total_steps=round(total * self.schedule_stretch),
             warmup_steps=warmup,
             start_lr=self.start_lr,
             final_lr=self.final_lr,
             weight_decay_end=self.final_weight_decay,
             legacy=self.legacy_schedule,
+            linear=self.lr_decay == "linear",
         )
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step", "name": "lr"}}
 

@@ -1,4 +1,4 @@
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
@@ -33,6 +33,26 @@ class Echo(LightningModule):
         return torch.optim.SGD(self.parameters(), lr=0.0)
 
 
+class Tokens(Echo):
+    """Hands out its input as tokens too, and notes each call of the encoder."""
+
+    def __init__(self, give_tokens: bool = True) -> None:
+        super().__init__()
+        self.give_tokens = give_tokens
+        self.calls: list[Any] = []
+
+    def forward(self, x: Tensor, layers: Sequence[int] | None = None, pool: bool = True) -> Tensor:
+        self.calls.append((layers, pool, self.training, torch.is_grad_enabled()))
+        return x if layers is None else torch.cat([x + layer for layer in layers], dim=-1)
+
+    def training_step(self, batch: Batch, batch_idx: int) -> dict[str, Any]:
+        x = batch.views[0]
+        tokens = x if self.give_tokens else None
+        return {"loss": self.weight(torch.ones(1)).sum(), "features": x.mean(1), "tokens": tokens}
+
+    validation_step = training_step
+
+
 class Table(LightningDataModule):
     """Rows of features with their labels, in order."""
 
@@ -64,6 +84,11 @@ def echo() -> Callable[..., Echo]:
 
 
 @pytest.fixture
+def token_echo() -> Callable[..., Tokens]:
+    return Tokens
+
+
+@pytest.fixture
 def table() -> Callable[..., Table]:
     return Table
 
@@ -77,6 +102,22 @@ def clusters() -> Callable[..., tuple[Tensor, Tensor]]:
         generator = torch.Generator().manual_seed(seed)
         labels = torch.randint(0, classes, (size,), generator=generator)
         return centres[labels] + torch.randn(size, width, generator=generator), labels
+
+    return build
+
+
+@pytest.fixture
+def places() -> Callable[..., tuple[Tensor, Tensor]]:
+    """Tokens that know where they are, one of them with a mark, and which one it is: their mean is always the same."""
+
+    def build(size: int, classes: int = 4, width: int = 8, seed: int = 0) -> tuple[Tensor, Tensor]:
+        fixed = torch.Generator().manual_seed(9)
+        where, mark = torch.randn(classes, width, generator=fixed), 2 * torch.randn(width, generator=fixed)
+        generator = torch.Generator().manual_seed(seed)
+        tokens = where + 0.2 * torch.randn(size, classes, width, generator=generator)
+        place = torch.randint(0, classes, (size,), generator=generator)
+        tokens[torch.arange(size), place] += mark
+        return tokens, place
 
     return build
 
