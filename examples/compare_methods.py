@@ -144,9 +144,7 @@ def main(args: list[str] | None = None) -> None:
     parser.add_argument("--steps", type=int, default=200)
     parser.add_argument("--batch-size", type=int, default=64)
     parser.add_argument("--num-workers", type=int, default=2)
-    parser.add_argument(
-        "--precision", default="32-true", help="of the Trainer, such as bf16-mixed"
-    )
+    parser.add_argument("--precision", default="32-true", help="of the Trainer, such as bf16-mixed")
     parser.add_argument("--out", type=Path, default=Path("comparison"), help="writes OUT.md and OUT.png")
     options = parser.parse_args(args)
     rows: dict[str, list[Row]] = defaultdict(list)

@@ -10,8 +10,8 @@ from lightning.pytorch.utilities.seed import isolate_rng
 from torch import Tensor
 
 from jepa_lightning.callbacks.attentive_heads import AttentiveHeads, Generation
-from jepa_lightning.callbacks.eval_mode import eval_mode
 from jepa_lightning.callbacks.trained_probe import TrainedProbe
+from jepa_lightning.eval_mode import eval_mode
 from jepa_lightning.types import Batch
 
 

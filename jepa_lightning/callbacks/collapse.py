@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.distributed.tensor import DTensor
 
 from jepa_lightning.callbacks.alarms import AlarmBell
-from jepa_lightning.callbacks.eval_mode import eval_mode
+from jepa_lightning.eval_mode import eval_mode
 from jepa_lightning.losses import content_share, effective_rank, feature_std, mean_cosine, rankme
 from jepa_lightning.types import Batch, Masks
 

@@ -12,7 +12,7 @@ from lightning_utilities.core.rank_zero import rank_zero_warn
 from torch import Tensor
 from torchmetrics.classification import MulticlassAccuracy
 
-from jepa_lightning.callbacks.eval_mode import eval_mode
+from jepa_lightning.eval_mode import eval_mode
 from jepa_lightning.types import Batch
 
 DROP = 0.05  # below the best so far, in accuracy

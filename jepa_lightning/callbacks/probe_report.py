@@ -16,8 +16,8 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, Subset
 
-from jepa_lightning.callbacks.eval_mode import eval_mode
 from jepa_lightning.callbacks.probe import data_name
+from jepa_lightning.eval_mode import eval_mode
 from jepa_lightning.types import Batch
 
 ALPHAS = np.logspace(-2, 6, 17)

@@ -4,7 +4,6 @@
 Source: arXiv 2404.08471; V-JEPA 2, with rotary positions: arXiv 2506.09985.
 """
 
-from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, ClassVar
 
@@ -184,13 +183,19 @@ class VJEPA(LatentPrediction):
         self.check_size(batch.views[0])
         masks = self.check_masks(batch, self.num_kinds, "kinds")
         layers = self.encode_target(batch.views[0])
-        contexts, predicted, target = self._predict(batch.views[0], masks, self.target_tokens(layers))
-        distances = torch.stack([self.distance(*pair).mean() for pair in zip(predicted, target, strict=True)])
+        tokens = self.target_tokens(layers)
+        found = [self._predict(batch.views[0], kind, number) for number, kind in enumerate(masks)]
+        distances = torch.stack(
+            [
+                self.distance(predicted, blocks_of(tokens, kind)).mean()
+                for (_, predicted), kind in zip(found, masks, strict=True)
+            ]
+        )
         loss = distances.mean()
         logs = {f"prediction_loss_{kind}": each.detach() for kind, each in enumerate(distances)}
         logs["target_std"] = layers[-1].float().std(dim=0).mean()
         if self.content:
-            penalty = self.content_penalty(contexts, masks)
+            penalty = self.content_penalty([context for context, _ in found], masks)
             loss = loss + penalty
             logs["content_regularizer"] = penalty.detach()
         return StepOutput(loss, layers[-1].mean(dim=1), logs, tokens=layers[-1])
@@ -199,16 +204,24 @@ class VJEPA(LatentPrediction):
         """Distance between what the contexts of the first view predict and the targets of the last, ``[B]``."""
         masks = self.check_masks(batch, self.num_kinds, "kinds")
         tokens = self.target_tokens(self.encode_target(batch.views[-1]))
-        _, predicted, target = self._predict(batch.views[0], masks, tokens)
-        return torch.stack([self.distance(*pair) for pair in zip(predicted, target, strict=True)]).mean(dim=0)
+        each = [self.distance_given(tokens, batch.views[0], kind, number) for number, kind in enumerate(masks)]
+        return torch.stack(each).mean(dim=0)
 
-    def _predict(
-        self, view: Tensor, masks: Sequence[Masks], tokens: Tensor
-    ) -> tuple[list[Tensor], list[Tensor], list[Tensor]]:
-        """For each kind of mask: context ``[B, Kc, D]``, prediction and target, both ``[B, M, Kt, D]``."""
-        contexts = [self.context_encoder(view, keep=kind.context) for kind in masks]
-        predicted = [
-            self.predictor(context, kind.context, kind.target, mask_index=i)
-            for i, (context, kind) in enumerate(zip(contexts, masks, strict=True))
-        ]
-        return contexts, predicted, [blocks_of(tokens, kind) for kind in masks]
+    def distance_given(self, tokens: Tensor, view: Tensor, masks: Masks, kind: int) -> Tensor:
+        """Distance between what the context of a view predicts and the targets among given tokens.
+
+        Args:
+            tokens: ``[B, N, D]``, of ``target_tokens``.
+            view: ``[B, C, T, H, W]``.
+            masks: which tokens are context, and which are target.
+            kind: whose mask token stands for the targets.
+
+        Returns:
+            ``[B]``.
+        """
+        return self.distance(self._predict(view, masks, kind)[1], blocks_of(tokens, masks))
+
+    def _predict(self, view: Tensor, masks: Masks, kind: int) -> tuple[Tensor, Tensor]:
+        """Context ``[B, Kc, D]``, and what it predicts, ``[B, M, Kt, D]``."""
+        context = self.context_encoder(view, keep=masks.context)
+        return context, self.predictor(context, masks.context, masks.target, mask_index=kind)

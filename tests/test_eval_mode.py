@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from jepa_lightning.callbacks.eval_mode import eval_mode
+from jepa_lightning.eval_mode import eval_mode
 
 
 def test_every_layer_is_in_eval_mode_and_then_as_before():

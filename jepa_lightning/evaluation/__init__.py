@@ -1,0 +1,3 @@
+from jepa_lightning.evaluation.surprise import surprise
+
+__all__ = ["surprise"]

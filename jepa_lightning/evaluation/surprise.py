@@ -1,0 +1,47 @@
+# B batch, C channels, T frames, H W height and width, S windows
+"""Surprise: how far what happens next is from what a V-JEPA predicts from the past.
+
+Source: "Intuitive physics understanding emerges from self-supervised pretraining on natural videos", arXiv 2502.11831.
+"""
+
+import torch
+from torch import Tensor
+
+from jepa_lightning.eval_mode import eval_mode
+from jepa_lightning.masking import CausalMask
+from jepa_lightning.modules import VJEPA
+
+
+@torch.no_grad()
+def surprise(module: VJEPA, clips: Tensor, context_frames: int, stride: int = 1) -> Tensor:
+    """Energy of the later frames given the first ones, in windows that slide over clips.
+
+    Args:
+        module: trained; with ``causal_frames`` its last kind of mask is the one that asks for the future.
+        clips: ``[B, C, T, H, W]``, at least as long as the module's.
+        context_frames: frames of a window that are seen; the others are predicted.
+        stride: frames from one window to the next.
+
+    Returns:
+        ``[B, S]``. Window i spans frames ``i * stride`` to ``i * stride + module.num_frames``.
+
+    Raises:
+        ValueError: if the clips are too short, or the seen frames are no whole number of tubelets, or all of a window.
+    """
+    length, tubelet = module.num_frames, module.tubelet_size
+    if clips.shape[2] < length:
+        raise ValueError(f"clips of {clips.shape[2]} frames are shorter than the module's {length}.")
+    if context_frames % tubelet or not 0 < context_frames < length:
+        raise ValueError(
+            f"context_frames={context_frames} must be a multiple of the tubelet's {tubelet} frames, and leave some of "
+            f"the {length} to predict."
+        )
+    masks = CausalMask(module.grid_size, context_frames // tubelet)(len(clips))
+    masks = type(masks)(*(index.to(clips.device) for index in masks))
+    energies = []
+    with eval_mode(module):
+        for start in range(0, clips.shape[2] - length + 1, stride):
+            window = clips[:, :, start : start + length]
+            tokens = module.target_tokens(module.encode_target(window))
+            energies.append(module.distance_given(tokens, window, masks, module.num_kinds - 1))
+    return torch.stack(energies, dim=1)
