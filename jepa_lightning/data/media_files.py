@@ -63,6 +63,8 @@ class MediaFiles(Dataset[tuple[Any, int | None, str] | None], ABC):
             return None
         try:
             content = self.read(index)
+        except ImportError:  # no fault of the file
+            raise
         except Exception as error:  # what a decoder raises on damaged bytes is anyone's guess
             self.report(index, error)
             return None

@@ -1,9 +1,11 @@
 # C channels, T frames, H W height and width
 """Video files, of which only the frames that are asked for are decoded (PyAV, extra ``video``)."""
 
+import importlib.util
 import os
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,30 +14,36 @@ import numpy as np
 import torch
 from torch import Tensor
 
+UNTIMED = ("mpeg", "mpegvideo")  # formats of PyAV whose packets are not frames
+
 
 class UnreadableVideoError(Exception):
     """A file that gives no frames, or not those that its index promises."""
 
 
 class VideoIndex(NamedTuple):
-    """Where the frames of a file are, read without decoding one.
+    """Where the frames of a file are.
 
     Attributes:
-        pts: of each frame in the order they are shown, in units of the stream.
+        pts: of each frame in the order they are shown, in units of the stream; or their numbers, where the file does
+            not say when each one is shown.
         keys: those of the key frames, from which decoding can start.
         unit: seconds.
+        timed: whether frames have times by which they are found. Those that have none are counted from the first one.
     """
 
     pts: list[int]
     keys: list[int]
     unit: float
+    timed: bool
 
 
 class VideoFile:
     """A video file, or a part of one.
 
-    Frames are found by their times: exactly, whatever the frame rate does, from the nearest key frame before. A file
-    that ends early has the frames that are there. Frames are turned upright.
+    Frames are found by their times: exactly, whatever the frame rate does, from the nearest key frame before. Formats
+    without times (MPEG program streams, some AVI) are decoded from the start. A file that ends early has the frames
+    that are there. Frames are turned upright.
 
     Args:
         path: the file.
@@ -48,13 +56,15 @@ class VideoFile:
     """
 
     def __init__(self, path: str | Path, start: float = 0.0, end: float | None = None) -> None:
+        if importlib.util.find_spec("av") is None:
+            raise ImportError("reading videos needs PyAV: pip install 'jepa_lightning[video]'.")
         self.path = Path(path)
         try:
             changed = os.stat(self.path).st_mtime_ns
         except OSError as error:
             raise UnreadableVideoError(error.strerror or str(error)) from error
         self._index = _read_index(str(self.path), changed)
-        pts, _, unit = self._index
+        pts, _, unit, _ = self._index
         seconds = [(p - pts[0]) * unit for p in pts]
         first = bisect_left(seconds, start - 1e-6)
         last = len(pts) if end is None else bisect_left(seconds, end - 1e-6)
@@ -88,56 +98,63 @@ class VideoFile:
         Raises:
             UnreadableVideoError: if one of them cannot be decoded.
         """
-        import av
-
         wanted = [self._pts[i] for i in indices]
         targets = sorted(set(wanted))
-        try:
-            with av.open(str(self.path)) as container:
-                found = dict(_decode(container, targets, self._index.keys))
-            if len(found) < len(targets):  # a seek went too far
-                with av.open(str(self.path)) as container:
-                    found = dict(_decode(container, targets, self._index.keys[:1]))
-        except (av.FFmpegError, OSError, ValueError) as error:
-            raise UnreadableVideoError(str(error)) from error
+        with _reading(self.path) as container:
+            found = dict(_decode(container, targets, self._index) if self._index.timed else _count(container, targets))
+        if len(found) < len(targets) and self._index.timed:  # a seek went too far
+            with _reading(self.path) as container:
+                found = dict(_decode(container, targets, self._index._replace(keys=self._index.keys[:1])))
         if len(found) < len(targets):
-            raise UnreadableVideoError(
-                f"{len(targets) - len(found)} of its {self.num_frames} frames cannot be decoded."
-            )
+            raise UnreadableVideoError(f"{len(targets) - len(found)} of {len(targets)} frames cannot be decoded.")
+        if len({frame.shape for frame in found.values()}) > 1:
+            raise UnreadableVideoError("its frames change their size.")
         return torch.from_numpy(np.stack([found[pts] for pts in wanted])).permute(0, 3, 1, 2)
+
+
+@contextmanager
+def _reading(path: Path) -> Iterator[Any]:
+    """An open container whose errors are those of this file."""
+    import av
+
+    try:
+        with av.open(f"file:{path}") as container:
+            if not container.streams.video:
+                raise UnreadableVideoError("it has no video stream.")
+            container.streams.video[
+                0
+            ].codec_context.thread_count = 1  # the workers of a DataLoader share the cores already
+            yield container
+    except (av.FFmpegError, OSError, ValueError) as error:
+        raise UnreadableVideoError(str(error)) from error
 
 
 @lru_cache(maxsize=4096)  # a few kilobytes each
 def _read_index(path: str, changed: int) -> VideoIndex:
     """Finds the frames of a file; ``changed`` makes a file that was written anew another one."""
-    try:
-        import av
-    except ImportError as error:
-        raise ImportError("reading videos needs PyAV: pip install 'jepa_lightning[video]'.") from error
-    try:
-        with av.open(path) as container:
-            if not container.streams.video:
-                raise UnreadableVideoError("it has no video stream.")
-            stream = container.streams.video[0]
-            packets = [
-                (packet.dts if packet.pts is None else packet.pts, packet.is_keyframe)
-                for packet in container.demux(stream)
-                if packet.size and not packet.is_discard
-            ]
-            unit = float(stream.time_base or 1)
-    except (av.FFmpegError, OSError, ValueError) as error:
-        raise UnreadableVideoError(str(error)) from error
-    pts = sorted({time for time, _ in packets if time is not None})
-    if not pts:
+    with _reading(Path(path)) as container:
+        stream = container.streams.video[0]
+        packets = [
+            (packet.pts, packet.is_keyframe)
+            for packet in container.demux(stream)
+            if packet.size and not packet.is_discard and not packet.is_corrupt
+        ]
+        unit, rate = float(stream.time_base or 1), float(stream.average_rate or 25)
+        # AVI makes up the times of frames that are shown in another order than they are stored
+        untimed = container.format.name in (UNTIMED + (("avi",) if stream.codec_context.has_b_frames else ()))
+    if not packets:
         raise UnreadableVideoError("it has no frames.")
-    keys = sorted({time for time, key in packets if key and time is not None})
-    return VideoIndex(pts, keys or pts[:1], unit)
+    if untimed or any(pts is None for pts, _ in packets):
+        with _reading(Path(path)) as container:
+            number = sum(1 for _ in container.decode(video=0))
+        return VideoIndex(list(range(number)), [0], 1 / rate, timed=False)
+    pts = sorted({time for time, _ in packets})
+    return VideoIndex(pts, sorted({time for time, key in packets if key}) or pts[:1], unit, timed=True)
 
 
-def _decode(container: Any, targets: Sequence[int], keys: Sequence[int]) -> Iterator[tuple[int, Any]]:
+def _decode(container: Any, targets: Sequence[int], index: VideoIndex) -> Iterator[tuple[int, Any]]:
     """The frames at the targets, rising times, each ``[H, W, 3]``; those that are not there are left out."""
-    stream = container.streams.video[0]
-    stream.codec_context.thread_count = 1  # the workers of a DataLoader share the cores already
+    stream, keys = container.streams.video[0], index.keys
     left, position, frames = list(targets), None, container.decode(stream)
     while left:
         key = keys[max(0, bisect_right(keys, left[0]) - 1)]
@@ -145,17 +162,25 @@ def _decode(container: Any, targets: Sequence[int], keys: Sequence[int]) -> Iter
             container.seek(key, stream=stream)
             frames = container.decode(stream)
         for frame in frames:
-            if frame.pts is None:
-                frame.pts = frame.dts
             position = frame.pts
-            if position in left:
-                left.remove(position)
-                yield position, _upright(frame)
-            if not left or position >= left[0]:
+            if position is not None and position >= left[0]:
                 break
         else:
             return
+        # those between a seek and its target may well lack the frames that they rest on
+        if position == left[0] and not frame.is_corrupt:
+            yield position, _upright(frame)
         left = [target for target in left if target > position]
+
+
+def _count(container: Any, targets: Sequence[int]) -> Iterator[tuple[int, Any]]:
+    """The frames of these numbers."""
+    wanted = set(targets)
+    for number, frame in enumerate(container.decode(video=0)):
+        if number in wanted:
+            yield number, _upright(frame)
+        if number == targets[-1]:
+            return
 
 
 def _upright(frame: Any) -> Any:

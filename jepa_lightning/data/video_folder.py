@@ -2,6 +2,7 @@
 
 import csv
 import json
+import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
@@ -103,37 +104,49 @@ def read_manifest(path: Path) -> Iterator[VideoPart]:
     """
     if not path.is_file():
         raise FileNotFoundError(f"there is no list {path}.")
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        rows = _json_lines(path, file) if path.suffix in (".jsonl", ".json") else enumerate(csv.DictReader(file), 2)
-        number = 1
-        for number, row in rows:
-            try:
-                start, end = row.get("start"), row.get("end")
-                yield VideoPart(
-                    _text(row["path"]),
-                    None if row.get("label") in (None, "") else str(row["label"]),
-                    0.0 if start in (None, "") else float(start),
-                    None if end in (None, "") else float(end),
-                )
-            except (KeyError, TypeError, ValueError) as error:
-                raise ValueError(
-                    f"{path}, line {number}: expected {', '.join(COLUMNS)}, the last two in seconds and at least a "
-                    f"path; got {row}."
-                ) from error
-    if number == 1:
+    empty = True
+    for number, row in _lines(path):
+        empty = False
+        try:
+            yield _part(row)
+        except (KeyError, TypeError, ValueError) as error:
+            raise ValueError(
+                f"{path}, line {number}: expected {', '.join(COLUMNS)}, the last two in seconds and at least a path; "
+                f"got {row}."
+            ) from error
+    if empty:
         raise ValueError(f"{path} names no videos: expected a first line {','.join(COLUMNS)}, and one for each video.")
 
 
-def _json_lines(path: Path, file: Any) -> Iterator[tuple[int, Any]]:
-    for number, line in enumerate(file, start=1):
-        if line.strip():
-            try:
-                yield number, json.loads(line)
-            except json.JSONDecodeError as error:
-                raise ValueError(f"{path}, line {number}: no JSON ({error}).") from error
+def _part(row: Any) -> VideoPart:
+    """A video from a line; whatever is wrong with it raises."""
+    if not isinstance(row, dict):
+        raise TypeError(row)
+    path, label = row["path"], row.get("label")
+    start, end = (None if row.get(name) in (None, "") else float(row[name]) for name in ("start", "end"))
+    # a line with more fields than there are columns keeps them under None
+    if not isinstance(path, str) or not path or None in row:
+        raise ValueError(path)
+    if not 0 <= (start or 0.0) < (math.inf if end is None else end):
+        raise ValueError(start, end)
+    return VideoPart(path, None if label in (None, "") else str(label), start or 0.0, end)
 
 
-def _text(value: Any) -> str:
-    if not isinstance(value, str) or not value:
-        raise ValueError(value)
-    return value
+def _lines(path: Path) -> Iterator[tuple[int, Any]]:
+    """The lines of a list with their numbers."""
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            if path.suffix.lower() in (".jsonl", ".json"):
+                yield from ((number, _json(path, number, line)) for number, line in enumerate(file, 1) if line.strip())
+            else:
+                reader = csv.DictReader(file)
+                yield from ((reader.line_num, row) for row in reader)
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path} is not in UTF-8: {error}.") from error
+
+
+def _json(path: Path, number: int, line: str) -> Any:
+    try:
+        return json.loads(line)
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{path}, line {number}: no JSON ({error}).") from error

@@ -45,8 +45,9 @@ def make_video(tmp_path: Path) -> Callable[..., Path]:
         path.parent.mkdir(parents=True, exist_ok=True)
         options = {"g": 8, **CODECS.get(path.name, CODECS["h264.mp4"]), **options}
         codec, pixels = options.pop("codec"), options.pop("pixels", "yuv420p")
+        rate = options.pop("rate", 10)
         with av.open(str(path), "w") as container:
-            stream = container.add_stream(codec, rate=10, options={k: str(v) for k, v in options.items()})
+            stream = container.add_stream(codec, rate=rate, options={k: str(v) for k, v in options.items()})
             stream.width, stream.height, stream.pix_fmt = 64, 48, pixels
             if times:
                 stream.time_base = stream.codec_context.time_base = Fraction(1, 1000)

@@ -115,3 +115,23 @@ def test_a_part_has_the_frames_that_begin_in_it(make_video: Make, decode_all: De
     for start, end, text in ((3.0, None, "3 s and its end"), (1.0, 1.0, "1 s and 1 s"), (2.0, 1.0, "2 s and 1 s")):
         with pytest.raises(UnreadableVideoError, match=f"no frame between {text}: it is 2.9 s long"):
             VideoFile(path, start, end)
+
+
+@pytest.mark.parametrize("name", ["h264.mp4", "vp9.webm", "av1.mp4", "mpeg4.mp4"])
+def test_far_frames_are_sought_one_by_one(make_video: Make, decodings: dict[str, int], name: str) -> None:
+    video = VideoFile(make_video(name, length=60))
+    decodings.update(decoded=0)
+    video.read([55, 4, 28])
+    assert decodings["decoded"] <= 5 + 5 + 8 + 3 * 2  # each from its key frame, and reordering
+
+
+@pytest.mark.parametrize(("name", "codec"), [("b.avi", "libx264"), ("b.mpg", "mpeg1video"), ("c.mpg", "mpeg2video")])
+def test_formats_without_times_are_counted_from_the_start(
+    make_video: Make, decode_all: Decode, name: str, codec: str
+) -> None:
+    path = make_video(name, codec=codec, bf=2, rate=25)
+    video, frames = VideoFile(path), decode_all(path)
+    assert video.num_frames == len(frames)
+    for i in (0, 7, 17, len(frames) - 1):
+        assert torch.equal(video.read([i]), frames[[i]]), i
+    assert torch.equal(video.read([20, 3]), frames[[20, 3]])

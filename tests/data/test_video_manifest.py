@@ -132,3 +132,28 @@ def test_paths_start_from_the_root_and_parts_are_those_of_the_list(
     with pytest.warns(UserWarning, match=r"cannot read .*none.mp4, left out: No such file or directory"):
         batches = list(set_up(path, path, root=data.root, max_bad_share=0.4, batch_size=3).val_dataloader())
     assert [batch.labels.tolist() for batch in batches] == [[0, 1]]
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "line"),
+    [
+        ("one.jsonl", "[1]\n", 1),
+        ("comma.csv", "path,label\na,b.mp4,cat\n", 2),
+        ("blank.csv", "path\n\na.mp4\n\n,\n", 5),
+        ("back.csv", "path,start,end\na.mp4,3,2\n", 2),
+        ("negative.csv", "path,start\na.mp4,-1\n", 2),
+        ("nan.csv", "path,start\na.mp4,nan\n", 2),
+    ],
+)
+def test_lines_that_make_no_sense_are_named(tmp_path: Path, name: str, text: str, line: int) -> None:
+    (tmp_path / name).write_text(text)
+    with pytest.raises(ValueError, match=f"{name}, line {line}: expected path"):
+        list(read_manifest(tmp_path / name))
+
+
+def test_a_list_of_one_line_and_one_in_another_encoding(tmp_path: Path) -> None:
+    (tmp_path / "one.JSONL").write_text('{"path": "a.mp4"}')
+    assert list(read_manifest(tmp_path / "one.JSONL")) == [("a.mp4", None, 0.0, None)]
+    (tmp_path / "latin.csv").write_bytes("path\ncaf\u00e9.mp4\n".encode("latin-1"))
+    with pytest.raises(ValueError, match=r"latin\.csv is not in UTF-8"):
+        list(read_manifest(tmp_path / "latin.csv"))
