@@ -5,6 +5,7 @@ TABLE = """
 | ----------- | -------------- | ------------------------------------ | ------------------- | --------------- |
 | MAE         | pixels         | reconstruction                       | no                  | no              |
 | IJEPA       | representation | EMA target, predictor, masking       | no                  | no              |
+| VJEPA       | representation | EMA target, predictor, masking       | no                  | no              |
 | BarlowTwins | representation | statistics of the batch              | yes                 | no              |
 | BYOL        | representation | EMA target, predictor, stop-gradient | yes                 | no              |
 | DINO        | representation | EMA teacher, centring, sharpening    | yes                 | no              |
