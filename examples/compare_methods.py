@@ -92,6 +92,8 @@ def train(name: str, seed: int, options: argparse.Namespace) -> tuple[Row, dict[
     trainer.fit(module, datamodule=build_data(options.data, options.batch_size, options.num_workers))
     row = {f"linear {label or 'class'}": 100 * value for label, value in report.accuracy["trained"].items()}
     for label, value in knn.best.items():
+        if label == "val/knn" and len(knn.best) > 1:
+            continue  # the first label, which is there under its own name
         row[f"kNN {label.removeprefix('val/knn').removeprefix('_') or 'class'}"] = 100 * value
     for column, metric in (("RankMe", "collapse/rank"), ("energy gap", "collapse/energy_gap")):
         if metric in trainer.callback_metrics:  # the monitor measures once its memory is full
