@@ -29,6 +29,7 @@ class BarlowTwins(JointEmbedding):
     traits: ClassVar = Traits(
         "representation", "statistics of the batch", needs_augmentations=True, needs_negatives=False
     )
+    least_samples = 2
 
     def __init__(
         self,

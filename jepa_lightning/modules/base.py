@@ -49,6 +49,7 @@ class JEPAModule(LightningModule, ABC):
 
     traits: ClassVar[Traits | None] = None  # what ``jepa-lightning methods`` says of it
     constant_lr: Collection[str] = ()  # networks whose learning rate stays at its peak
+    least_samples: int = 1  # that a loss can be taken of; the last batch of an evaluation may have fewer
 
     def __init__(
         self,
@@ -205,8 +206,10 @@ class JEPAModule(LightningModule, ABC):
 
     def _step(self, batch: Batch, stage: str) -> dict[str, Tensor | None]:
         self._check_batch(batch)
-        output = self.objective(batch, self._progress())
         size, training = len(batch.views[0]), stage == "train"
+        if not training and size < self.least_samples:
+            return {"loss": None, "features": self(batch.views[0]), "tokens": None}
+        output = self.objective(batch, self._progress())
         self.log(f"{stage}/loss", output.loss.detach(), prog_bar=True, batch_size=size, sync_dist=not training)
         named = {f"{stage}/{name}": value for name, value in output.logs.items()}
         self.log_dict(named, batch_size=size, sync_dist=not training)

@@ -90,6 +90,8 @@ class IJEPA(LatentPrediction):
             variance=variance, covariance=covariance, **kwargs,
         )  # fmt: skip
         self.flip, self.num_crops = flip, num_crops
+        if regularizer is not None:
+            self.least_samples = 2
         self.build_networks()
         self.masks = MultiBlockMask(
             self.grid_size, context_scale, target_scale, aspect_ratio, num_targets, min_keep, legacy_masks

@@ -84,6 +84,7 @@ class LatentPrediction(JEPAModule):
         self.legacy_init, self.gradient_checkpointing = legacy_init, gradient_checkpointing
         self.distance_name, self.normalize_targets = distance, normalize_targets
         self.target_layers = target_layers
+        self.least_samples = 2 if content else 1
         self.content, self.content_statistic = content, VarianceCovariance(variance, covariance)
 
     def build_networks(self) -> None:

@@ -67,6 +67,7 @@ class MoCo(JointEmbedding):
         if queue_size < 1:
             raise ValueError(f"queue_size={queue_size}: a queue holds at least one key.")
         self.version, self.temperature = version, temperature
+        self.least_samples = 2 if third else 1
         hidden = projector_hidden or (4096 if third else self.width)
         dim = projector_dim or (256 if third else 128)
         if third:

@@ -29,6 +29,7 @@ class SimCLR(JointEmbedding):
     """
 
     traits: ClassVar = Traits("representation", "negatives", needs_augmentations=True, needs_negatives=True)
+    least_samples = 2
 
     def __init__(
         self,

@@ -31,6 +31,7 @@ class VICReg(JointEmbedding):
     traits: ClassVar = Traits(
         "representation", "statistics of the batch", needs_augmentations=True, needs_negatives=False
     )
+    least_samples = 2
 
     def __init__(
         self,

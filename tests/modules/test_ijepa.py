@@ -260,3 +260,11 @@ def test_own_encoder_and_distance_by_overriding(tiny_ijepa: Build, make_batch: B
     batch = make_batch(model)
     torch.testing.assert_close(model.objective(batch, 0.0).loss, model.energy(batch).mean())
     assert model.energy(batch).mean() != tiny_ijepa().energy(batch).mean()
+
+
+@pytest.mark.parametrize("options", [{"content": 1.0}, {"regularizer": "variance_covariance"}])
+def test_a_last_batch_of_one_image_has_features_and_no_loss(
+    tiny_ijepa: Build, shapes: Build, quiet_trainer: Build, options: dict[str, Any]
+) -> None:
+    (found,) = quiet_trainer().validate(tiny_ijepa(**options), shapes(num_val=17), verbose=False)
+    assert found["val/loss"] > 0

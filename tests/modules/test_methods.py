@@ -1,5 +1,6 @@
 """What holds for every method."""
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -185,6 +186,13 @@ def test_validation_and_prediction_with_the_trainer(every_method: Build, shapes:
     assert first["val/loss"] == second["val/loss"]
     predictions = trainer.predict(model, shapes(num_train=16))
     assert [p["features"].shape for p in predictions] == [(16, 48)] * 2
+
+
+def test_a_last_batch_of_one_image_does_not_stop_a_validation(
+    every_method: Build, shapes: Build, quiet_trainer: Build
+) -> None:
+    (found,) = quiet_trainer().validate(every_method(), shapes(num_val=17), verbose=False)
+    assert math.isfinite(found["val/loss"])
 
 
 def test_a_wrong_number_of_views_is_refused_with_a_hint(every_method: Build, views_of: Build) -> None:
