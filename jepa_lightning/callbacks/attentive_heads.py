@@ -96,7 +96,7 @@ class AttentiveHeads(ProbeHeads):
         if width % heads:
             raise ValueError(f"features of width {width} are not a multiple of num_heads {heads}: set a divisor.")
         self.width = width
-        self.kind = f"attentive ({variants} of depth {depth}, {heads} heads, generation {generation})"
+        self.options = {"variants": variants, "depth": depth, "num_heads": heads, "generation": generation}
         first = nn.ModuleList(
             [AttentivePooler(width, len(classes), depth, heads, generation), *(nn.Linear(width, c) for c in classes)]
         )

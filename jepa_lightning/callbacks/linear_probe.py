@@ -19,7 +19,6 @@ class LinearHeads(ProbeHeads):
         device: where to build it.
     """
 
-    kind = "linear"
     least = 2  # a single sample has no variance to normalise by
 
     def __init__(self, width: int, classes: list[int], device: torch.device) -> None:

@@ -2,7 +2,8 @@
 """Classifiers trained beside the module, on features it has computed anyway."""
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, cast
 
 import torch
@@ -20,12 +21,12 @@ class ProbeHeads(nn.Module):
 
     Attributes:
         width: D of the features it takes.
-        kind: what must be the same in a resumed run, in words.
+        options: what must be the same in a resumed run.
         least: samples of a batch that it can train on.
     """
 
     width: int
-    kind: str
+    options: Mapping[str, int] = MappingProxyType({})
     least: int = 1
 
     def forward(self, features: Tensor) -> list[list[Tensor]]:
@@ -110,7 +111,7 @@ class TrainedProbe(OnlineProbe):
             probe = {
                 "classes": dict(self._classes),
                 "width": self._heads.width,
-                "kind": self._heads.kind,
+                "options": dict(self._heads.options),
                 "seen": bool(self._seen),
                 "heads": self._heads.state_dict(),
                 "optimizer": self._optimizer.state_dict(),
@@ -140,9 +141,15 @@ class TrainedProbe(OnlineProbe):
         if self._restored is None:
             return
         saved = self._restored
-        before, now = ((saved["classes"], saved["width"], saved["kind"]), (self._classes, heads.width, heads.kind))
+        before, now = (
+            (saved["classes"], saved["width"], saved["options"]),
+            (self._classes, heads.width, dict(heads.options)),
+        )
         if before != now:
-            then, here = (f"classes {classes} on {width} features, {kind}" for classes, width, kind in (before, now))
+            then, here = (
+                f"classes {classes} on {width} features{f' and {options}' if options else ''}"
+                for classes, width, options in (before, now)
+            )
             raise MisconfigurationException(
                 f"the checkpoint's {type(self).__name__} has {then}, this run has {here}: resume with the same data, "
                 "encoder and probe."

@@ -107,7 +107,7 @@ def test_a_resumed_run_ends_as_the_undisturbed_one(fit, places, tmp_path):
     assert "OnlineAttentiveProbe" in torch.load(tmp_path / "half.ckpt", weights_only=True)["callbacks"]
     resumed, trainer = fit(OnlineAttentiveProbe(depth=2), places(80), max_epochs=2, ckpt_path=tmp_path / "half.ckpt")
     assert trainer.global_step == resumed["optimizer"]["state"][0]["step"] == 10
-    assert resumed.pop("kind") == whole.pop("kind") == "attentive (3 of depth 2, 1 heads, generation 2)"
+    assert whole["options"] == {"variants": 3, "depth": 2, "num_heads": 1, "generation": 2}
     torch.testing.assert_close(resumed, whole, rtol=0, atol=0)
     assert not torch.equal(half["heads"]["variants.0.1.weight"], whole["heads"]["variants.0.1.weight"])
 
@@ -118,7 +118,9 @@ def test_a_checkpoint_of_other_heads_is_refused(fit, places, width, classes):
     fit(trained, places(16))
     other.load_state_dict(trained.state_dict())
     rows = places(16, width=width, classes=classes)
-    with pytest.raises(MisconfigurationException, match=r"OnlineAttentiveProbe has classes \{'': 4\} on 8 features, "):
+    with pytest.raises(
+        MisconfigurationException, match=r"OnlineAttentiveProbe has classes \{'': 4\} on 8 features and "
+    ):
         fit(other, rows, rows, classes)
 
 
@@ -128,7 +130,7 @@ def test_options_of_another_run_are_refused_or_taken(fit, places):
     deeper, faster = OnlineAttentiveProbe(lrs=(1e-2, 1e-3), depth=2), OnlineAttentiveProbe(lrs=(0.5, 0.2))
     for probe in (deeper, faster):
         probe.load_state_dict(trained.state_dict())
-    with pytest.raises(MisconfigurationException, match=r"attentive \(2 of depth 1, .* this run has .* depth 2"):
+    with pytest.raises(MisconfigurationException, match=r"'variants': 2, 'depth': 1, .* this run has .* 'depth': 2"):
         fit(deeper, places(16))
     state, _ = fit(faster, places(16))
     assert [group["lr"] for group in state["optimizer"]["param_groups"]] == [0.5, 0.5, 0.2, 0.2]
