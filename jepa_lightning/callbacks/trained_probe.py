@@ -141,10 +141,8 @@ class TrainedProbe(OnlineProbe):
         if self._restored is None:
             return
         saved = self._restored
-        before, now = (
-            (saved["classes"], saved["width"], saved["options"]),
-            (self._classes, heads.width, dict(heads.options)),
-        )
+        before = (saved["classes"], saved["width"], saved["options"])
+        now = (self._classes, heads.width, dict(heads.options))
         if before != now:
             then, here = (
                 f"classes {classes} on {width} features{f' and {options}' if options else ''}"
