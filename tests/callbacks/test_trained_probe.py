@@ -118,9 +118,7 @@ def test_a_checkpoint_of_other_heads_is_refused(fit, places, width, classes):
     fit(trained, places(16))
     other.load_state_dict(trained.state_dict())
     rows = places(16, width=width, classes=classes)
-    with pytest.raises(
-        MisconfigurationException, match=r"has classes \{'': 4\} on 8 features and "
-    ):
+    with pytest.raises(MisconfigurationException, match=r"has classes \{'': 4\} on 8 features and "):
         fit(other, rows, rows, classes)
 
 
