@@ -89,6 +89,9 @@ def test_the_negatives_of_moco_v2_are_in_its_queue(build: Build, views_of: Build
     assert not torch.allclose(model.objective(batch, 0.5).loss, before)
 
 
+PLAIN = {"crop_scale": (1.0, 1.0), "color_strength": 0.0, "flip": 0.0}
+
+
 @pytest.mark.parametrize("name", ["SimCLR", "VICReg", "BarlowTwins", "LeJEPA"])
 def test_without_augmentations_a_pair_fits_whatever_the_weights(build: Build, views_of: Build, name: str) -> None:
     """So there is nothing to learn from it, where real views leave something."""
@@ -97,9 +100,6 @@ def test_without_augmentations_a_pair_fits_whatever_the_weights(build: Build, vi
         batch = views_of(model)
         energy = model.eval().energy(batch._replace(views=batch.views[:2]))
         assert bool((energy < 1e-5).all()) == fits
-
-
-PLAIN = {"crop_scale": (1.0, 1.0), "color_strength": 0.0, "flip": 0.0}
 
 
 @pytest.mark.parametrize(
