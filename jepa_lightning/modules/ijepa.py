@@ -7,7 +7,7 @@ Source: arXiv 2301.08243. The regulariser on the pooled features of several view
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from jepa_lightning.data.pipelines import Pipeline, masked_image_pipeline
 from jepa_lightning.losses import Distance
@@ -15,7 +15,7 @@ from jepa_lightning.masking import MultiBlockMask
 from jepa_lightning.modules.latent_prediction import LatentPrediction, blocks_of
 from jepa_lightning.modules.regularizer import RegularizerName, build_regularizer
 from jepa_lightning.modules.traits import Traits
-from jepa_lightning.nn import Predictor, VisionTransformer
+from jepa_lightning.nn import VisionTransformer
 from jepa_lightning.types import Batch, Masks, StepOutput
 
 
@@ -114,18 +114,6 @@ class IJEPA(LatentPrediction):
             self.patch_size,
             *self.size,
             drop_path=self.drop_path,
-            legacy_init=self.legacy_init,
-            gradient_checkpointing=self.gradient_checkpointing,
-        )
-
-    def build_predictor(self) -> nn.Module:
-        """The predictor; called as ``predictor(context, masks.context, masks.target)``."""
-        return Predictor(
-            self.grid_size,
-            self.encoder_width,
-            self.predictor_dim,
-            self.predictor_depth,
-            self.predictor_heads,
             legacy_init=self.legacy_init,
             gradient_checkpointing=self.gradient_checkpointing,
         )

@@ -11,14 +11,14 @@ from torch import Tensor, nn
 from jepa_lightning.ema import frozen_copy
 from jepa_lightning.losses import Distance, VarianceCovariance, normalize_targets, prediction_distance, token_content
 from jepa_lightning.modules.base import JEPAModule
-from jepa_lightning.nn import take_tokens, vit_size
+from jepa_lightning.nn import Predictor, take_tokens, vit_size
 from jepa_lightning.types import Batch, Masks
 
 
 class LatentPrediction(JEPAModule):
     """Base of the joint-embedding predictive architectures.
 
-    A subclass builds the two networks, says what is masked in ``pipeline``, and writes ``objective``.
+    A subclass builds the encoder, says what is masked in ``pipeline``, and writes ``objective``.
 
     Args:
         encoder: a named size: vit_tiny, vit_small, vit_base, vit_large, vit_huge, vit_giant or vit_gigantic.
@@ -98,8 +98,21 @@ class LatentPrediction(JEPAModule):
         raise NotImplementedError
 
     def build_predictor(self) -> nn.Module:
-        """The predictor; called as ``predictor(context, masks.context, masks.target)``."""
-        raise NotImplementedError
+        """The predictor; called as ``predictor(context, masks.context, masks.target, mask_index)``."""
+        return Predictor(
+            self.grid_size,
+            self.encoder_width,
+            self.predictor_dim,
+            self.predictor_depth,
+            self.predictor_heads,
+            legacy_init=self.legacy_init,
+            gradient_checkpointing=self.gradient_checkpointing,
+            **self.predictor_options(),
+        )
+
+    def predictor_options(self) -> dict[str, Any]:
+        """What a method asks of ``Predictor`` beyond its size."""
+        return {}
 
     @property
     def grid_size(self) -> tuple[int, ...]:

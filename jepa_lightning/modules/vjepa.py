@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any, ClassVar
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from jepa_lightning.data.pipelines import Collate, Pipeline, masked_image_pipeline
 from jepa_lightning.data.video import ClipSampler, masked_video_pipeline
@@ -16,7 +16,7 @@ from jepa_lightning.losses import Distance, prediction_distance
 from jepa_lightning.masking import CausalMask, MaskSampler, MultiBlock3DMask
 from jepa_lightning.modules.latent_prediction import LatentPrediction, blocks_of
 from jepa_lightning.modules.traits import Traits
-from jepa_lightning.nn import Predictor, RopeStyle, VisionTransformer
+from jepa_lightning.nn import RopeStyle, VisionTransformer
 from jepa_lightning.types import Batch, Masks, StepOutput
 
 
@@ -90,41 +90,22 @@ class VJEPA(LatentPrediction):
         ema: tuple[float, float] = (0.998, 1.0),
         **kwargs: Any,
     ) -> None:
-        if len(num_blocks) != len(spatial_scale):
-            raise ValueError(
-                f"num_blocks {num_blocks} and spatial_scale {spatial_scale} must be of one length: a number and a "
-                "share for each kind of mask."
-            )
-        if not num_blocks and causal_frames is None:
-            raise ValueError("num_blocks is empty and causal_frames is None: give at least one kind of mask.")
+        check_kinds(num_blocks, spatial_scale, causal_frames)
         if num_frames < 1 or loss_exponent <= 0:
             raise ValueError(f"num_frames={num_frames} and loss_exponent={loss_exponent} must both be above 0.")
         super().__init__(
-            encoder,
-            image_size,
-            patch_size,
-            predictor_depth=predictor_depth,
-            distance=distance,
-            lr=lr,
-            ema=ema,
-            **kwargs,
-        )
+            encoder, image_size, patch_size, predictor_depth=predictor_depth, distance=distance,
+            lr=lr, ema=ema, **kwargs,
+        )  # fmt: skip
         self.num_frames, self.tubelet_size, self.flip = num_frames, tubelet_size, flip
         self.rope_style, self.uniform_power = rope_style if rope else None, uniform_power
         self.loss_exponent, self.num_kinds = loss_exponent, len(num_blocks) + (causal_frames is not None)
         self.sampler = ClipSampler(num_frames, frame_step, fps)
         self.build_networks()
         grid = (1, *self.grid_size)[-3:]
+        shared = {"aspect_ratio": aspect_ratio, "context_share": context_share, "min_keep": min_keep}
         blocks: list[MaskSampler] = [
-            MultiBlock3DMask(
-                grid,
-                number,
-                (scale, scale),
-                aspect_ratio=aspect_ratio,
-                context_share=context_share,
-                min_keep=min_keep,
-                legacy=legacy_masks,
-            )
+            MultiBlock3DMask(grid, number, (scale, scale), legacy=legacy_masks, **shared)  # type: ignore[arg-type]
             for number, scale in zip(num_blocks, spatial_scale, strict=True)
         ]
         causal: list[MaskSampler] = [] if causal_frames is None else [CausalMask(grid, causal_frames)]
@@ -146,21 +127,14 @@ class VJEPA(LatentPrediction):
             rope=self.rope_style,
         )
 
-    def build_predictor(self) -> nn.Module:
-        """The predictor; called as ``predictor(context, masks.context, masks.target, mask_index)``."""
-        return Predictor(
-            self.grid_size,
-            self.encoder_width,
-            self.predictor_dim,
-            self.predictor_depth,
-            self.predictor_heads,
-            legacy_init=self.legacy_init,
-            gradient_checkpointing=self.gradient_checkpointing,
-            num_mask_tokens=self.num_kinds,
-            pos_order="hw",
-            pos_uniform=self.uniform_power,
-            rope=self.rope_style,
-        )
+    def predictor_options(self) -> dict[str, Any]:
+        """Positions as in the encoder, and a mask token for each kind of mask."""
+        return {
+            "num_mask_tokens": self.num_kinds,
+            "pos_order": "hw",
+            "pos_uniform": self.uniform_power,
+            "rope": self.rope_style,
+        }
 
     def pipeline(self) -> Pipeline:
         """Cropped and mirrored clips, or images where there is one frame, with all kinds of masks."""
@@ -225,3 +199,20 @@ class VJEPA(LatentPrediction):
         """Context ``[B, Kc, D]``, and what it predicts, ``[B, M, Kt, D]``."""
         context = self.context_encoder(view, keep=masks.context)
         return context, self.predictor(context, masks.context, masks.target, mask_index=kind)
+
+
+def check_kinds(
+    num_blocks: tuple[int, ...], spatial_scale: tuple[float, ...], causal_frames: tuple[int, int] | None
+) -> None:
+    """Refuses kinds of masks that are not described, or none at all.
+
+    Raises:
+        ValueError: saying what is missing.
+    """
+    if len(num_blocks) != len(spatial_scale):
+        raise ValueError(
+            f"num_blocks {num_blocks} and spatial_scale {spatial_scale} must be of one length: a number and a share "
+            "for each kind of mask."
+        )
+    if not num_blocks and causal_frames is None:
+        raise ValueError("num_blocks is empty and causal_frames is None: give at least one kind of mask.")
