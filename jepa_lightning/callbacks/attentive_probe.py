@@ -10,7 +10,9 @@ from lightning.pytorch.utilities.seed import isolate_rng
 from torch import Tensor
 
 from jepa_lightning.callbacks.attentive_heads import AttentiveHeads, Generation
+from jepa_lightning.callbacks.probe import shown
 from jepa_lightning.callbacks.trained_probe import TrainedProbe
+from jepa_lightning.encode import encode
 from jepa_lightning.eval_mode import eval_mode
 from jepa_lightning.types import Batch
 
@@ -65,7 +67,7 @@ class OnlineAttentiveProbe(TrainedProbe):
         tokens: Tensor | None = outputs.get("tokens") if self.layers is None else None
         if tokens is None:
             with torch.no_grad(), eval_mode(pl_module), trainer.precision_plugin.forward_context():
-                tokens = pl_module(batch.views[0], layers=self.layers, pool=False)
+                tokens = encode(pl_module, shown(trainer, batch), layers=self.layers, pool=False)
         return tokens
 
     def build_heads(self, features: Tensor, classes: list[int]) -> AttentiveHeads:

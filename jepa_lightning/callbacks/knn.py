@@ -14,6 +14,7 @@ from torch.utils.data import DataLoader, Subset
 from torchmetrics.utilities.distributed import gather_all_tensors
 
 from jepa_lightning.callbacks.probe import OnlineProbe, data_name
+from jepa_lightning.encode import encode
 
 SPACING = 25  # a training step of I-JEPA takes at least twice as long as a forward pass
 
@@ -132,10 +133,10 @@ class OnlineKNN(OnlineProbe):
         features: list[Tensor] = []
         labels: dict[str, list[Tensor]] = {label: [] for label in self._classes}
         for batch in memory:
-            view = trainer.precision_plugin.convert_input(batch.views[0].to(pl_module.device))
+            views = [trainer.precision_plugin.convert_input(view.to(pl_module.device)) for view in batch.views]
             with trainer.precision_plugin.forward_context():
-                features.append(pl_module(view).float())
-            unlabelled = torch.full((len(view),), -1)
+                features.append(encode(pl_module, views).float())
+            unlabelled = torch.full((len(views[0]),), -1)
             found = self.labels(batch)
             for label in self._classes:
                 labels[label].append(found.get(label, unlabelled).to(pl_module.device))

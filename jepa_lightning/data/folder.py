@@ -108,7 +108,7 @@ class FolderDataModule(FilesDataModule):
         extensions: endings of the files, in small letters.
     """
 
-    extensions: ClassVar[Sequence[str]]
+    extensions: Sequence[str]
 
     def find(self) -> tuple[list[MediaFile], list[MediaFile]]:
         """The files of the folders.

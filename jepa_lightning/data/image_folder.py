@@ -13,5 +13,5 @@ class ImageFolderDataModule(FolderDataModule):
     of ``FolderDataModule``.
     """
 
-    extensions: ClassVar = EXTENSIONS
+    extensions = EXTENSIONS
     files: ClassVar = ImageFiles

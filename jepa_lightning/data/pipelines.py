@@ -121,24 +121,33 @@ def eval_view(
     return RepeatedView(to_tensor(eval_steps(image_size), mean, std))
 
 
-def eval_steps(image_size: tuple[int, int]) -> list[v2.Transform]:
-    """A view without chance: shorter side resized to cover it, then the centre."""
-    return [_Cover(*image_size), v2.CenterCrop(image_size)]
+def eval_steps(image_size: tuple[int, int], place: float = 0.5) -> list[v2.Transform]:
+    """A view without chance: the shorter side resized to cover it, then a crop along the longer one.
+
+    Args:
+        image_size: height and width of the view.
+        place: of the crop, from 0 at the left or top to 1; 0.5 is the centre.
+    """
+    return [_CoverCrop(*image_size, place)]
 
 
 @dataclass(frozen=True)
-class _Cover:
-    """Resizes an image so that it just covers a view, keeping its aspect; one that already does is left alone."""
+class _CoverCrop:
+    """Resizes an image so that it just covers a view, keeping its aspect, and crops; one that fits is left alone."""
 
     height: int
     width: int
+    place: float
 
     def __call__(self, image: Tensor) -> Tensor:
         rows, columns = image.shape[-2:]
         factor = max(self.height / rows, self.width / columns)
         size = [max(self.height, round(rows * factor)), max(self.width, round(columns * factor))]
         covering: Tensor = v2.functional.resize(image, size, antialias=True)
-        return covering
+        rows, columns = size
+        top, left = round((rows - self.height) * self.place), round((columns - self.width) * self.place)
+        crop: Tensor = v2.functional.crop(covering, top, left, self.height, self.width)
+        return crop
 
 
 def to_tensor(steps: Sequence[v2.Transform], mean: Sequence[float], std: Sequence[float]) -> v2.Transform:

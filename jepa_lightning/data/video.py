@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 import torch
+from PIL.Image import Image
 from torch import Tensor
 from torchvision.transforms import v2
 
@@ -73,8 +74,8 @@ class TensorVideo:
 class ClipSampler:
     """Which frames of a video make a clip.
 
-    A clip starts anywhere in training, and in the middle of what is left in evaluation. A video that is too short ends
-    in its last frame again and again.
+    A clip starts anywhere in training, and at a given place in evaluation. A video that is too short ends in its last
+    frame again and again, and so does an image, which is one of a single frame.
 
     Attributes:
         num_frames: T.
@@ -97,16 +98,23 @@ class ClipSampler:
                 f"a clip of num_frames={self.num_frames}, {self.step} apart or at fps={self.fps}: all must be above 0."
             )
 
-    def __call__(self, video: Video, train: bool) -> list[int]:
+    def __call__(self, video: Video, train: bool, place: float = 0.5) -> list[int]:
         """Indices of the frames.
+
+        Args:
+            video: where they are from.
+            train: start by chance.
+            place: where to start otherwise, from 0 to 1 of the places that there are.
 
         Raises:
             ValueError: if the video does not know its frames per second, and is asked for some.
         """
         last = video.num_frames - 1
+        if train:
+            place = torch.rand(()).item()
         if self.fps is None:
             spare = max(0, last - (self.num_frames - 1) * self.step)
-            start = min(int(_start(spare, 1, train)), spare)
+            start = min(int((spare + 1) * place), spare)
             return [min(start + i * self.step, last) for i in range(self.num_frames)]
         if last == 0:
             return [0] * self.num_frames
@@ -116,40 +124,54 @@ class ClipSampler:
                 raise ValueError(f"fps={self.fps} is asked of a video that has no frame rate: give a step instead.")
             times = [i / video.fps for i in range(video.num_frames)]
         room = max(0.0, times[-1] - (self.num_frames - 1) / self.fps)
-        begin = min(_start(room, times[-1] / last, train), room)
+        # up to a frame beyond, so that the last place is as likely as any other
+        begin = min((room + times[-1] / last) * place, room)
         # each moment shows the frame that came last
         return [bisect_right(times, begin + i / self.fps + 1e-6) - 1 for i in range(self.num_frames)]
 
 
-def _start(spare: float, gap: float, train: bool) -> float:
-    """Where a clip begins, up to ``gap`` beyond ``spare``: the last place is as likely as any other."""
-    return (spare + gap) * (torch.rand(()).item() if train else 0.5)
-
-
 @dataclass(frozen=True)
 class ClipView:
-    """One video to one clip ``[C, T, H, W]``; every frame has the same crop.
+    """One video to views ``[C, T, H, W]`` of it, or ``[C, H, W]`` with one frame; all frames of one have the same crop.
 
     Attributes:
         sampler: chooses the frames.
-        steps: what happens to them, uint8 ``[T, C, H, W]``.
+        crops: what happens to them, uint8 ``[T, C, H, W]``; each gives a view of each clip.
         train: choose by chance.
+        clips: how many there are, spread over the video.
     """
 
     sampler: ClipSampler
-    steps: v2.Transform
+    crops: tuple[v2.Transform, ...]
     train: bool
+    clips: int = 1
 
     def __call__(self, video: Any) -> Views:
-        """A ``Video``, or frames uint8 ``[T, C, H, W]``, to its view."""
-        source = TensorVideo(video) if isinstance(video, Tensor) and video.ndim == 4 else video
-        if not hasattr(source, "read"):
-            raise TypeError(
-                f"a model of clips was given {type(video).__name__} samples, which are no videos: use a data set of "
-                "videos, such as PhysicsVideoDataModule, or build the model with num_frames=1 for images."
-            )
-        frames: Tensor = self.steps(source.read(self.sampler(source, self.train)))
-        return [frames.transpose(0, 1).contiguous()]
+        """A ``Video``, frames uint8 ``[T, C, H, W]``, or an image, which stands still, to its views."""
+        source = as_video(video)
+        places = [(clip + 0.5) / self.clips for clip in range(self.clips)]
+        clips = [source.read(self.sampler(source, self.train, place)) for place in places]
+        views = [crop(clip).transpose(0, 1).contiguous() for clip in clips for crop in self.crops]
+        return [view.squeeze(1) for view in views] if self.sampler.num_frames == 1 else views
+
+
+def as_video(sample: Any) -> Video:
+    """What a data set gives, as a video: one already, or frames uint8 ``[T, C, H, W]``, or an image.
+
+    Raises:
+        TypeError: if it is none of these.
+    """
+    if isinstance(sample, Image):
+        sample = v2.functional.pil_to_tensor(sample.convert("RGB"))
+    if isinstance(sample, Tensor) and sample.ndim in (3, 4):
+        return TensorVideo(sample if sample.ndim == 4 else sample[None])
+    if not hasattr(sample, "read"):
+        raise TypeError(
+            f"a model of clips was given {type(sample).__name__} samples, which are neither videos nor images: use a "
+            "data set of videos, such as PhysicsVideoDataModule."
+        )
+    video: Video = sample
+    return video
 
 
 def masked_video_pipeline(
@@ -161,6 +183,8 @@ def masked_video_pipeline(
     flip: bool = True,
     mean: Sequence[float] = IMAGENET_MEAN,
     std: Sequence[float] = IMAGENET_STD,
+    eval_clips: int = 1,
+    eval_crops: int = 1,
 ) -> Pipeline:
     """The pipeline of V-JEPA: one crop a clip, mirrored or not, and masks of several kinds.
 
@@ -175,12 +199,16 @@ def masked_video_pipeline(
         flip: mirror half of the clips.
         mean: subtracted, per channel, from values in [0, 1].
         std: divides the rest.
+        eval_clips: clips of a video in evaluation, spread over its length.
+        eval_crops: views of each, spread over the longer side of the frame; one is in the middle.
     """
     train: list[v2.Transform] = [v2.RandomResizedCrop(image_size, scale=crop_scale, ratio=crop_ratio, antialias=True)]
     if flip:
         train.append(v2.RandomHorizontalFlip())
+    places = [crop / (eval_crops - 1) for crop in range(eval_crops)] if eval_crops > 1 else [0.5]
+    crops = tuple(to_tensor(eval_steps(image_size, place), mean, std) for place in places)
     return Pipeline(
-        transform=ClipView(sampler, to_tensor(train, mean, std), train=True),
-        eval_transform=ClipView(sampler, to_tensor(eval_steps(image_size), mean, std), train=False),
+        transform=ClipView(sampler, (to_tensor(train, mean, std),), train=True),
+        eval_transform=ClipView(sampler, crops, train=False, clips=eval_clips),
         collate=Collate(masks),
     )

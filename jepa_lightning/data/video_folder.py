@@ -7,13 +7,17 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
+from PIL.Image import Image
 from torch import Tensor
 
 from jepa_lightning.data.folder import FilesDataModule, FolderDataModule
+from jepa_lightning.data.image_files import EXTENSIONS as IMAGE_EXTENSIONS
+from jepa_lightning.data.image_files import read_rgb
 from jepa_lightning.data.media_files import MediaFiles
 from jepa_lightning.data.video_file import UnreadableVideoError, VideoFile
 
 EXTENSIONS = (".mp4", ".webm", ".mkv", ".avi", ".mov", ".gif", ".m4v", ".mpg", ".mpeg", ".ogv", ".wmv", ".flv", ".3gp")
+STILLS = tuple(extension for extension in IMAGE_EXTENSIONS if extension not in EXTENSIONS)
 COLUMNS = ("path", "label", "start", "end")
 
 
@@ -27,13 +31,14 @@ class VideoPart(NamedTuple):
 
 
 class VideoFiles(MediaFiles):
-    """Videos from files; frames are decoded when a transform asks for them."""
+    """Videos from files, whose frames are decoded when a transform asks for them; and images, which stand still."""
 
     kind = "videos"
 
-    def read(self, index: int) -> VideoFile:
-        """The video of a file."""
-        return _CountedVideo(self, index)
+    def read(self, index: int) -> VideoFile | Image:
+        """The video or the image of a file."""
+        path = self.root / self.files[index].path
+        return read_rgb(path) if path.suffix.lower() in STILLS else _CountedVideo(self, index)
 
 
 class _CountedVideo(VideoFile):
@@ -55,18 +60,26 @@ class _CountedVideo(VideoFile):
 class VideoFolderDataModule(FolderDataModule):
     """A folder of videos: ``train/CLASS/*`` and ``val/CLASS/*``, or ``CLASS/*``, or videos without labels.
 
-    How folders are read is ``FolderDataModule``'s, the options are those of ``FilesDataModule``. Needs the extra
-    ``video``.
+    How folders are read is ``FolderDataModule``'s. Needs the extra ``video``.
+
+    Args:
+        root: the folder.
+        images: take image files too, each as a video that stands still.
+        options: of ``FilesDataModule``.
     """
 
-    extensions: ClassVar = EXTENSIONS
     files: ClassVar = VideoFiles
+
+    def __init__(self, root: str | Path, images: bool = False, **options: Any) -> None:
+        super().__init__(root, **options)
+        self.extensions = (*EXTENSIONS, *STILLS) if images else EXTENSIONS
 
 
 class VideoManifestDataModule(FilesDataModule):
     """Videos named in lists: CSV with a first line ``path,label,start,end``, or JSONL with such keys.
 
     A label is the name of a class, or empty; start and end are seconds, and may be left out, as may their columns.
+    An image among them is a video that stands still.
 
     Args:
         train: the list for training.

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from jepa_lightning.callbacks.ema import EMACallback
 from jepa_lightning.data.pipelines import Pipeline
 from jepa_lightning.ema import EMASchedule
+from jepa_lightning.encode import encode
 from jepa_lightning.modules.traits import Traits
 from jepa_lightning.nn import compile_blocks
 from jepa_lightning.optim import WarmupCosine, create_optimizer, parameter_groups, warmup_steps
@@ -142,7 +143,7 @@ class JEPAModule(LightningModule, ABC):
     def predict_step(self, batch: Batch, batch_idx: int) -> dict[str, Any]:
         """Features, labels and paths of one batch."""
         self._check_batch(batch)
-        return {"features": self(batch.views[0]), "labels": batch.labels, "paths": batch.paths}
+        return {"features": encode(self, batch.views), "labels": batch.labels, "paths": batch.paths}
 
     def configure_optimizers(self) -> Any:
         """One optimizer by name and one schedule for learning rate and weight decay, moved at every optimizer step."""
@@ -208,15 +209,14 @@ class JEPAModule(LightningModule, ABC):
         self._check_batch(batch)
         size, training = len(batch.views[0]), stage == "train"
         if not training and size < self.least_samples:
-            return {"loss": None, "features": self(batch.views[0]), "tokens": None}
+            return {"loss": None, "features": encode(self, batch.views), "tokens": None}
         output = self.objective(batch, self._progress())
         self.log(f"{stage}/loss", output.loss.detach(), prog_bar=True, batch_size=size, sync_dist=not training)
         named = {f"{stage}/{name}": value for name, value in output.logs.items()}
         self.log_dict(named, batch_size=size, sync_dist=not training)
-        features = output.features
-        if features is None and not training:
-            features = self(batch.views[0])
-        return {"loss": output.loss, "features": features, "tokens": output.tokens}
+        if training or (output.features is not None and len(batch.views) == 1):
+            return {"loss": output.loss, "features": output.features, "tokens": output.tokens}
+        return {"loss": output.loss, "features": encode(self, batch.views), "tokens": None}
 
     def _progress(self) -> float:
         """Share of the run that is done; 1 outside of training."""

@@ -4,13 +4,12 @@
 Source: arXiv 2404.08471; V-JEPA 2, with rotary positions: arXiv 2506.09985.
 """
 
-from dataclasses import replace
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
-from jepa_lightning.data.pipelines import Collate, Pipeline, masked_image_pipeline
+from jepa_lightning.data.pipelines import Pipeline
 from jepa_lightning.data.video import ClipSampler, masked_video_pipeline
 from jepa_lightning.losses import Distance, prediction_distance
 from jepa_lightning.masking import CausalMask, MaskSampler, MultiBlock3DMask
@@ -49,6 +48,8 @@ class VJEPA(LatentPrediction):
         distance: between predicted and target tokens.
         loss_exponent: p of the distance l1, which is then ``|difference|^p / p``.
         flip: mirror half of the clips.
+        eval_clips: clips of a video in evaluation, spread over its length; its features are their mean.
+        eval_crops: views of each of them, spread over the longer side of the frame.
         lr: peak learning rate.
         ema: decay of the target at the first and the last step; twice the same keeps it constant, as in the second
             version.
@@ -86,18 +87,24 @@ class VJEPA(LatentPrediction):
         distance: Distance = "l1",
         loss_exponent: float = 1.0,
         flip: bool = True,
+        eval_clips: int = 1,
+        eval_crops: int = 1,
         lr: float = 6.25e-4,
         ema: tuple[float, float] = (0.998, 1.0),
         **kwargs: Any,
     ) -> None:
         check_kinds(num_blocks, spatial_scale, causal_frames)
-        if num_frames < 1 or loss_exponent <= 0:
-            raise ValueError(f"num_frames={num_frames} and loss_exponent={loss_exponent} must both be above 0.")
+        if min(num_frames, loss_exponent, eval_clips, eval_crops) <= 0:
+            raise ValueError(
+                f"num_frames={num_frames}, loss_exponent={loss_exponent}, eval_clips={eval_clips} and "
+                f"eval_crops={eval_crops} must all be above 0."
+            )
         super().__init__(
             encoder, image_size, patch_size, predictor_depth=predictor_depth, distance=distance,
             lr=lr, ema=ema, **kwargs,
         )  # fmt: skip
         self.num_frames, self.tubelet_size, self.flip = num_frames, tubelet_size, flip
+        self.eval_clips, self.eval_crops = eval_clips, eval_crops
         self.rope_style, self.uniform_power = rope_style if rope else None, uniform_power
         self.loss_exponent, self.num_kinds = loss_exponent, len(num_blocks) + (causal_frames is not None)
         self.sampler = ClipSampler(num_frames, frame_step, fps)
@@ -138,10 +145,15 @@ class VJEPA(LatentPrediction):
 
     def pipeline(self) -> Pipeline:
         """Cropped and mirrored clips, or images where there is one frame, with all kinds of masks."""
-        if self.num_frames == 1:
-            images = masked_image_pipeline(self.image_size, self.masks[0], self.crop_scale, self.flip)
-            return replace(images, collate=Collate(self.masks))
-        return masked_video_pipeline(self.image_size, self.sampler, self.masks, self.crop_scale, flip=self.flip)
+        return masked_video_pipeline(
+            self.image_size,
+            self.sampler,
+            self.masks,
+            self.crop_scale,
+            flip=self.flip,
+            eval_clips=self.eval_clips,
+            eval_crops=self.eval_crops,
+        )
 
     def distance(self, predicted: Tensor, target: Tensor) -> Tensor:
         """Distance of ``[B, M, Kt, D]`` predicted and target tokens for each clip: ``[B]``."""
@@ -149,7 +161,7 @@ class VJEPA(LatentPrediction):
 
     def objective(self, batch: Batch, progress: float) -> StepOutput:
         """Mean distance between predicted and target tokens, over the kinds of masks."""
-        if len(batch.views) != 1:
+        if self.training and len(batch.views) != 1:
             raise ValueError(
                 f"{type(self).__name__} takes one view of a clip, got {len(batch.views)}: use the transform of "
                 "module.pipeline()."

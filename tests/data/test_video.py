@@ -4,6 +4,7 @@ from collections.abc import Sequence
 import pytest
 import torch
 from torch import Tensor
+from torchvision.transforms.functional import to_pil_image
 
 from jepa_lightning.data import ClipSampler, Pipeline, TensorVideo, masked_video_pipeline
 from jepa_lightning.data.pipelines import IMAGENET_MEAN, IMAGENET_STD
@@ -104,6 +105,43 @@ def test_only_the_frames_of_the_clip_are_read_at_once_and_tensors_are_videos(tra
         assert expected.shape == (3, 4, 12, 30)
         assert torch.equal(view(TensorVideo(frames, 25.0), sampler), expected)
     assert torch.equal(view(frames, ClipSampler(4, step=3)), view(film, ClipSampler(4, step=3)))
+
+
+def test_an_evaluation_shows_several_clips_and_crops() -> None:
+    film = Film(20, size=(12, 44))
+    made = pipeline(ClipSampler(2), size=(12, 12), eval_clips=2, eval_crops=3, **PLAIN)
+    views = torch.stack(made.eval_transform(film)) * 255
+    assert views.shape == (6, 3, 2, 12, 12)
+    assert film.asked == [[4, 5], [14, 15]]
+    assert views[:, 2, 0, 0, 0].round().tolist() == [4, 4, 4, 14, 14, 14]
+    assert views[:, 0, 0, 0, 0].round().tolist() == [0, 16, 32] * 2
+    middle = pipeline(ClipSampler(2), size=(12, 12), eval_clips=2, **PLAIN).eval_transform(film)
+    torch.testing.assert_close(torch.stack(middle) * 255, views[[1, 4]])
+    high = pipeline(ClipSampler(2), size=(12, 12), eval_crops=2, **PLAIN).eval_transform(Film(20, size=(44, 12)))
+    assert [int(view[1, 0, 0, 0].mul(255).round()) for view in high] == [0, 32]
+    assert len(made.transform(film)) == 1
+
+
+def test_an_image_is_a_clip_that_stands_still() -> None:
+    image = Film(1).read([0])[0]
+    for sample in (image, to_pil_image(image), to_pil_image(image).quantize(256)):
+        (view,) = pipeline(size=(32, 32), **PLAIN).eval_transform(sample)
+        assert view.shape == (3, 4, 32, 32)
+        assert torch.equal(view, view[:, :1].expand_as(view))
+        torch.testing.assert_close(view[:, 0] * 255, image.float(), atol=9, rtol=0)
+        (frame,) = pipeline(ClipSampler(1), size=(32, 32), **PLAIN).eval_transform(sample)
+        assert torch.equal(frame, view[:, 0])
+
+
+def test_one_frame_of_a_video_is_an_image() -> None:
+    (view,) = pipeline(ClipSampler(1), size=(32, 32), **PLAIN).eval_transform(Film(21))
+    assert view.shape == (3, 32, 32)
+    assert (view[2] * 255).round().unique().tolist() == [10]
+
+
+def test_what_is_no_video_is_named() -> None:
+    with pytest.raises(TypeError, match=r"a model of clips was given str samples, which are neither videos nor images"):
+        pipeline().transform("film.mp4")
 
 
 def test_a_batch_has_masks_of_every_kind_also_in_a_worker() -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import torch
+from PIL import Image
 
 from jepa_lightning import VJEPA
 from jepa_lightning.data import ClipSampler, TensorVideo, VideoFolderDataModule, masked_video_pipeline
@@ -62,6 +63,22 @@ def test_folders_are_classes_and_split(tmp_path: Path, make_video: Make) -> None
     assert isinstance(video, VideoFile)
     assert (video.num_frames, rest) == (30, [1, "val/dog/mpeg4.avi"])
     assert (data.class_names, data.num_classes) == (("cat", "dog"), 2)
+
+
+def test_images_may_stand_among_the_videos(tmp_path: Path, make_video: Make) -> None:
+    make_video("train/dog/1.mp4")
+    for name in ("train/cat/2.JPG", "train/dog/3.png", "val/dog/4.png"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (40, 30), (255, 0, 0)).save(tmp_path / name)
+    data = set_up(tmp_path, images=True)
+    assert [data.train_set[i][2] for i in range(3)] == ["train/cat/2.JPG", "train/dog/1.mp4", "train/dog/3.png"]
+    (batch,) = list(data.memory_dataloader())
+    assert batch.views[0].shape == (3, 3, 4, 16, 16)
+    assert (batch.views[0].diff(dim=2) == 0).flatten(1).all(dim=1).tolist() == [True, False, True]
+    assert batch.labels.tolist() == [0, 1, 1]
+    (tmp_path / "train/cat/2.JPG").write_bytes(b"no image")
+    with pytest.warns(UserWarning, match="cannot read .*2.JPG, left out"):
+        assert set_up(tmp_path, images=True, max_bad_share=0.5).train_set[0] is None
 
 
 def test_without_a_folder_val_a_share_of_each_class_validates(tmp_path: Path) -> None:

@@ -51,6 +51,18 @@ def test_evaluation_takes_the_middle(sampler: ClipSampler, length: int) -> None:
     assert clip == sampler(video(length, 30.0), train=False)
 
 
+@pytest.mark.parametrize("sampler", [ClipSampler(6, step=3), ClipSampler(6, fps=10)])
+def test_clips_of_an_evaluation_are_spread_over_the_video(sampler: ClipSampler) -> None:
+    film = video(100, 30.0)
+    starts = [sampler(film, False, (i + 0.5) / 4)[0] for i in range(4)]
+    room = 100 - 15
+    assert starts == pytest.approx([room * (i + 0.5) / 4 for i in range(4)], abs=1)
+    assert sampler(film, False, 0.0)[0] == 0
+    assert sampler(film, False, 1.0)[-1] == 99
+    torch.manual_seed(0)
+    assert len({sampler(film, True, 0.0)[0] for _ in range(20)}) > 10  # chance has its own place
+
+
 @pytest.mark.parametrize("train", [True, False])
 def test_a_short_video_repeats_its_last_frame(train: bool) -> None:
     assert ClipSampler(8)(video(5), train) == [0, 1, 2, 3, 4, 4, 4, 4]

@@ -8,7 +8,9 @@ import pytest
 import torch
 from torchvision.transforms.functional import to_pil_image
 
-from jepa_lightning.data import ImageFolderDataModule, TensorVideo
+from jepa_lightning.callbacks import OnlineAttentiveProbe, OnlineKNN, OnlineLinearProbe, ProbeReport
+from jepa_lightning.data import ImageFolderDataModule, PhysicsVideoDataModule, TensorVideo
+from jepa_lightning.encode import encode
 from jepa_lightning.masking import MultiBlock3DMask
 from jepa_lightning.methods import methods_table
 
@@ -115,6 +117,7 @@ def test_batches_of_another_method_are_refused(tiny_vjepa: Build, clips_of: Buil
         ({"num_frames": 7}, "patch 2x8x8 does not divide an input of 7x32x32"),
         ({"min_keep": 60}, "leave min_keep=60 tokens in 0 of 1000 draws"),
         ({"context_share": 0.0}, "context_share 0.0 is not above 0"),
+        ({"eval_crops": 0}, "eval_clips=1 and eval_crops=0 must all be above 0"),
         ({"causal_frames": (1, 4)}, r"context_frames \(1, 4\) .* do not fit 4 frames"),
         ({"num_frames": 1, "causal_frames": (1, 1)}, "do not fit 1 frames"),
         ({"rope": True, "heads": 12}, "heads of width 4 are too narrow"),
@@ -126,3 +129,39 @@ def test_options_that_do_not_fit_are_refused_at_construction(
 ) -> None:
     with pytest.raises(ValueError, match=message):
         tiny_vjepa(**options)
+
+
+def test_features_of_a_video_are_the_mean_over_its_clips_and_crops(tiny_vjepa: Build, quiet_trainer: Build) -> None:
+    model = tiny_vjepa(eval_clips=2, eval_crops=3).eval()
+    torch.manual_seed(0)
+    films = [TensorVideo(torch.randint(0, 256, (30, 3, 32, 48), dtype=torch.uint8)) for _ in range(3)]
+    pipeline = model.pipeline()
+    batch = pipeline.collate([pipeline.eval_transform(film) for film in films])
+    assert len(batch.views) == 6
+    with torch.no_grad():
+        each = torch.stack([model(view) for view in batch.views])
+        assert (each[0] - each[1]).abs().max() > 1e-3
+        torch.testing.assert_close(model.predict_step(batch, 0)["features"], each.mean(dim=0))
+        tokens = encode(model, batch.views, pool=False)
+        torch.testing.assert_close(tokens[:, 64:128], model(batch.views[1], pool=False))
+        assert tokens.shape[1] == 6 * 64
+        # the loss is that of the first view
+        alone = model.objective(batch._replace(views=batch.views[:1]), 1.0)
+        torch.testing.assert_close(model.objective(batch, 1.0).loss, alone.loss)
+
+
+def test_probes_validate_on_all_views(tiny_vjepa: Build, quiet_trainer: Build) -> None:
+    options = {"num_train": 32, "num_val": 16, "batch_size": 8, "num_workers": 0, "image_size": 32}
+    data = PhysicsVideoDataModule(**options)
+    seen: dict[str, set[int]] = {"train": set(), "val": set()}
+
+    class Probe(OnlineAttentiveProbe):
+        def inputs(self, trainer: Any, pl_module: Any, outputs: Any, batch: Any) -> torch.Tensor:
+            tokens = super().inputs(trainer, pl_module, outputs, batch)
+            seen["train" if trainer.training else "val"].add(tokens.shape[1])
+            return tokens
+
+    trainer = quiet_trainer(max_steps=4, callbacks=[Probe(), OnlineLinearProbe(), OnlineKNN(), ProbeReport()])
+    trainer.fit(tiny_vjepa(eval_clips=2), data)
+    assert seen == {"train": {64}, "val": {128}}
+    assert {"val/attentive", "val/linear", "val/knn"} <= set(trainer.callback_metrics)
