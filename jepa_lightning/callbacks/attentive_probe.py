@@ -9,7 +9,7 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.utilities.seed import isolate_rng
 from torch import Tensor
 
-from jepa_lightning.callbacks.attentive_heads import AttentiveHeads, Generation
+from jepa_lightning.callbacks.attentive_heads import AttentiveHeads, Generation, heads_for
 from jepa_lightning.callbacks.probe import shown
 from jepa_lightning.callbacks.trained_probe import TrainedProbe
 from jepa_lightning.encode import encode
@@ -34,6 +34,8 @@ class OnlineAttentiveProbe(TrainedProbe):
         num_heads: of each attention; None is a head for each 64 channels, or as near to it as divides them.
         generation: order of the blocks, as in ``AttentivePooler``; the same for depth 1.
         layers: blocks of the encoder whose tokens are put side by side; None takes the last one's.
+        normalize: bring each channel of the tokens to mean 0 and variance 1 first, without which a probe of so short a
+            training hardly learns; the papers' probes, which train for 20 epochs, do not.
     """
 
     name = "attentive"
@@ -47,6 +49,7 @@ class OnlineAttentiveProbe(TrainedProbe):
         num_heads: int | None = None,
         generation: Generation = 2,
         layers: Sequence[int] | None = None,
+        normalize: bool = True,
     ) -> None:
         super().__init__(num_classes)
         if depth < 1 or not lrs or min(lrs) <= 0 or (num_heads is not None and num_heads < 1):
@@ -56,6 +59,7 @@ class OnlineAttentiveProbe(TrainedProbe):
             )
         self.lrs, self.weight_decay = tuple(lrs), weight_decay
         self.depth, self.num_heads, self.generation, self.layers = depth, num_heads, generation, layers
+        self.normalize = normalize
 
     @property
     def variants(self) -> Sequence[str]:
@@ -76,15 +80,17 @@ class OnlineAttentiveProbe(TrainedProbe):
         # the same heads in every run, on every rank, and with no draw from training's generator
         with isolate_rng():
             torch.manual_seed(0)
-            num_heads = self.num_heads or next(n for n in range(max(1, width // 64), 0, -1) if width % n == 0)
-            heads = AttentiveHeads(width, classes, len(self.lrs), self.depth, num_heads, self.generation)
+            heads = AttentiveHeads(
+                width,
+                classes,
+                len(self.lrs),
+                self.depth,
+                self.num_heads or heads_for(width),
+                self.generation,
+                self.normalize,
+            )
         return heads.to(features.device)
 
     def build_optimizer(self, heads: AttentiveHeads) -> torch.optim.Optimizer:
         """AdamW, with a learning rate for each variant."""
-        groups = [
-            {"params": [p for p in variant.parameters() if (p.ndim > 1) == decays], "lr": lr, "weight_decay": decay}
-            for variant, lr in zip(heads.variants, self.lrs, strict=True)
-            for decays, decay in ((True, self.weight_decay), (False, 0.0))
-        ]
-        return torch.optim.AdamW(groups)
+        return torch.optim.AdamW(heads.parameter_groups(self.lrs, self.weight_decay))

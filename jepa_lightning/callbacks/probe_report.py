@@ -1,51 +1,58 @@
-# N M samples, D features, B batch, C channels, T frames, H W height and width
-"""What training has added: one linear probe on raw pixels, on the encoder as it starts, and as it ends."""
+# S samples, N tokens, D width, B batch, C channels, T frames, H W height and width
+"""What training has added: one and the same probe on raw pixels, on the encoder as it starts, and as it ends."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
-import numpy as np
 import torch
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.utilities.seed import isolate_rng
 from lightning_utilities.core.rank_zero import rank_zero_warn
-from numpy.typing import NDArray
-from sklearn.linear_model import RidgeCV
-from sklearn.preprocessing import StandardScaler
 from torch import Tensor
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, Subset
 
+from jepa_lightning.callbacks.frozen_probes import attentive_probe, linear_probe
 from jepa_lightning.callbacks.probe import data_name
+from jepa_lightning.encode import encode
 from jepa_lightning.eval_mode import eval_mode
 from jepa_lightning.types import Batch
 
-ALPHAS = np.logspace(-2, 6, 17)
 MAX_PIXEL_VALUES = 3 * 48 * 48  # larger views are averaged down to as many
+ATTENTIVE = ", attentive"  # after the name of what is probed
 
-Labels = dict[str, NDArray[np.int64]]
+
+class _Samples(NamedTuple):
+    """Pooled features ``[S, D]``, tokens ``[S, N, D]`` if asked for, and labels ``[S]`` by name."""
+
+    features: Tensor
+    tokens: Tensor | None
+    labels: dict[str, Tensor]
 
 
 class ProbeReport(Callback):
     """Fits one and the same linear probe on raw pixels, on the encoder before training, and after it.
 
-    The probe is a least-squares classifier on standardised features, with the regularisation that has the least
-    leave-one-out error, so that no kind of features is favoured. It is fitted on training images in the deterministic
-    view, and scored on validation images. Samples that lack a label are left out. Training is not touched: weights are
-    the same with and without this callback.
+    The probe is a least-squares classifier on pooled features, and may be joined by an attentive one on tokens, which
+    finds what their mean has lost. Both are fitted on training samples in the deterministic view, and scored on
+    validation samples. Samples that lack a label are left out. Training is not touched: weights are the same with and
+    without this callback.
 
     What the run starts from is measured once and kept in its checkpoints.
 
     Args:
-        max_samples: training images to fit on and validation images to score, drawn once.
+        max_samples: training samples to fit on and validation samples to score, drawn once.
+        attentive_epochs: passes of the attentive probe over the samples, 0 for none of it. It holds their tokens in
+            memory, 2 bytes for each number.
 
     Attributes:
         accuracy: top-1 accuracy of each label (a single one is called ``""``), for ``raw pixels``, ``random init`` (the
-            encoder that the run starts from) and ``trained``, as far as they are measured; nothing without labels.
+            encoder that the run starts from) and ``trained``, and for the last two with ``, attentive`` behind them, as
+            far as they are measured; nothing without labels.
     """
 
-    def __init__(self, max_samples: int = 2000) -> None:
-        self.max_samples = max_samples
+    def __init__(self, max_samples: int = 2000, attentive_epochs: int = 0) -> None:
+        self.max_samples, self.attentive_epochs = max_samples, attentive_epochs
         self.accuracy: dict[str, dict[str, float]] = {}
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
@@ -72,8 +79,12 @@ class ProbeReport(Callback):
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Measures what it ends with, and warns of labels that it reads no better than what was there before."""
         self.accuracy |= self._measure(trainer, pl_module, "trained")
-        for before in ("random init", "raw pixels"):
-            if lost := losses(self.accuracy, before):
+        for before, after in (
+            ("random init", "trained"),
+            ("raw pixels", "trained"),
+            (f"random init{ATTENTIVE}", f"trained{ATTENTIVE}"),
+        ):
+            if lost := losses(self.accuracy, before, after):
                 rank_zero_warn(f"Training ends with a probe no better than on {before}: {', '.join(lost)}.")
 
     def state_dict(self) -> dict[str, Any]:
@@ -87,40 +98,55 @@ class ProbeReport(Callback):
     def _measure(self, trainer: Trainer, pl_module: LightningModule, kind: str) -> dict[str, dict[str, float]]:
         data: Any = trainer.datamodule  # type: ignore[attr-defined]
         # a data set that draws from the global generators must not change training
-        with isolate_rng(include_cuda=False), torch.no_grad(), eval_mode(pl_module):
-            sets = [
-                self._features(trainer, pl_module, kind, loader())
-                for loader in (data.memory_dataloader, data.val_dataloader)
-            ]
-        (features, labels), (val_features, val_labels) = sets
-        if not labels or not val_labels:
-            return {}
-        return {kind: linear_probe(features, labels, val_features, val_labels)}
+        with isolate_rng(include_cuda=False):
+            with torch.no_grad(), eval_mode(pl_module):
+                train, val = (
+                    self._samples(trainer, pl_module, kind, loader())
+                    for loader in (data.memory_dataloader, data.val_dataloader)
+                )
+            if train is None or val is None:
+                return {}
+            found = {kind: linear_probe(train.features, train.labels, val.features, val.labels)}
+            if train.tokens is not None and val.tokens is not None:
+                found[f"{kind}{ATTENTIVE}"] = attentive_probe(
+                    train.tokens, train.labels, val.tokens, val.labels, self.attentive_epochs, device=pl_module.device
+                )
+        return found
 
-    def _features(
+    def _samples(
         self, trainer: Trainer, pl_module: LightningModule, kind: str, loader: DataLoader[Any]
-    ) -> tuple[NDArray[np.float32], Labels]:
-        """Features ``[N, D]`` and labels of the samples that have all of them; no labels where none has."""
-        features: list[Tensor] = []
-        labels: list[dict[str, Tensor]] = []
+    ) -> _Samples | None:
+        """The samples that have all labels; None where none has."""
+        parts: list[_Samples] = []
         for batch in self._part(loader):
             if batch.labels is None:
                 continue
-            view = batch.views[0]
-            if kind == "raw pixels":
-                features.append(_pixels(view))
-            else:
-                view = trainer.precision_plugin.convert_input(view.to(pl_module.device))
-                with trainer.precision_plugin.forward_context():
-                    features.append(pl_module(view).float().cpu())
-            labels.append(_named(batch))
-        if not features:
-            return np.empty((0, 0), np.float32), {}
-        joint = {name: torch.cat([named[name] for named in labels]) for name in labels[0]}
-        known = torch.stack(list(joint.values())).amin(dim=0) >= 0
-        if not known.any():
-            return np.empty((0, 0), np.float32), {}
-        return torch.cat(features)[known].numpy(), {name: column[known].numpy() for name, column in joint.items()}
+            labels = _named(batch)
+            known = torch.stack(list(labels.values())).amin(dim=0) >= 0
+            features, tokens = self._encode(trainer, pl_module, kind, batch)
+            known_labels = {name: column[known] for name, column in labels.items()}
+            parts.append(_Samples(features[known], None if tokens is None else tokens[known], known_labels))
+        if not any(len(part.features) for part in parts):
+            return None
+        with_tokens = [part.tokens for part in parts if part.tokens is not None]
+        return _Samples(
+            torch.cat([part.features for part in parts]),
+            torch.cat(with_tokens) if with_tokens else None,
+            {name: torch.cat([part.labels[name] for part in parts]) for name in parts[0].labels},
+        )
+
+    def _encode(
+        self, trainer: Trainer, pl_module: LightningModule, kind: str, batch: Batch
+    ) -> tuple[Tensor, Tensor | None]:
+        """Features ``[S, D]``, and tokens ``[S, N, D]`` if there is to be an attentive probe."""
+        if kind == "raw pixels":
+            return _pixels(batch.views[0]), None
+        views = [trainer.precision_plugin.convert_input(view.to(pl_module.device)) for view in batch.views]
+        with trainer.precision_plugin.forward_context():
+            if not self.attentive_epochs:
+                return encode(pl_module, views).float().cpu(), None
+            tokens = encode(pl_module, views, pool=False)
+        return tokens.float().mean(dim=1).cpu(), tokens.bfloat16().cpu()
 
     def _part(self, loader: DataLoader[Any]) -> DataLoader[Batch]:
         # at random: data sets are often sorted by class
@@ -134,37 +160,14 @@ class ProbeReport(Callback):
         )
 
 
-def losses(accuracy: dict[str, dict[str, float]], before: str) -> list[str]:
+def losses(accuracy: dict[str, dict[str, float]], before: str, after: str = "trained") -> list[str]:
     """Labels on which the trained encoder is no better than what was there before, with both figures."""
-    trained = accuracy.get("trained", {})
+    trained = accuracy.get(after, {})
     return [
         f"{name or 'class'} {100 * trained[name]:.1f} % (was {100 * found:.1f} %)"
         for name, found in accuracy.get(before, {}).items()
         if name in trained and trained[name] <= found
     ]
-
-
-def linear_probe(
-    features: NDArray[np.float32], labels: Labels, val_features: NDArray[np.float32], val_labels: Labels
-) -> dict[str, float]:
-    """Accuracy of a least-squares classifier for each label, all fitted in one closed form.
-
-    Args:
-        features: ``[N, D]`` to fit on.
-        labels: ``[N]`` each.
-        val_features: ``[M, D]`` to score.
-        val_labels: ``[M]`` each.
-    """
-    scaler = StandardScaler().fit(features)
-    classes = {name: np.unique(column) for name, column in labels.items()}
-    one_hot = np.hstack([labels[name][:, None] == classes[name] for name in classes]).astype(np.float32)
-    probe = RidgeCV(ALPHAS).fit(scaler.transform(features), one_hot)
-    scores = probe.predict(scaler.transform(val_features)).reshape(len(val_features), -1)
-    ends = np.cumsum([len(values) for values in classes.values()])
-    return {
-        name: float((values[part.argmax(axis=1)] == val_labels[name]).mean())
-        for (name, values), part in zip(classes.items(), np.split(scores, ends[:-1], axis=1), strict=True)
-    }
 
 
 def _pixels(view: Tensor) -> Tensor:

@@ -41,9 +41,9 @@ def draw_scene_for(violation: Violation, labels: dict[str, int], num_frames: int
         num_frames: of the clip.
         draw: numbers in [0, 1).
     """
-    if violation in ("vanish", "wall"):
+    if violation != "upward":
         # level, and past the middle before the end; in front of a wall there is less of the way left
-        hides = violation == "vanish"
+        hides = violation != "wall"
         main = _main(labels | {"direction": 4 * int(draw() * 2), "speed": 2 if hides else 1}, num_frames, draw)
         middle = _between(0.5, OCCLUDER if hides else WALL)
         reach = 0.15 + 0.05 * draw() if hides else main.radius + abs(main.vx) * num_frames * (0.3 + 0.15 * draw())
@@ -53,10 +53,8 @@ def draw_scene_for(violation: Violation, labels: dict[str, int], num_frames: int
         _keep_off(main, middle)
         return Scene((main,), wall=middle)
     main = _main(labels | {"speed": max(1, labels["speed"])}, num_frames, draw)
-    if violation == "upward":
-        main.y, main.vy = 0.2 + 0.1 * draw(), 0.0
-        return Scene((main,), GRAVITY)
-    return Scene((main,))
+    main.y, main.vy = 0.2 + 0.1 * draw(), 0.0
+    return Scene((main,), GRAVITY)
 
 
 def _main(labels: dict[str, int], num_frames: int, draw: Draw) -> Body:

@@ -81,24 +81,26 @@ def simulate(scene: Scene, num_frames: int, violation: Violation | None = None, 
         scene: how it begins.
         num_frames: T.
         violation: the law that the main body breaks; None breaks none. Bodies fall upward together.
-        when: frame in which it does. A body vanishes when it is hidden, and passes through the wall when it is there.
+        when: frame in which bodies begin to fall upward. A body vanishes, is elsewhere or changes shape as soon as it
+            is hidden, so that no two frames show it, and passes through the wall when it is there.
     """
     bodies = [replace(body) for body in scene.bodies]
     main, gravity = bodies[0], scene.gravity
     states: list[list[State]] = [[] for _ in bodies]
-    collisions, visible = 0, True
+    collisions, visible, hidden = 0, True, False
     touching: set[int] = set()
     if violation == "wall":
         main.left, main.right = 0.0, 1.0
     for frame in range(num_frames):
-        if violation == "vanish" and visible and _hidden(main, scene.occluder):
-            visible = False
-        if frame == when and violation == "teleport":
-            # half a side away, and back in at the other edge
-            main.x = main.left + (main.x - main.left + 0.5 * (main.right - main.left)) % (main.right - main.left)
-            main.x = min(max(main.x, main.left + main.radius), main.right - main.radius)
-        if frame == when and violation == "shape":
-            main.shape = (main.shape + 1) % 8
+        if not hidden and _hidden(main, scene.occluder):
+            hidden = True
+            visible = violation != "vanish"
+            if violation == "teleport":
+                # half the way up or down that it has, and back in at the other end
+                room = 1 - 2 * main.radius
+                main.y = main.radius + (main.y - main.radius + room / 2) % room
+            if violation == "shape":
+                main.shape = (main.shape + 1) % 8
         if frame == when and violation == "upward":
             gravity = -2 * gravity
         for body, history in zip(bodies, states, strict=True):

@@ -71,7 +71,7 @@ def test_heads_that_do_not_divide_the_width_are_refused(token_echo, places, quie
         trainer.fit(token_echo(), datamodule=table(places(16), places(16), 4, 16))
 
 
-OPTIONS = "{lrs: [1e-3, 3e-4], depth: 2, num_heads: 4, generation: 1, layers: [0, -1], weight_decay: 0.1}"
+OPTIONS = "{lrs: [1e-3, 3e-4], depth: 2, num_heads: 4, generation: 1, layers: [0, -1], weight_decay: 0.1, normalize: false}"
 
 
 def test_the_command_line_builds_it_from_yaml(tiny_cli):

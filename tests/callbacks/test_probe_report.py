@@ -1,47 +1,17 @@
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 from lightning.fabric.utilities.exceptions import MisconfigurationException
-from sklearn.linear_model import RidgeClassifier
-from sklearn.preprocessing import StandardScaler
 from torch import Tensor
 from torch.utils.data import DataLoader
 
 from jepa_lightning.callbacks import ProbeReport
-from jepa_lightning.callbacks.probe_report import linear_probe, losses
+from jepa_lightning.callbacks.frozen_probes import attentive_probe, linear_probe
+from jepa_lightning.callbacks.probe_report import losses
 
 Build = Callable[..., Any]
-
-
-def blobs(size: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    rng = np.random.default_rng(seed)
-    labels = rng.integers(0, 3, size)
-    centres = np.random.default_rng(9).normal(size=(3, 6)) * 100
-    return (centres[labels] + rng.normal(size=(size, 6)) * 60).astype(np.float32), labels
-
-
-def test_probe_equals_a_ridge_classifier_for_each_label() -> None:
-    (features, first), (val, val_first) = blobs(200, 0), blobs(300, 1)
-    labels = {"first": first, "second": (first == 1).astype(int) + 5}
-    val_labels = {"first": val_first, "second": (val_first == 1).astype(int) + 5}
-    found = linear_probe(features, labels, val, val_labels)
-    scaler = StandardScaler().fit(features)
-    for name in labels:
-        # leave-one-out chooses a small one here, where the choice makes no difference
-        slow = RidgeClassifier(alpha=0.1).fit(scaler.transform(features), labels[name])
-        assert found[name] == pytest.approx(slow.score(scaler.transform(val), val_labels[name]), abs=0.02)
-    assert 0.5 < found["first"] < 1
-
-
-def test_scale_of_the_features_does_not_matter_and_noise_is_at_chance() -> None:
-    (features, labels), (val, val_labels) = blobs(200, 0), blobs(600, 1)
-    once = linear_probe(features, {"": labels}, val, {"": val_labels})
-    assert linear_probe(1000 * features + 7, {"": labels}, 1000 * val + 7, {"": val_labels}) == once
-    noise = np.random.default_rng(5).normal(size=(800, 50)).astype(np.float32)
-    assert linear_probe(noise[:200], {"": labels}, noise[200:], {"": val_labels})[""] == pytest.approx(1 / 3, abs=0.1)
 
 
 def run(tiny_ijepa: Build, shapes: Build, quiet_trainer: Build, *callbacks: Any, **options: Any) -> tuple[Any, Any]:
@@ -65,15 +35,36 @@ def test_measures_pixels_start_and_end(tiny_ijepa: Build, shapes: Build, quiet_t
             with torch.no_grad():
                 features = torch.cat([module(batch.views[0]) for batch in batches])
             labels = {name: torch.cat([batch.labels[name] for batch in batches]) for name in batches[0].labels}
-            sets += [features.numpy(), {name: column.numpy() for name, column in labels.items()}]
+            sets += [features, labels]
         expected = linear_probe(*sets)
         # the samples come in another order, which moves sums in the last digit
         assert report.accuracy[kind] == pytest.approx(expected, abs=1.5 / 64)
 
 
+def test_an_attentive_probe_reads_the_tokens(tiny_ijepa: Build, shapes: Build, quiet_trainer: Build) -> None:
+    report = ProbeReport(attentive_epochs=2)
+    trainer, model = run(tiny_ijepa, shapes, quiet_trainer, report)
+    assert list(report.accuracy) == [
+        "raw pixels", "random init", "random init, attentive", "trained", "trained, attentive",
+    ]  # fmt: skip
+    model.eval()
+    parts = []
+    for loader in (report._part(trainer.datamodule.memory_dataloader()), trainer.datamodule.val_dataloader()):
+        batches = list(loader)
+        with torch.no_grad():
+            tokens = torch.cat([model(batch.views[0], pool=False) for batch in batches]).bfloat16()
+        parts += [tokens, {name: torch.cat([batch.labels[name] for batch in batches]) for name in batches[0].labels}]
+    expected = attentive_probe(*parts, epochs=2)
+    assert report.accuracy["trained, attentive"] == pytest.approx(expected, abs=2.5 / 64)
+    # the mean over tokens is what the pooled features are
+    plain = ProbeReport()
+    run(tiny_ijepa, shapes, quiet_trainer, plain)
+    assert report.accuracy["trained"] == pytest.approx(plain.accuracy["trained"], abs=1.5 / 64)
+
+
 def test_training_is_the_same_with_and_without(tiny_ijepa: Build, shapes: Build, quiet_trainer: Build) -> None:
     states = []
-    for callbacks in ((), (ProbeReport(20),)):
+    for callbacks in ((), (ProbeReport(20, attentive_epochs=1),)):
         _, model = run(tiny_ijepa, shapes, quiet_trainer, *callbacks)
         states.append(([p.clone() for p in model.state_dict().values()], torch.get_rng_state()))
         assert model.context_encoder.training
@@ -87,6 +78,7 @@ def test_names_what_training_has_not_improved() -> None:
     accuracy = {"raw pixels": {"shape": 0.4, "colour": 0.9}, "trained": {"shape": 0.5, "colour": 0.85}}
     assert losses(accuracy, "raw pixels") == ["colour 85.0 % (was 90.0 %)"]
     assert losses(accuracy, "random init") == []
+    assert losses({"a": {"x": 0.5}, "b": {"x": 0.4}}, "a", "b") == ["x 40.0 % (was 50.0 %)"]
     assert losses({"random init": {"": 0.4}, "trained": {"": 0.4}}, "random init") == ["class 40.0 % (was 40.0 %)"]
 
 

@@ -10,23 +10,24 @@ import sys
 import torch
 from lightning.pytorch import Trainer
 from jepa_lightning import IJEPA
-from jepa_lightning.callbacks import CollapseMonitor, OnlineKNN, OnlineLinearProbe
+from jepa_lightning.callbacks import CollapseMonitor, OnlineAttentiveProbe, OnlineKNN, OnlineLinearProbe
 from jepa_lightning.data import ShapesDataModule
 
 folder, ranks = sys.argv[1], int(sys.argv[2])
 torch.manual_seed(0)
 module = IJEPA("vit_tiny", 32, 8, width=48, depth=2, heads=3, predictor_depth=1, predictor_dim=24, min_keep=4)
 data = ShapesDataModule(num_train=61, num_val=32, image_size=32, batch_size=8, num_workers=0)
-probe, knn = OnlineLinearProbe(), OnlineKNN(k=5, max_samples=40)
+probe, attentive, knn = OnlineLinearProbe(), OnlineAttentiveProbe(), OnlineKNN(k=5, max_samples=40)
 trainer = Trainer(
     accelerator="cpu", devices=ranks, strategy="ddp" if ranks > 1 else "auto", logger=False, max_epochs=2,
     enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False, default_root_dir=folder,
-    callbacks=[probe, knn, CollapseMonitor(every_n_steps=2, memory=16)],
+    callbacks=[probe, attentive, knn, CollapseMonitor(every_n_steps=2, memory=16)],
 )
 untrained = trainer.validate(module, datamodule=data, verbose=False)[0]
 trainer.fit(module, datamodule=data)
 logged = {name: float(value) for name, value in trainer.callback_metrics.items()}
-found = {"untrained": untrained, "probe": probe.state_dict(), "steps": trainer.global_step, "logged": logged}
+probes = {"probe": probe.state_dict(), "attentive": attentive.state_dict()}
+found = {"untrained": untrained, **probes, "steps": trainer.global_step, "logged": logged}
 torch.save(found, f"{folder}/{ranks}_{trainer.global_rank}.pt")
 """
 
@@ -46,7 +47,9 @@ def test_two_ranks_agree_with_each_other_and_with_one(tmp_path):
     knn = [name for name in alone["untrained"] if "knn" in name]
     assert len(knn) == 7
     assert {name: first["untrained"][name] for name in knn} == {name: alone["untrained"][name] for name in knn}
-    torch.testing.assert_close(first["probe"], second["probe"], rtol=0, atol=0)
+    for name in ("probe", "attentive"):
+        torch.testing.assert_close(first[name], second[name], rtol=0, atol=0)
+    assert first["attentive"]["probe"]["heads"]["norm.running_mean"].abs().max() > 0
     assert first["probe"]["probe"]["heads"]["heads.0.weight"].abs().max() > 0
     assert first["probe"]["probe"]["optimizer"]["state"][0]["step"] == first["steps"]
     shared = [name for name in first["logged"] if name.startswith(("val/", "collapse/"))]
