@@ -12,12 +12,13 @@ CONFIGS = Path(__file__).parents[1] / "configs"
 ALL = sorted(CONFIGS.rglob("*.yaml"))
 HERE = ["--trainer.accelerator=cpu", "--trainer.devices=1", "--trainer.num_nodes=1", "--trainer.strategy=auto"]
 
+PROCEDURAL = ("ShapesDataModule", "PhysicsVideoDataModule")
 LARGE = ("vit_large", "vit_huge", "vit_giant", "vit_gigantic")
 
 
 def built_in(path: Path) -> bool:
     data = yaml.safe_load(path.read_text()).get("data", {})
-    return data.get("class_path", "").rpartition(".")[2] in ("ShapesDataModule", "DigitsDataModule")
+    return data.get("class_path", "").rpartition(".")[2] in (*PROCEDURAL, "DigitsDataModule")
 
 
 class Built(JEPACLI):
@@ -56,8 +57,8 @@ def test_a_config_says_how_it_is_run(path: Path) -> None:
 
 @pytest.mark.parametrize("path", names([path for path in ALL if built_in(path)]))
 def test_a_config_with_built_in_data_runs(path: Path, capsys: Any) -> None:
-    shapes = "ShapesDataModule" in path.read_text()
-    small = ["--data.num_train=64", "--data.num_val=16"] if shapes else []
+    procedural = any(name in path.read_text() for name in PROCEDURAL)
+    small = ["--data.num_train=64", "--data.num_val=16"] if procedural else []
     steps = ["--trainer.max_steps=4", "--trainer.val_check_interval=2", "--data.batch_size=16", "--data.num_workers=0"]
     main(["fit", "--config", str(path), *HERE, *small, *steps, "--trainer.enable_progress_bar=false"])
     assert "4 steps in" in capsys.readouterr().out

@@ -84,6 +84,13 @@ def test_configurations_that_cannot_be_understood(tiny_cli: str, capsys: Any, wr
         ("--data ImageFolderDataModule --data.root unlabelled", "OnlineLinearProbe needs labels, and ImageFolderData"),
         ("--data ImageFolderDataModule --data.root damaged", "images in damaged cannot be read"),
         ("--data ImageFolderDataModule --data.root damaged --data.num_workers 1", "images in damaged cannot be read"),
+        ("--data PhysicsVideoDataModule --data.num_workers 0", "clips are [B, C, T, H, W] and need num_frames > 1."),
+        ("--data VideoFolderDataModule --data.root empty", "there are no videos in empty"),
+        (
+            "--model VJEPA --model.image_size 32 --data VideoFolderDataModule --data.root films --data.num_workers 0",
+            "videos in films cannot be read",
+        ),
+        ("--data VideoManifestDataModule --data.train none.csv", "there is no list none.csv."),
         ("--ckpt_path nowhere.ckpt", "there is no checkpoint nowhere.ckpt."),
         ("--ckpt_path last", "there is no last checkpoint, logs/IJEPA/*/checkpoints/last.ckpt: "),
         ("--ckpt_path last --trainer.logger false", "there is no last checkpoint yet: "),
@@ -98,6 +105,9 @@ def test_input_that_does_not_work(tiny_cli: str, capsys: Any, args: str, line: s
         path = Path(f"damaged/{'ab'[i % 2]}/{i}.png")
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("no image")
+        film = Path(f"films/{'ab'[i % 2]}/{i}.mp4")
+        film.parent.mkdir(parents=True, exist_ok=True)
+        film.write_text("no video")
     text, code = stderr_of(["fit", "--config", tiny_cli, *args.split()], capsys)
     assert line in text
     assert code == 1

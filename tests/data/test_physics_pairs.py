@@ -38,8 +38,17 @@ def test_every_pair_is_the_same_until_it_visibly_breaks_a_law(pairs: list[Violat
         assert differ[pair.onset].max() > 0
         # not by a shade of some pixels: a hundredth of a frame at least
         assert (differ > 50).sum(1).max() >= 23
-        if pair.violation in ("teleport", "shape"):
-            assert 6 <= pair.onset < 10
+
+
+def test_what_happens_behind_an_occluder_shows_in_no_step_from_frame_to_frame(pairs: list[ViolationPair]) -> None:
+    for violation in ("vanish", "teleport", "shape"):
+        most = [
+            [clip.float().diff(dim=0).abs().mean(dim=(1, 2, 3)).max() for clip in (pair.possible, pair.impossible)]
+            for pair in pairs
+            if pair.violation == violation
+        ]
+        share = sum(float(broken > whole) for whole, broken in most) / len(most)
+        assert share < 0.7
 
 
 def test_a_body_that_vanished_is_gone_and_the_others_are_still_there(pairs: list[ViolationPair]) -> None:
