@@ -1,7 +1,8 @@
 from jepa_lightning.data.base import JEPADataModule
 from jepa_lightning.data.digits import DigitsDataModule
 from jepa_lightning.data.image_folder import ImageFolderDataModule
-from jepa_lightning.data.physics import PhysicsVideoDataModule, PhysicsVideoDataset, ViolationDataset, ViolationPair
+from jepa_lightning.data.physics import PhysicsVideoDataModule, PhysicsVideoDataset
+from jepa_lightning.data.physics_pairs import ViolationDataset, ViolationPair
 from jepa_lightning.data.pipelines import Collate, Pipeline, RepeatedView, Views, eval_view, masked_image_pipeline
 from jepa_lightning.data.shapes import ShapesDataModule, ShapesDataset
 from jepa_lightning.data.torchvision_sets import CIFAR10DataModule, CIFAR100DataModule, STL10DataModule

@@ -1,8 +1,8 @@
 # C channels, T frames, H W height and width
-"""Procedural clips of the small world, made from an index, and pairs of which one breaks a law."""
+"""Procedural clips of the small world, made from an index."""
 
 import random
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -10,15 +10,13 @@ from torch.utils.data import Dataset
 
 from jepa_lightning.data.base import JEPADataModule
 from jepa_lightning.data.drawing import SHAPES, Place, coordinates, coverage
-from jepa_lightning.data.physics_scenes import draw_scene, draw_scene_for
+from jepa_lightning.data.physics_scenes import draw_scene
 from jepa_lightning.data.physics_world import (
     DIRECTIONS,
-    VIOLATIONS,
     Bar,
     Draw,
     Motion,
     Scene,
-    Violation,
     simulate,
 )
 from jepa_lightning.data.shapes import COLOURS, VAL_OFFSET, bright
@@ -63,84 +61,26 @@ class PhysicsVideoDataset(Dataset[tuple[Tensor, dict[str, int], None]]):
         if not 0 <= index < self.size:
             raise IndexError(f"clip {index} of {self.size}")
         draw = random.Random((self.seed << 40) + self.offset + index).random
-        labels = _labels(draw)
+        labels = draw_labels(draw)
         scene = draw_scene(labels, self.num_frames, draw)
         motion = simulate(scene, self.num_frames)
         labels["collisions"] = min(motion.collisions, 2)
-        return render(scene, motion, self.image_size, draw), labels, None
+        return render(scene, motion, self.num_frames, self.image_size, draw), labels, None
 
 
-class ViolationPair(NamedTuple):
-    """Two clips that are the same up to the frame in which one of them breaks a law.
-
-    Attributes:
-        possible: uint8 ``[T, 3, H, W]``.
-        impossible: uint8 ``[T, 3, H, W]``.
-        violation: the law that is broken.
-        onset: first frame that shows it.
-    """
-
-    possible: Tensor
-    impossible: Tensor
-    violation: Violation
-    onset: int
-
-
-class ViolationDataset(Dataset[ViolationPair]):
-    """Pairs of a possible and an impossible clip, the kinds of violation in turn; for evaluation only.
-
-    Args:
-        size: number of pairs.
-        num_frames: T, at least 12.
-        image_size: pixels per side.
-        seed: another one gives other pairs.
-
-    Raises:
-        ValueError: if the clips are too short to show a violation.
-    """
-
-    def __init__(self, size: int, num_frames: int = 16, image_size: int = 48, seed: int = 0) -> None:
-        if num_frames < 12:
-            raise ValueError(f"num_frames={num_frames} is too short for a violation to be seen: give at least 12.")
-        self.size, self.num_frames, self.image_size, self.seed = size, num_frames, image_size, seed
-
-    def __len__(self) -> int:
-        """Number of pairs."""
-        return self.size
-
-    def __getitem__(self, index: int) -> ViolationPair:
-        """One pair; nothing in it is in the training or validation clips."""
-        if not 0 <= index < self.size:
-            raise IndexError(f"pair {index} of {self.size}")
-        draw = random.Random((self.seed << 40) + 2 * VAL_OFFSET + index).random
-        violation = VIOLATIONS[index % len(VIOLATIONS)]
-        scene = draw_scene_for(violation, _labels(draw), self.num_frames, draw)
-        when = self.num_frames * 3 // 8 + int(draw() * self.num_frames / 4)
-        tones = random.Random(int(draw() * (1 << 40)))
-        state = tones.getstate()
-        clips = []
-        for broken in (None, violation):
-            motion = simulate(scene, self.num_frames, broken, when)
-            tones.setstate(state)  # both in the same colours
-            clips.append(render(scene, motion, self.image_size, tones.random))
-        possible, impossible = clips
-        differ = (possible != impossible).flatten(1).any(dim=1)
-        return ViolationPair(possible, impossible, violation, int(differ.float().argmax()))
-
-
-def render(scene: Scene, motion: Motion, size: int, draw: Draw) -> Tensor:
+def render(scene: Scene, motion: Motion, num_frames: int, size: int, draw: Draw) -> Tensor:
     """Draws the frames of a clip.
 
     Args:
         scene: for bodies, occluder and wall.
         motion: for where the bodies are.
+        num_frames: T.
         size: H and W.
         draw: numbers in [0, 1), for the shades.
 
     Returns:
         uint8 ``[T, 3, H, W]``.
     """
-    num_frames = len(motion.states[0])
     level = 0.06 + 0.12 * draw()
     tone = torch.tensor([level + 0.06 * (draw() - 0.5) for _ in range(3)])
     frames = tone.view(1, 3, 1, 1).expand(num_frames, 3, size, size)
@@ -149,9 +89,7 @@ def render(scene: Scene, motion: Motion, size: int, draw: Draw) -> Tensor:
     for body, states in zip(scene.bodies, motion.states, strict=True):
         places = [Place(state.x, state.y, body.radius, body.angle) for state in states]
         x, y = coordinates(size, places)
-        looks = {state.shape for state in states}
-        covers = {look: coverage(SHAPE_FUNCTIONS[look](x, y), places) for look in looks}
-        cover = torch.stack([covers[state.shape][t] * state.visible for t, state in enumerate(states)])
+        cover = coverage(SHAPE_FUNCTIONS[body.shape](x, y), places)
         frames = _paint(frames, bright(body.colour, draw), cover[:, None])
     if scene.occluder is not None:
         frames = _paint(frames, OCCLUDER_TONE, _bar_cover(scene.occluder, size))
@@ -168,7 +106,8 @@ def _bar_cover(bar: Bar, size: int) -> Tensor:
     return ((bar[1] - left).clamp(0, 1 / size) - (bar[0] - left).clamp(0, 1 / size)) * size
 
 
-def _labels(draw: Draw) -> dict[str, int]:
+def draw_labels(draw: Draw) -> dict[str, int]:
+    """Labels of a scene to come."""
     return {name: int(draw() * len(PHYSICS_CLASS_NAMES[name])) for name in DRAWN}
 
 

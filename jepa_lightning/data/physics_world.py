@@ -1,5 +1,5 @@
 # T frames
-"""A small world that obeys its laws: bodies move, bounce, fall, collide and pass behind things; or break a law once.
+"""A small world that obeys its laws: bodies move, bounce, fall, collide and pass behind things.
 
 Lengths are in sides of the image, y points down, and times are in frames. Only sums, products and square roots act on
 what is drawn, so a scene moves alike on every machine.
@@ -8,11 +8,9 @@ what is drawn, so a scene moves alike on every machine.
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 Draw = Callable[[], float]
-Violation = Literal["vanish", "teleport", "shape", "wall", "upward"]
-VIOLATIONS: tuple[Violation, ...] = ("vanish", "teleport", "shape", "wall", "upward")
 DIRECTIONS = ("right", "down right", "down", "down left", "left", "up left", "up", "up right")
 SPEEDS = (0.018, 0.034, 0.05)  # per frame: from a quarter to four fifths of the side in 16 frames
 GRAVITY = 0.004
@@ -54,12 +52,10 @@ class Scene:
 
 
 class State(NamedTuple):
-    """Where a body is in one frame, and how it looks."""
+    """Where a body is in one frame."""
 
     x: float
     y: float
-    shape: int
-    visible: bool = True
 
 
 class Motion(NamedTuple):
@@ -74,37 +70,24 @@ class Motion(NamedTuple):
     collisions: int
 
 
-def simulate(scene: Scene, num_frames: int, violation: Violation | None = None, when: int = 0) -> Motion:
+def simulate(scene: Scene, num_frames: int, upward_from: int | None = None) -> Motion:
     """Lets a scene run.
 
     Args:
         scene: how it begins.
         num_frames: T.
-        violation: the law that the main body breaks; None breaks none. Bodies fall upward together.
-        when: frame in which bodies begin to fall upward. A body vanishes, is elsewhere or changes shape as soon as it
-            is hidden, so that no two frames show it, and passes through the wall when it is there.
+        upward_from: frame in which bodies begin to fall upward, twice as fast; None leaves the law alone.
     """
     bodies = [replace(body) for body in scene.bodies]
-    main, gravity = bodies[0], scene.gravity
+    gravity = scene.gravity
     states: list[list[State]] = [[] for _ in bodies]
-    collisions, visible, hidden = 0, True, False
+    collisions = 0
     touching: set[int] = set()
-    if violation == "wall":
-        main.left, main.right = 0.0, 1.0
     for frame in range(num_frames):
-        if not hidden and _hidden(main, scene.occluder):
-            hidden = True
-            visible = violation != "vanish"
-            if violation == "teleport":
-                # half the way up or down that it has, and back in at the other end
-                room = 1 - 2 * main.radius
-                main.y = main.radius + (main.y - main.radius + room / 2) % room
-            if violation == "shape":
-                main.shape = (main.shape + 1) % 8
-        if frame == when and violation == "upward":
+        if frame == upward_from:
             gravity = -2 * gravity
         for body, history in zip(bodies, states, strict=True):
-            history.append(State(body.x, body.y, body.shape, visible or body is not main))
+            history.append(State(body.x, body.y))
         for _ in range(SUBSTEPS):
             for body in bodies:
                 _move(body, gravity)
@@ -112,10 +95,6 @@ def simulate(scene: Scene, num_frames: int, violation: Violation | None = None, 
             collisions += len(met - touching)
             touching = met
     return Motion(states, collisions)
-
-
-def _hidden(body: Body, occluder: Bar | None) -> bool:
-    return occluder is not None and occluder[0] < body.x - body.radius and body.x + body.radius < occluder[1]
 
 
 def _move(body: Body, gravity: float) -> None:

@@ -71,12 +71,12 @@ def test_heads_that_do_not_divide_the_width_are_refused(token_echo, places, quie
         trainer.fit(token_echo(), datamodule=table(places(16), places(16), 4, 16))
 
 
-OPTIONS = "{lrs: [1e-3, 3e-4], depth: 2, num_heads: 4, generation: 1, layers: [0, -1], weight_decay: 0.1, normalize: false}"
+OPTIONS = "lrs: [1e-3, 3e-4], depth: 2, num_heads: 4, generation: 1, layers: [0, -1], weight_decay: 0.1"
 
 
 def test_the_command_line_builds_it_from_yaml(tiny_cli):
     text = Path(tiny_cli).read_text()
-    probe = f"{{class_path: OnlineAttentiveProbe, init_args: {OPTIONS}}}"
+    probe = f"{{class_path: OnlineAttentiveProbe, init_args: {{{OPTIONS}, normalize: false}}}}"
     Path(tiny_cli).write_text(text.split("  callbacks:")[0] + f"  callbacks: [{probe}]\n")
     main(["fit", "--config", tiny_cli, "--trainer.max_steps", "4", "--trainer.precision", "bf16-mixed"])
     saved = torch.load("logs/IJEPA/version_0/checkpoints/last.ckpt", weights_only=True)["callbacks"]
