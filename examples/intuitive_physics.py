@@ -61,7 +61,7 @@ class PossibleClips(Dataset[tuple[Tensor, None, None]]):
         return len(self.pairs)
 
     def __getitem__(self, index: int) -> tuple[Tensor, None, None]:
-        return self.pairs[index].possible, None, None
+        return self.pairs.possible(index), None, None
 
 
 class PossiblePhysicsDataModule(JEPADataModule):
@@ -167,7 +167,7 @@ def plot(curves: Curves, path: Path) -> None:
 def parse(args: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
-    parser.add_argument("--steps", type=int, default=1500)
+    parser.add_argument("--steps", type=int, default=2000)
     parser.add_argument("--pairs", type=int, default=500)
     parser.add_argument("--batch-size", type=int, default=32)
     parser.add_argument("--num-workers", type=int, default=2)

@@ -35,6 +35,16 @@ class ViolationPair(NamedTuple):
     onset: int
 
 
+class _Drawn(NamedTuple):
+    """A pair before it is painted: its scene and the twin's, when bodies fall upward, and a seed of the shades."""
+
+    violation: Violation
+    own: Scene
+    other: Scene
+    when: int
+    tones: int
+
+
 class ViolationDataset(Dataset[ViolationPair]):
     """Pairs of a possible and an impossible clip, two of a kind of violation in turn; for evaluation only.
 
@@ -67,6 +77,26 @@ class ViolationDataset(Dataset[ViolationPair]):
 
     def __getitem__(self, index: int) -> ViolationPair:
         """One pair; nothing in it is in the training or validation clips."""
+        drawn = self._draw(index)
+        possible = self._clip(drawn.own, drawn.own, drawn.tones)
+        if drawn.violation == "upward":
+            impossible = self._clip(drawn.own, drawn.own, drawn.tones, drawn.when)
+        elif drawn.violation == "wall":
+            impossible = self._clip(drawn.own, drawn.other, drawn.tones)
+        else:
+            # from here on the two cannot be told apart for a while
+            hidden = drawn.own if drawn.own.bodies else drawn.other
+            first = hidden_from(hidden, self.num_frames)
+            impossible = torch.cat([possible[:first], self._clip(drawn.other, drawn.other, drawn.tones)[first:]])
+        differ = (possible != impossible).flatten(1).any(dim=1)
+        return ViolationPair(possible, impossible, drawn.violation, int(differ.float().argmax()))
+
+    def possible(self, index: int) -> Tensor:
+        """The possible clip of a pair, without the cost of the other."""
+        drawn = self._draw(index)
+        return self._clip(drawn.own, drawn.own, drawn.tones)
+
+    def _draw(self, index: int) -> _Drawn:
         if not 0 <= index < self.size:
             raise IndexError(f"pair {index} of {self.size}")
         violation = VIOLATIONS[index // 2 % len(VIOLATIONS)]
@@ -74,18 +104,8 @@ class ViolationDataset(Dataset[ViolationPair]):
         draw = random.Random((self.seed << 40) + 2 * VAL_OFFSET + number).random
         scene = draw_scene_for(violation, draw_labels(draw), self.num_frames, draw)
         when = self.num_frames * 3 // 8 + int(draw() * self.num_frames / 4)
-        tones = int(draw() * (1 << 40))
         own, other = (scene, twin(scene, violation))[:: -1 if index % 2 else 1]
-        if violation == "upward":
-            possible, impossible = self._clip(scene, scene, tones), self._clip(scene, scene, tones, when)
-        elif violation == "wall":
-            possible, impossible = self._clip(own, own, tones), self._clip(own, other, tones)
-        else:
-            possible, others = self._clip(own, own, tones), self._clip(other, other, tones)
-            first = hidden_from(scene, self.num_frames)  # from here on the two cannot be told apart for a while
-            impossible = torch.cat([possible[:first], others[first:]])
-        differ = (possible != impossible).flatten(1).any(dim=1)
-        return ViolationPair(possible, impossible, violation, int(differ.float().argmax()))
+        return _Drawn(violation, own, other, when, tones=int(draw() * (1 << 40)))
 
     def _clip(self, scene: Scene, moves: Scene, tones: int, upward_from: int | None = None) -> Tensor:
         """What is seen of a scene in which bodies move as in another one."""

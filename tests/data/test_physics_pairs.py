@@ -26,6 +26,7 @@ def test_pairs_have_the_same_bytes_everywhere(pairs: list[ViolationPair]) -> Non
 
 def test_pairs_follow_from_seed_and_index_alone_and_an_index_outside_is_an_error(pairs: list[ViolationPair]) -> None:
     assert torch.equal(ViolationDataset(9)[8].impossible, pairs[8].impossible)
+    assert all(torch.equal(ViolationDataset(10).possible(i), pairs[i].possible) for i in range(10))
     assert not torch.equal(ViolationDataset(9, seed=1)[8].possible, pairs[8].possible)
     with pytest.raises(IndexError, match="pair -1 of 2"):
         ViolationDataset(2)[-1]
