@@ -2,21 +2,16 @@
 """Pairs of a possible and an impossible clip of the small world."""
 
 import random
-from dataclasses import replace
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from jepa_lightning.data.drawing import SHAPES
 from jepa_lightning.data.physics import draw_labels, render
-from jepa_lightning.data.physics_scenes import OCCLUDER, WALL, between, inside, keep_off, main_body
-from jepa_lightning.data.physics_world import GRAVITY, Body, Draw, Scene, simulate
+from jepa_lightning.data.physics_violations import VIOLATIONS, Violation, draw_scene_for, hidden_from, twin
+from jepa_lightning.data.physics_world import Scene, simulate
 from jepa_lightning.data.shapes import VAL_OFFSET
-
-Violation = Literal["vanish", "teleport", "shape", "wall", "upward"]
-VIOLATIONS: tuple[Violation, ...] = ("vanish", "teleport", "shape", "wall", "upward")
 
 
 class ViolationPair(NamedTuple):
@@ -111,54 +106,3 @@ class ViolationDataset(Dataset[ViolationPair]):
         """What is seen of a scene in which bodies move as in another one."""
         motion = simulate(moves, self.num_frames, upward_from)
         return render(scene, motion, self.num_frames, self.image_size, random.Random(tones).random)
-
-
-def draw_scene_for(violation: Violation, labels: dict[str, int], num_frames: int, draw: Draw) -> Scene:
-    """A scene with one body, in which the law can be broken where it is seen.
-
-    Args:
-        violation: the law.
-        labels: shape and colour of the body, its speed and direction, the last two as far as the law leaves them free.
-        num_frames: of the clip.
-        draw: numbers in [0, 1).
-    """
-    if violation == "upward":
-        main = main_body(labels | {"speed": max(1, labels["speed"])}, num_frames, draw)
-        main.y, main.vy = 0.2 + 0.1 * draw(), 0.0
-        return Scene((main,), GRAVITY)
-    # level, and past the middle before the end; in front of a wall there is less of the way left
-    hides = violation != "wall"
-    main = main_body(labels | {"direction": 4 * int(draw() * 2), "speed": 2 if hides else 1}, num_frames, draw)
-    middle = between(0.5, OCCLUDER if hides else WALL)
-    reach = 0.15 + 0.05 * draw() if hides else main.radius + abs(main.vx) * num_frames * (0.3 + 0.15 * draw())
-    main.x = inside(middle[0] - reach if main.vx > 0 else middle[1] + reach, main.radius)
-    if hides:
-        return Scene((main,), occluder=middle)
-    keep_off(main, middle)
-    return Scene((main,), wall=middle)
-
-
-def twin(scene: Scene, violation: Violation) -> Scene:
-    """The scene that another's breach of the law would have come from."""
-    (main,) = scene.bodies
-    if violation == "vanish":
-        return replace(scene, bodies=())
-    if violation == "wall":
-        return replace(scene, bodies=(replace(main, left=0.0, right=1.0),), wall=None)
-    if violation == "upward":
-        return scene
-    if violation == "shape":
-        return replace(scene, bodies=(replace(main, shape=(main.shape + 1) % len(SHAPES)),))
-    # half the way up or down that it has, and back in at the other end
-    room = 1 - 2 * main.radius
-    return replace(scene, bodies=(replace(main, y=main.radius + (main.y - main.radius + room / 2) % room),))
-
-
-def hidden_from(scene: Scene, num_frames: int) -> int:
-    """The first frame in which the body of a scene is all behind the bar; num_frames if there is none."""
-    (states,) = simulate(scene, num_frames).states
-    return next((frame for frame, state in enumerate(states) if _hides(scene, scene.bodies[0], state.x)), num_frames)
-
-
-def _hides(scene: Scene, body: Body, x: float) -> bool:
-    return scene.occluder is not None and scene.occluder[0] < x - body.radius and x + body.radius < scene.occluder[1]
