@@ -8,7 +8,7 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "jepa_lightning"
 LAYERS = {
     "types": 0,
-    "nn": 1, "losses": 1, "masking": 1, "optim": 1, "ema": 1, "distributed": 1, "eval_mode": 1,
+    "nn": 1, "losses": 1, "masking": 1, "optim": 1, "ema": 1, "distributed": 1, "eval_mode": 1, "encode": 1,
     "data": 2,
     "modules": 2.5,
     "callbacks": 3, "interop": 3, "evaluation": 3,
@@ -24,6 +24,7 @@ ALLOWED = {
     "ema": {"types"},
     "distributed": {"types"},
     "eval_mode": set(),
+    "encode": set(),
     "data": {"types", "masking"},
     # a module brings its pipeline, and adds the EMA of its targets by itself
     "modules": {
@@ -34,13 +35,14 @@ ALLOWED = {
         "optim",
         "ema",
         "distributed",
+        "encode",
         "data.pipelines",
         "data.augmentation",
         "data.video",
         "callbacks.ema",
     },
     # callbacks go by contracts, never by networks or a concrete module
-    "callbacks": {"types", "losses", "ema", "eval_mode"},
+    "callbacks": {"types", "losses", "ema", "eval_mode", "encode"},
 }
 # callbacks that modules add by themselves rest on the lowest layer alone, so that no circle can arise
 ADDED_BY_MODULES = ("callbacks/ema.py",)
