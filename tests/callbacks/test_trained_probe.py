@@ -78,24 +78,27 @@ def written_out(heads, tokens, labels, batch_size, epochs, lr, weight_decay):
             optimizer.step()
 
 
-@pytest.mark.parametrize(("batch_size", "accumulate"), [(16, 1), (8, 2)])
-def test_it_equals_training_written_out_with_accumulation_and_unlabelled_samples(fit, places, batch_size, accumulate):
+# the norm is of each micro-batch, as in any network
+@pytest.mark.parametrize(("batch_size", "accumulate", "normalize"), [(16, 1, True), (16, 1, False), (8, 2, False)])
+def test_it_equals_training_written_out_with_accumulation_and_unlabelled_samples(
+    fit, places, batch_size, accumulate, normalize
+):
     tokens, place = places(32)
     late = place // 2
     place[:6], place[20:23], late[3:9] = -1, -1, -1
-    probe = OnlineAttentiveProbe(lrs=(1e-2,), weight_decay=0.5)
+    probe = OnlineAttentiveProbe(lrs=(1e-2,), weight_decay=0.5, normalize=normalize)
     val = places(32, seed=1)[0]
     # heads start alike in every run
     heads = probe.build_heads(tokens, [4, 2])
-    untrained = heads(val)[0][0].detach()
-    written_out(heads, tokens, [place, late], 16, epochs=3, lr=1e-2, weight_decay=0.5)
+    untrained = heads.eval()(val)[0][0].detach()
+    written_out(heads.train(), tokens, [place, late], 16, epochs=3, lr=1e-2, weight_decay=0.5)
     train, classes = (tokens, {"place": place, "late": late}), {"place": 4, "late": 2}
     options = {"accumulate_grad_batches": accumulate, "limit_val_batches": 0, "max_epochs": 3}
     _, trainer = fit(probe, train, train, classes, batch_size, **options)
     assert trainer.global_step == 6
     # the loss does not depend on the bias of keys, so that rounding moves it: compare what heads say
     scores = probe.scores(val)["lr=0.01"]
-    for label, expected in zip(classes, heads(val)[0], strict=True):
+    for label, expected in zip(classes, heads.eval()(val)[0], strict=True):
         torch.testing.assert_close(scores[label], expected, rtol=1e-3, atol=1e-4)
     assert (scores["place"] - untrained).abs().max() > 0.1
 
@@ -107,7 +110,7 @@ def test_a_resumed_run_ends_as_the_undisturbed_one(fit, places, tmp_path):
     assert "OnlineAttentiveProbe" in torch.load(tmp_path / "half.ckpt", weights_only=True)["callbacks"]
     resumed, trainer = fit(OnlineAttentiveProbe(depth=2), places(80), max_epochs=2, ckpt_path=tmp_path / "half.ckpt")
     assert trainer.global_step == resumed["optimizer"]["state"][0]["step"] == 10
-    assert whole["options"] == {"variants": 3, "depth": 2, "num_heads": 1, "generation": 2}
+    assert whole["options"] == {"variants": 3, "depth": 2, "num_heads": 1, "generation": 2, "normalize": True}
     torch.testing.assert_close(resumed, whole, rtol=0, atol=0)
     assert not torch.equal(half["heads"]["variants.0.1.weight"], whole["heads"]["variants.0.1.weight"])
 
