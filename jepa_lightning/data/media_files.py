@@ -48,9 +48,9 @@ class MediaFiles(Dataset[tuple[Any, int | None, str] | None], ABC):
     def read(self, index: int, file: Any) -> Any:
         """The content of the file at an index; whatever is raised counts as unreadable."""
 
-    def where(self, index: int) -> str:
-        """The place of a file, for messages."""
-        return str(self.root / self.files[index].path)
+    def where(self, index: int | None = None) -> str:
+        """The place of a file, or of all of them, for messages."""
+        return str(self.root if index is None else self.root / self.files[index].path)
 
     def __len__(self) -> int:
         """Number of files, readable or not."""
@@ -86,7 +86,7 @@ class MediaFiles(Dataset[tuple[Any, int | None, str] | None], ABC):
         if len(bad) > self.max_bad_share * len(self):
             names = ", ".join(self.files[i].path for i in bad[:3])
             raise RuntimeError(
-                f"{len(bad)} of {len(self)} {self.kind} in {self.root} cannot be read, more than max_bad_share "
+                f"{len(bad)} of {len(self)} {self.kind} in {self.where()} cannot be read, more than max_bad_share "
                 f"{self.max_bad_share:g} allows: {names}{', ...' if len(bad) > 3 else ''}"
             )
 

@@ -3,6 +3,7 @@
 import hashlib
 import os
 import tempfile
+import textwrap
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -127,11 +128,12 @@ class ShardCache:
         source = f"{self.url}/{name}"
         try:
             get_downloader(self.url, str(folder), [], self.options).download_file(source, str(folder / name))
+            if not (folder / name).is_file():  # some stores only log what went wrong
+                raise FileNotFoundError("nothing came. Is the address right, and may you read it?")
             os.utime(folder / name)  # the clock of this machine, for the order of removal
         except Exception as error:  # each kind of store has its own
-            raise RuntimeError(
-                f"cannot fetch {source}: {' '.join(str(error).split()) or type(error).__name__}"
-            ) from error
+            reason = textwrap.shorten(str(error) or type(error).__name__, 300)
+            raise RuntimeError(f"cannot fetch {source}: {reason}") from error
 
     @contextmanager
     def _alone(self, name: str) -> Iterator[None]:

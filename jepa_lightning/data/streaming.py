@@ -25,11 +25,13 @@ class ShardedFiles(MediaFiles):
     """
 
     def __init__(self, shards: Shards, max_bad_share: float, window: int) -> None:
-        super().__init__(Path(shards.shard_index.where), shards, shards.shard_index.classes, max_bad_share)
+        super().__init__(shards.folder, shards, shards.shard_index.classes, max_bad_share)
         self.shards, self.window = shards, window
 
-    def where(self, index: int) -> str:
-        """The path of a file, and the shard that it is in."""
+    def where(self, index: int | None = None) -> str:
+        """The path of a file and the shard that it is in, or the place of all shards."""
+        if index is None:
+            return self.shards.shard_index.where
         return f"{self.files[index].path} in {self.shards.where(index)}"
 
 

@@ -1,6 +1,10 @@
+import threading
 import time
 from collections.abc import Callable
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -98,3 +102,29 @@ def test_an_error_of_fetching_ahead_is_left_to_whoever_reads(store: Open, shard_
     assert shards[0].path
     with pytest.raises(RuntimeError, match=r"cannot fetch .*chunk-0-5.bin"):
         shards[shards.shard_index.starts[5]]
+
+
+class Quiet(SimpleHTTPRequestHandler):
+    def log_message(self, *args: Any) -> None:
+        pass
+
+
+@pytest.mark.slow
+def test_shards_come_over_the_protocol_of_s3(shard_folder: Path, tmp_path: Path, monkeypatch: Any) -> None:
+    """A bucket is the first folder of a path; what is not in it is answered as S3 does, with 404."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(shard_folder.parent)))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    for name, value in {
+        "AWS_ENDPOINT_URL": f"http://127.0.0.1:{server.server_address[1]}",
+        "AWS_ACCESS_KEY_ID": "name",
+        "AWS_SECRET_ACCESS_KEY": "secret",
+        "AWS_DEFAULT_REGION": "us-east-1",
+    }.items():
+        monkeypatch.setenv(name, value)
+    # litdata's other client insists on https
+    monkeypatch.setattr("litdata.streaming.downloader.obstore_usable", lambda: False)
+    there = Shards(str(shard_folder), "train")
+    assert list(Shards("s3://shards", "train", str(tmp_path / "cache"))) == list(there)
+    with pytest.raises(RuntimeError, match=r"cannot fetch s3://other/train/index.json: .*404"):
+        Shards("s3://other", "train", str(tmp_path / "cache"))
+    server.shutdown()

@@ -9,6 +9,7 @@ import pytest
 import torch
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
+from PIL import Image
 
 from jepa_lightning.data import (
     ClipSampler,
@@ -117,8 +118,9 @@ def test_images_that_cannot_be_read_are_named_counted_and_left_out(image_folder:
     data = set_up(tmp_path / "shards", max_bad_share=0.2)
     with pytest.warns(UserWarning, match=r"cannot read val/cat/32.png in .*shards/val/chunk-0-0.bin, left out: "):
         assert len(by_path(data.val_dataloader())) == 9
-    with pytest.raises(RuntimeError, match=r"1 of 10 images in .*shards/val cannot be read, more than max_bad_share"):
-        list(set_up(tmp_path / "shards").val_dataloader())
+    address = f"local:{tmp_path}/shards"
+    with pytest.raises(RuntimeError, match=rf"1 of 10 images in {address}/val cannot be read, more than max_bad_share"):
+        list(set_up(address, cache_dir=str(tmp_path / "cache")).val_dataloader())
 
 
 def test_shards_of_another_kind_are_refused(shard_folder: Path) -> None:
@@ -135,11 +137,12 @@ def test_a_window_below_1_is_an_error(tmp_path: Path) -> None:
 def test_clips_are_those_of_the_files(tmp_path: Path, make_video: Make, spoil: Make) -> None:
     for i in range(6):
         make_video(f"train/{'ab'[i % 2]}/{i}.{('mp4', 'mkv')[i % 2]}")
+    Image.new("RGB", (40, 30), "red").save(tmp_path / "train/a/still.PNG")
     make_video("val/a/6.mp4")
     spoil(make_video("val/a/7.mp4"))
     pipeline = masked_video_pipeline((16, 16), ClipSampler(4, fps=5), (RandomTubeMask((2, 4, 4), 0.5),))
     options: Any = {"num_workers": 0, "batch_size": 2, "pipeline": pipeline, "max_bad_share": 0.5}
-    folder = VideoFolderDataModule(tmp_path, **options)
+    folder = VideoFolderDataModule(tmp_path, images=True, **options)
     write_shards(plan_shards(folder), tmp_path / "shards")
     data = StreamingVideoDataModule(tmp_path / "shards", **options)
     data.setup()
