@@ -7,7 +7,8 @@ from jsonargparse import ArgumentError, ArgumentParser
 from tqdm import tqdm
 
 from jepa_lightning.data.folder import FilesDataModule
-from jepa_lightning.data.shard_writer import plan_shards, write_shards
+from jepa_lightning.data.shard_plan import plan_shards
+from jepa_lightning.data.shard_writer import write_shards
 from jepa_lightning.data.shards import is_address
 from jepa_lightning.errors import UsageError, explain_usage
 
@@ -35,14 +36,16 @@ def optimize(arguments: Sequence[str]) -> None:
         raise UsageError(f"--shard_mb {options.shard_mb:g} is not above 0.")
     data: FilesDataModule = parser.instantiate_classes(options).data
     output = Path(options.output)
-    plan = plan_shards(data, options.shard_mb)
-    files = {name: sum(map(len, shards)) for name, shards in plan.splits.items()}
     try:
+        plan = plan_shards(data, options.shard_mb)
+        files = {name: sum(map(len, shards)) for name, shards in plan.splits.items()}
         with tqdm(total=sum(files.values()), unit="file", delay=0.1) as bar:
             written = write_shards(plan, output, bar.update)
     except KeyboardInterrupt as error:
         raise RuntimeError(f"stopped; the same command goes on with the shards in {output}.") from error
     except OSError as error:
+        if error.strerror is None:  # one of ours
+            raise
         raise RuntimeError(f"cannot write to {output}: {error.strerror}.") from error
     shards = sum(map(len, plan.splits.values()))
     print(

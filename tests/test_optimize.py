@@ -119,6 +119,12 @@ def test_what_is_wrong_with_the_input_is_said_in_one_line(
     assert error("optimize", *arguments).startswith(message)
 
 
+def test_a_missing_shard_of_a_finished_output_is_named(folder: Path, error: Callable[..., str]) -> None:
+    main([*IMAGES, "out"])
+    (folder / "out/train/chunk-0-0.bin").unlink()
+    assert error(*IMAGES, "out").startswith("the shard out/train/chunk-0-0.bin is missing: copy it again")
+
+
 def test_a_folder_that_is_no_shards_ends_fit_in_one_line(folder: Path, error: Callable[..., str]) -> None:
     arguments = ("fit", "--model", "IJEPA", "--data", "StreamingImageDataModule", "--data.root", "images")
     assert error(*arguments).startswith("there is no images/train/index.json: images holds no shards.")

@@ -20,7 +20,8 @@ from jepa_lightning.data import (
     masked_image_pipeline,
     masked_video_pipeline,
 )
-from jepa_lightning.data.shard_writer import plan_shards, write_shards
+from jepa_lightning.data.shard_plan import plan_shards
+from jepa_lightning.data.shard_writer import write_shards
 from jepa_lightning.masking import MultiBlockMask, RandomTubeMask
 from jepa_lightning.types import Batch
 
