@@ -20,6 +20,7 @@ from jepa_lightning.data import JEPADataModule
 from jepa_lightning.errors import UsageError, explain, explain_usage
 from jepa_lightning.methods import methods_table
 from jepa_lightning.modules import JEPAModule
+from jepa_lightning.optimize import optimize
 
 COMMANDS = ("fit", "validate", "test", "predict")
 DEBUG = "JEPA_LIGHTNING_DEBUG"
@@ -84,7 +85,8 @@ class JEPACLI(LightningCLI):
             parser_kwargs={
                 "prog": "jepa-lightning",
                 "description": "Trains and evaluates joint-embedding predictive architectures and their baselines. "
-                "`jepa-lightning methods` prints what each method predicts and needs.",
+                "`jepa-lightning methods` prints what each method predicts and needs; `jepa-lightning optimize` writes "
+                "images or videos into shards.",
                 "version": _version(),
                 **parser_options,
                 **{command: dict(parser_options) for command in COMMANDS},
@@ -187,7 +189,10 @@ def main(args: Sequence[str] | None = None) -> None:
             warnings.filterwarnings("ignore", message=".*LeafSpec.*")
             # it would start anew
             warnings.filterwarnings("error", message=".*there is no last checkpoint available")
-            JEPACLI(arguments)
+            if arguments[:1] == ["optimize"]:
+                optimize(arguments[1:])
+            else:
+                JEPACLI(arguments)
     except Exception as error:
         text = None if os.environ.get(DEBUG) else explain(error)
         if text is None:

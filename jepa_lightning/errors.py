@@ -63,7 +63,9 @@ def explain_usage(message: str) -> str:
     if unknown := re.search(r"not accept (?:option|nested key) '([^']+)'|nrecognized arguments: --(\S+)", message):
         return _unknown_option((unknown[1] or unknown[2]).partition("=")[0])
     if unknown := re.search(r"Expected a dot import path string: (\S+)", message):
-        return f"{key}: there is no class '{unknown[1]}'{_near(unknown[1], _class_names())}"
+        if unknown[1] in (known := _class_names()):
+            return f"{key}: {unknown[1]} cannot be used here."
+        return f"{key}: there is no class '{unknown[1]}'{_near(unknown[1], known)}"
     if needed := re.search(r'arguments are required: ([^,\s]+)|Key "([^"]+)" is required', message):
         option = (needed[1] or needed[2]).rpartition(".")[2]
         by = f"{key}.{option} is required by {classes[0].rpartition('.')[2]}" if classes else f"{option} is required"

@@ -5,6 +5,7 @@ from jepa_lightning.data.physics import PhysicsVideoDataModule, PhysicsVideoData
 from jepa_lightning.data.physics_pairs import ViolationDataset, ViolationPair
 from jepa_lightning.data.pipelines import Collate, Pipeline, RepeatedView, Views, eval_view, masked_image_pipeline
 from jepa_lightning.data.shapes import ShapesDataModule, ShapesDataset
+from jepa_lightning.data.streaming import StreamingImageDataModule, StreamingVideoDataModule
 from jepa_lightning.data.torchvision_sets import CIFAR10DataModule, CIFAR100DataModule, STL10DataModule
 from jepa_lightning.data.video import ClipSampler, TensorVideo, Video, masked_video_pipeline
 from jepa_lightning.data.video_file import VideoFile
@@ -25,6 +26,8 @@ __all__ = [
     "STL10DataModule",
     "ShapesDataModule",
     "ShapesDataset",
+    "StreamingImageDataModule",
+    "StreamingVideoDataModule",
     "TensorVideo",
     "Video",
     "VideoFile",

@@ -1,14 +1,14 @@
 """The shared base of all DataModules: a data set, shown the way the module in training asks for."""
 
 from abc import ABC, abstractmethod
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import LightningDataModule
 from torch.utils.data import ConcatDataset, DataLoader, Dataset
 
-from jepa_lightning.data.loading import ResumableDataLoader, seeded_loader
+from jepa_lightning.data.loading import DrawSampler, ResumableDataLoader, seeded_loader
 from jepa_lightning.data.pipelines import Pipeline
 
 
@@ -22,7 +22,12 @@ class JEPADataModule(LightningDataModule, ABC):
         batch_size: samples per step and device.
         num_workers: processes that load and transform; 0 does it in the main process. Results do not depend on it.
         pipeline: shows the data in another way than the module asks for.
+
+    Attributes:
+        sampler_class: gives the order of the samples.
     """
+
+    sampler_class: ClassVar[type[DrawSampler]] = DrawSampler
 
     def __init__(self, batch_size: int = 64, num_workers: int = 2, pipeline: Pipeline | None = None) -> None:
         super().__init__()
@@ -136,6 +141,7 @@ class JEPADataModule(LightningDataModule, ABC):
             seed=self._seed(),
             rank=self.trainer.global_rank if self.trainer else 0,
             world_size=self.trainer.world_size if self.trainer else 1,
+            sampler_class=self.sampler_class,
             batch_size=self.batch_size,
             num_workers=self.num_workers,
             # workers of the other loaders are few and short-lived

@@ -1,10 +1,11 @@
 """Image files as a data set."""
 
 from pathlib import Path
+from typing import BinaryIO
 
 from PIL import Image, ImageOps
 
-from jepa_lightning.data.media_files import MediaFiles
+from jepa_lightning.data.media_files import MediaFile, MediaFiles
 
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff")
 
@@ -14,14 +15,14 @@ class ImageFiles(MediaFiles):
 
     kind = "images"
 
-    def read(self, index: int) -> Image.Image:
+    def read(self, index: int, file: MediaFile) -> Image.Image:
         """The image of a file."""
-        return read_rgb(self.root / self.files[index].path)
+        return read_rgb(self.root / file.path)
 
 
-def read_rgb(path: Path) -> Image.Image:
-    """An image file as RGB, upright by its EXIF orientation, 16-bit grey scaled to 8, transparency on white."""
-    with Image.open(path) as file:
+def read_rgb(source: Path | BinaryIO) -> Image.Image:
+    """An image file (its path, or open) as RGB, upright by EXIF, 16-bit grey scaled to 8, transparency on white."""
+    with Image.open(source) as file:
         image = ImageOps.exif_transpose(file)
         if image.mode.startswith("I"):
             # convert() would clip the 16 bits

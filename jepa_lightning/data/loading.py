@@ -31,11 +31,15 @@ class DrawSampler(DistributedSampler[Any]):
 
     start = 0  # samples already seen in this epoch when a run resumes
 
+    def order(self) -> list[int]:
+        """The samples of this rank in this epoch."""
+        return list(super().__iter__())
+
     def __iter__(self) -> Iterator[Draw]:
         """Yields the draws of the epoch from `start` on."""
         # without shuffling the draws are those of the first epoch: validation sees the same masks every time
         epoch = self.epoch if self.shuffle else 0
-        for sample in list(super().__iter__())[self.start :]:
+        for sample in self.order()[self.start :]:
             # the hash of a tuple of integers is the same in every process
             yield Draw(sample, hash((self.seed, epoch, sample)) & 0x7FFF_FFFF_FFFF_FFFF)
 
@@ -128,6 +132,7 @@ def seeded_loader(
     seed: int,
     rank: int = 0,
     world_size: int = 1,
+    sampler_class: type[DrawSampler] = DrawSampler,
     **options: Any,
 ) -> DataLoader[Any]:
     """A loader over a data set of (image, labels, path).
@@ -140,10 +145,11 @@ def seeded_loader(
         seed: of the order, the views and the masks.
         rank: of this process among those that share the samples.
         world_size: number of those.
+        sampler_class: gives the order.
         options: passed on to the DataLoader.
     """
     # an incomplete last round of the ranks is dropped in training; elsewhere they repeat samples to have equally many
-    sampler = DrawSampler(source, num_replicas=world_size, rank=rank, shuffle=shuffle, seed=seed, drop_last=train)
+    sampler = sampler_class(source, num_replicas=world_size, rank=rank, shuffle=shuffle, seed=seed, drop_last=train)
     loader = ResumableDataLoader if train else DataLoader
     return loader(
         SeededViews(source, pipeline.transform if train else pipeline.eval_transform),

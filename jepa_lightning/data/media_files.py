@@ -45,8 +45,12 @@ class MediaFiles(Dataset[tuple[Any, int | None, str] | None], ABC):
         self.bad = torch.zeros(len(files), dtype=torch.bool).share_memory_()  # type: ignore[no-untyped-call]
 
     @abstractmethod
-    def read(self, index: int) -> Any:
-        """The content of a file; whatever is raised counts as unreadable."""
+    def read(self, index: int, file: Any) -> Any:
+        """The content of the file at an index; whatever is raised counts as unreadable."""
+
+    def where(self, index: int | None = None) -> str:
+        """The place of a file, or of all of them, for messages."""
+        return str(self.root if index is None else self.root / self.files[index].path)
 
     def __len__(self) -> int:
         """Number of files, readable or not."""
@@ -58,17 +62,17 @@ class MediaFiles(Dataset[tuple[Any, int | None, str] | None], ABC):
         Raises:
             RuntimeError: if too many of the files cannot be read.
         """
-        path, label = self.files[index].path, self.files[index].label
         if self.bad[index]:
             return None
+        file = self.files[index]
         try:
-            content = self.read(index)
+            content = self.read(index, file)
         except ImportError:  # no fault of the file
             raise
         except Exception as error:  # what a decoder raises on damaged bytes is anyone's guess
             self.report(index, error)
             return None
-        return content, None if label is None else self.classes[label], path
+        return content, None if file.label is None else self.classes[file.label], file.path
 
     def report(self, index: int, error: Exception) -> None:
         """Counts a file as unreadable, and names it.
@@ -76,13 +80,13 @@ class MediaFiles(Dataset[tuple[Any, int | None, str] | None], ABC):
         Raises:
             RuntimeError: if there are too many of them.
         """
-        warnings.warn(f"cannot read {self.root / self.files[index].path}, left out: {error}", stacklevel=3)
+        warnings.warn(f"cannot read {self.where(index)}, left out: {error}", stacklevel=3)
         self.bad[index] = True
         bad = self.bad.nonzero().flatten().tolist()
         if len(bad) > self.max_bad_share * len(self):
             names = ", ".join(self.files[i].path for i in bad[:3])
             raise RuntimeError(
-                f"{len(bad)} of {len(self)} {self.kind} in {self.root} cannot be read, more than max_bad_share "
+                f"{len(bad)} of {len(self)} {self.kind} in {self.where()} cannot be read, more than max_bad_share "
                 f"{self.max_bad_share:g} allows: {names}{', ...' if len(bad) > 3 else ''}"
             )
 

@@ -2,6 +2,7 @@
 """Video files, of which only the frames that are asked for are decoded (PyAV, extra ``video``)."""
 
 import importlib.util
+import io
 import os
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
@@ -46,7 +47,7 @@ class VideoFile:
     that are there. Frames are turned upright.
 
     Args:
-        path: the file.
+        source: path of the file, or its content.
         start: seconds from the first frame at which the part begins.
         end: seconds at which it ends; None is the end of the file.
 
@@ -55,15 +56,12 @@ class VideoFile:
         ImportError: if PyAV is not installed.
     """
 
-    def __init__(self, path: str | Path, start: float = 0.0, end: float | None = None) -> None:
+    def __init__(self, source: str | Path | bytes, start: float = 0.0, end: float | None = None) -> None:
         if importlib.util.find_spec("av") is None:
             raise ImportError("reading videos needs PyAV: pip install 'jepa_lightning[video]'.")
-        self.path = Path(path)
-        try:
-            changed = os.stat(self.path).st_mtime_ns
-        except OSError as error:
-            raise UnreadableVideoError(error.strerror or str(error)) from error
-        self._index = _read_index(str(self.path), changed)
+        self.path = None if isinstance(source, bytes) else Path(source)
+        self._file = source if isinstance(source, bytes) else Path(source)
+        self._index = _find_frames(source) if isinstance(source, bytes) else _index_of_file(Path(source))
         pts, _, unit, _ = self._index
         seconds = [(p - pts[0]) * unit for p in pts]
         first = bisect_left(seconds, start - 1e-6)
@@ -100,10 +98,10 @@ class VideoFile:
         """
         wanted = [self._pts[i] for i in indices]
         targets = sorted(set(wanted))
-        with _reading(self.path) as container:
+        with _reading(self._file) as container:
             found = dict(_decode(container, targets, self._index) if self._index.timed else _count(container, targets))
         if len(found) < len(targets) and self._index.timed:  # a seek went too far
-            with _reading(self.path) as container:
+            with _reading(self._file) as container:
                 found = dict(_decode(container, targets, self._index._replace(keys=self._index.keys[:1])))
         if len(found) < len(targets):
             raise UnreadableVideoError(f"{len(targets) - len(found)} of {len(targets)} frames cannot be decoded.")
@@ -113,12 +111,12 @@ class VideoFile:
 
 
 @contextmanager
-def _reading(path: Path) -> Iterator[Any]:
+def _reading(file: Path | bytes) -> Iterator[Any]:
     """An open container whose errors are those of this file."""
     import av
 
     try:
-        with av.open(f"file:{path}") as container:
+        with av.open(io.BytesIO(file) if isinstance(file, bytes) else f"file:{file}") as container:
             if not container.streams.video:
                 raise UnreadableVideoError("it has no video stream.")
             container.streams.video[
@@ -129,10 +127,22 @@ def _reading(path: Path) -> Iterator[Any]:
         raise UnreadableVideoError(str(error)) from error
 
 
+def _index_of_file(path: Path) -> VideoIndex:
+    try:
+        changed = os.stat(path).st_mtime_ns
+    except OSError as error:
+        raise UnreadableVideoError(error.strerror or str(error)) from error
+    return _read_index(str(path), changed)
+
+
 @lru_cache(maxsize=4096)  # a few kilobytes each
 def _read_index(path: str, changed: int) -> VideoIndex:
-    """Finds the frames of a file; ``changed`` makes a file that was written anew another one."""
-    with _reading(Path(path)) as container:
+    """``changed`` makes a file that was written anew another one."""
+    return _find_frames(Path(path))
+
+
+def _find_frames(file: Path | bytes) -> VideoIndex:
+    with _reading(file) as container:
         stream = container.streams.video[0]
         packets = [
             (packet.pts, packet.is_keyframe)
@@ -145,7 +155,7 @@ def _read_index(path: str, changed: int) -> VideoIndex:
     if not packets:
         raise UnreadableVideoError("it has no frames.")
     if untimed or any(pts is None for pts, _ in packets):
-        with _reading(Path(path)) as container:
+        with _reading(file) as container:
             number = sum(1 for _ in container.decode(video=0))
         return VideoIndex(list(range(number)), [0], 1 / rate, timed=False)
     pts = sorted({time for time, _ in packets})

@@ -35,25 +35,33 @@ class VideoFiles(MediaFiles):
 
     kind = "videos"
 
-    def read(self, index: int) -> VideoFile | Image:
+    def read(self, index: int, file: Any) -> VideoFile | Image:
         """The video or the image of a file."""
-        path = self.root / self.files[index].path
-        return read_rgb(path) if path.suffix.lower() in STILLS else _CountedVideo(self, index)
+        path = self.root / file.path
+        if path.suffix.lower() in STILLS:
+            return read_rgb(path)
+        return CountedVideo(self, index, path, getattr(file, "start", 0.0), getattr(file, "end", None))
 
 
-class _CountedVideo(VideoFile):
-    """A video whose data set learns of frames that cannot be decoded."""
+class CountedVideo(VideoFile):
+    """A video whose data set learns of frames that cannot be decoded.
 
-    def __init__(self, source: VideoFiles, index: int) -> None:
-        part: Any = source.files[index]
-        super().__init__(source.root / part.path, getattr(part, "start", 0.0), getattr(part, "end", None))
-        self._source, self._place = source, index
+    Args:
+        files: the data set.
+        index: its place there.
+        options: of ``VideoFile``.
+    """
+
+    def __init__(self, files: MediaFiles, index: int, *options: Any) -> None:
+        super().__init__(*options)
+        self._files, self._place = files, index
 
     def read(self, indices: Any) -> Tensor:
+        """Decodes frames, and tells the data set where that fails."""
         try:
             return super().read(indices)
         except UnreadableVideoError as error:
-            self._source.report(self._place, error)
+            self._files.report(self._place, error)
             raise
 
 

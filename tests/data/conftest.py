@@ -6,7 +6,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch import Tensor
+
+from jepa_lightning.data import ImageFolderDataModule
+from jepa_lightning.data.shard_plan import plan_shards
+from jepa_lightning.data.shard_writer import write_shards
 
 CODECS: dict[str, dict[str, Any]] = {
     "h264.mp4": {"codec": "libx264", "bf": 2, "sc_threshold": 0},
@@ -29,6 +34,25 @@ def film(length: int) -> list[Any]:
         frame[8:24, 2 * i % 48 : 2 * i % 48 + 16] = color
         frames.append(frame.astype(np.uint8))
     return frames
+
+
+@pytest.fixture
+def image_folder(tmp_path: Path) -> Path:
+    """40 images in two classes, 30 of them to train on."""
+    rng = np.random.default_rng(0)
+    for i in range(40):
+        path = tmp_path / "images" / ("train" if i < 30 else "val") / ("cat", "dog")[i % 2] / f"{i:02}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(rng.integers(0, 256, (20, 24, 3), dtype=np.uint8)).save(path)
+    return tmp_path / "images"
+
+
+@pytest.fixture
+def shard_folder(image_folder: Path, tmp_path: Path) -> Path:
+    """The same images in eight shards of four or two to train on, and three to validate on."""
+    pytest.importorskip("litdata")
+    write_shards(plan_shards(ImageFolderDataModule(image_folder), shard_mb=0.0066), tmp_path / "shards")
+    return tmp_path / "shards"
 
 
 @pytest.fixture

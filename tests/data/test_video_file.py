@@ -67,6 +67,17 @@ def test_the_index_is_read_once_and_anew_when_the_file_changes(make_video: Make,
     assert decodings == {"opened": 4, "indexed": 2, "decoded": 0}
 
 
+@pytest.mark.parametrize("name", ["h264.mp4", "vp9.webm", "mpeg4.avi"])
+def test_the_content_of_a_file_is_as_good_as_its_path(make_video: Make, name: str) -> None:
+    path = make_video(name)
+    there, here = VideoFile(path, 0.5, 2.0), VideoFile(path.read_bytes(), 0.5, 2.0)
+    assert here.path is None
+    assert here.times == there.times
+    assert torch.equal(here.read([9, 2, 14]), there.read([9, 2, 14]))
+    with pytest.raises(UnreadableVideoError):
+        VideoFile(path.read_bytes()[:100])
+
+
 @pytest.mark.parametrize("train", [True, False])
 def test_a_variable_frame_rate_has_its_own_times_and_clips_follow_them(make_video: Make, train: bool) -> None:
     torch.manual_seed(0)
