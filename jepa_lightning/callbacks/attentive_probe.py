@@ -43,7 +43,7 @@ class OnlineAttentiveProbe(TrainedProbe):
     def __init__(
         self,
         num_classes: int | dict[str, int] | None = None,
-        lrs: Sequence[float] = (3e-3, 1e-3, 3e-4),
+        lrs: Sequence[float] = (1e-2, 3e-3, 1e-3),
         weight_decay: float = 0.01,
         depth: int = 1,
         num_heads: int | None = None,
