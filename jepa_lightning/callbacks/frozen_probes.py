@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 import torch
+from lightning.pytorch.utilities.seed import isolate_rng
 from numpy.typing import NDArray
 from sklearn.linear_model import RidgeCV
 from sklearn.preprocessing import StandardScaler
@@ -70,7 +71,7 @@ def attentive_probe(
     """
     classes = [int(max(labels[name].max(), val_labels[name].max())) + 1 for name in labels]
     width = tokens.shape[2]
-    with torch.random.fork_rng():
+    with isolate_rng():
         torch.manual_seed(0)
         heads = AttentiveHeads(width, classes, 1, 1, heads_for(width), 2).to(device)
         order = torch.cat([torch.randperm(len(tokens)) for _ in range(epochs)])

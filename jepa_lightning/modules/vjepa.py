@@ -94,11 +94,7 @@ class VJEPA(LatentPrediction):
         **kwargs: Any,
     ) -> None:
         check_kinds(num_blocks, spatial_scale, causal_frames)
-        if min(num_frames, loss_exponent, eval_clips, eval_crops) <= 0:
-            raise ValueError(
-                f"num_frames={num_frames}, loss_exponent={loss_exponent}, eval_clips={eval_clips} and "
-                f"eval_crops={eval_crops} must all be above 0."
-            )
+        check_positive(num_frames=num_frames, loss_exponent=loss_exponent, eval_clips=eval_clips, eval_crops=eval_crops)
         super().__init__(
             encoder, image_size, patch_size, predictor_depth=predictor_depth, distance=distance,
             lr=lr, ema=ema, **kwargs,
@@ -211,6 +207,16 @@ class VJEPA(LatentPrediction):
         """Context ``[B, Kc, D]``, and what it predicts, ``[B, M, Kt, D]``."""
         context = self.context_encoder(view, keep=masks.context)
         return context, self.predictor(context, masks.context, masks.target, mask_index=kind)
+
+
+def check_positive(**options: float) -> None:
+    """Refuses options that are not above 0.
+
+    Raises:
+        ValueError: naming them all.
+    """
+    if min(options.values()) <= 0:
+        raise ValueError(f"{', '.join(f'{name}={value}' for name, value in options.items())} must all be above 0.")
 
 
 def check_kinds(
