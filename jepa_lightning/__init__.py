@@ -14,6 +14,7 @@ from jepa_lightning.modules import (
     SimSiam,
     VICReg,
 )
+from jepa_lightning.strategies import FSDP2Strategy
 
 __all__ = [
     "BYOL",
@@ -22,6 +23,7 @@ __all__ = [
     "MAE",
     "VJEPA",
     "BarlowTwins",
+    "FSDP2Strategy",
     "JEPAModule",
     "LeJEPA",
     "MoCo",

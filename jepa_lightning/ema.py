@@ -6,6 +6,7 @@ from typing import Literal, TypeVar
 
 import torch
 from torch import nn
+from torch.distributed.tensor import DTensor
 
 M = TypeVar("M", bound=nn.Module)
 EMASchedule = Literal["linear", "cosine"]
@@ -27,17 +28,16 @@ def frozen_copy(module: M) -> M:
     return copy.deepcopy(module).requires_grad_(False).eval()
 
 
-@torch.no_grad()
-def ema_update_(online: nn.Module, target: nn.Module, decay: float) -> None:
-    """Moves every parameter of the target in place to ``decay * target + (1 - decay) * online``; buffers stay.
+def check_pair(online: nn.Module, target: nn.Module) -> None:
+    """Refuses a pair in which one cannot follow the other.
 
     Args:
         online: the network that is trained.
         target: its frozen copy.
-        decay: the weight of the old target, from 0 to 1.
 
     Raises:
-        ValueError: if the two differ in a parameter's name or shape, or the target is in half precision.
+        ValueError: if the two differ in a parameter's name or shape, or lie on the ranks of a sharded run in another
+            way, or the target is in half precision.
     """
     source, moved = dict(online.named_parameters()), dict(target.named_parameters())
     if alone := sorted(source.keys() ^ moved.keys()):
@@ -47,13 +47,36 @@ def ema_update_(online: nn.Module, target: nn.Module, decay: float) -> None:
         if parameter.shape != source[name].shape:
             raise ValueError(
                 f"EMA: parameter '{name}' is {tuple(source[name].shape)} online and {tuple(parameter.shape)} in the "
-                "target: make the target with frozen_copy(online)."
+                "target: make the target with frozen_copy(online), and shard both in the same way."
+            )
+        if _layout(parameter) != _layout(source[name]):
+            raise ValueError(
+                f"EMA: parameter '{name}' is {_layout(source[name])} online and {_layout(parameter)} in the target: "
+                "shard both in the same way, as jepa_lightning.distributed.shard_ does."
             )
         if torch.finfo(parameter.dtype).bits < 32:
             raise ValueError(
-                f"EMA: parameter '{name}' of the target is {parameter.dtype}, too coarse for steps of 1 - decay = "
-                f"{1 - decay:.1e}, which would vanish: keep weights in float32 (precision 'bf16-mixed')."
+                f"EMA: parameter '{name}' of the target is {parameter.dtype}, too coarse for the small steps of a "
+                "moving average, which would vanish: keep weights in float32 (precision 'bf16-mixed')."
             )
+
+
+@torch.no_grad()
+def ema_update_(online: nn.Module, target: nn.Module, decay: float) -> None:
+    """Moves every parameter of the target in place to ``decay * target + (1 - decay) * online``; buffers stay.
+
+    Sharded weights are moved where they are: ranks need not talk.
+
+    Args:
+        online: the network that is trained.
+        target: its frozen copy.
+        decay: the weight of the old target, from 0 to 1.
+
+    Raises:
+        ValueError: as ``check_pair``.
+    """
+    check_pair(online, target)
+    source, moved = dict(online.named_parameters()), dict(target.named_parameters())
     # one fused update: a loop over a few hundred parameters costs more than the arithmetic
     torch._foreach_lerp_(list(moved.values()), [source[name] for name in moved], 1 - decay)
 
@@ -76,3 +99,10 @@ def ema_decay(step: int, total_steps: int, start: float, end: float, schedule: E
     if schedule == "cosine":
         return end - (end - start) * (1 + math.cos(math.pi * step / total_steps)) / 2
     return start + step * (end - start) / total_steps
+
+
+def _layout(parameter: torch.Tensor) -> str:
+    """How a parameter lies on the ranks."""
+    if not isinstance(parameter, DTensor):
+        return "whole"
+    return f"{parameter.placements} on {parameter.device_mesh}"

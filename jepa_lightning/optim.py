@@ -35,7 +35,9 @@ def parameter_groups(
             parameters = [
                 parameter
                 for key, parameter in module.named_parameters()
-                if parameter.requires_grad and decay == ("bias" not in key and parameter.ndim > 1)
+                # the shards of FSDP1 are flat; `wrap_` notes how many axes there were
+                if parameter.requires_grad
+                and decay == ("bias" not in key and getattr(parameter, "axes", parameter.ndim) > 1)
             ]
             if parameters:
                 groups.append(
@@ -48,6 +50,12 @@ def parameter_groups(
                     }
                 )
     return groups
+
+
+def _axes(parameter: nn.Parameter) -> int:
+    # the shards of FSDP1 are flat; `distributed.wrap_` notes how many axes there were
+    axes: int = getattr(parameter, "axes", parameter.ndim)
+    return axes
 
 
 def create_optimizer(

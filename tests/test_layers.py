@@ -12,7 +12,7 @@ LAYERS = {
     "data": 2,
     "modules": 2.5,
     "callbacks": 3, "interop": 3, "evaluation": 3,
-    "cli": 4, "methods": 4, "optimize": 4, "checkpoints": 4, "errors": 4, "__init__": 4, "__main__": 4,
+    "strategies": 4, "cli": 4, "methods": 4, "optimize": 4, "checkpoints": 4, "errors": 4, "__init__": 4, "__main__": 4,
 }  # fmt: skip
 # what these may import from the package, beside their own folder
 ALLOWED = {

@@ -7,7 +7,7 @@ import torch
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import Callback, LightningModule, Trainer
 
-from jepa_lightning.ema import EMASchedule, ema_decay, ema_update_
+from jepa_lightning.ema import EMASchedule, check_pair, ema_decay, ema_update_
 
 
 class EMACallback(Callback):
@@ -46,8 +46,8 @@ class EMACallback(Callback):
                 "Use bf16-mixed, which keeps the weights in float32."
             )
 
-    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Notes where the run starts or resumes, and how long it is."""
+    def on_train_start(self, trainer: Trainer, pl_module: Any) -> None:
+        """Notes where the run starts or resumes, and how long it is; refuses targets that cannot follow."""
         self._last_step = trainer.global_step
         self._total_steps = cast(int, trainer.estimated_stepping_batches)
         if math.isinf(self._total_steps) and self.start != self.end:
@@ -55,6 +55,8 @@ class EMACallback(Callback):
                 f"the EMA runs from {self.start} to {self.end}, and this run has no known length: give the Trainer "
                 "max_steps, or the EMA one decay for both."
             )
+        for online, target in pl_module.ema_pairs():
+            check_pair(online, target)
 
     @torch.no_grad()
     def on_train_batch_end(self, trainer: Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:

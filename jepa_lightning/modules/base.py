@@ -9,13 +9,15 @@ from typing import Any, ClassVar, Literal, cast
 
 import torch
 from lightning.pytorch import Callback, LightningModule
+from lightning.pytorch.strategies import ModelParallelStrategy
 from lightning.pytorch.trainer.states import TrainerFn
 from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor, nn
 
 from jepa_lightning.callbacks.ema import EMACallback
 from jepa_lightning.data.pipelines import Pipeline
-from jepa_lightning.ema import EMASchedule
+from jepa_lightning.distributed import data_parallel_mesh, shard_, wrap_
+from jepa_lightning.ema import EMASchedule, check_pair
 from jepa_lightning.encode import encode
 from jepa_lightning.modules.traits import Traits
 from jepa_lightning.nn import compile_blocks
@@ -170,9 +172,20 @@ class JEPAModule(LightningModule, ABC):
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step", "name": "lr"}}
 
     def configure_model(self) -> None:
-        """Compiles the blocks where asked to."""
+        """Compiles the blocks where asked to, then shards the networks where the strategy does that.
+
+        Blocks that are recomputed in the backward pass are so within their network, around what is compiled.
+        """
         if self.compile_blocks:
             compile_blocks(self)
+        if self.device_mesh is None:
+            wrap_(self)
+        else:
+            # said of predictions, which nothing here changes in place
+            warnings.filterwarnings("ignore", message=r"FSDP2-wrapped module \(FSDPPredictor\) returned a view")
+            shard_(self, data_parallel_mesh(cast(ModelParallelStrategy, self.trainer.strategy).device_mesh))
+        for online, target in self.ema_pairs():
+            check_pair(online, target)
 
     def configure_callbacks(self) -> list[Callback]:
         """The EMA of the targets, unless the Trainer brings one of its own."""
