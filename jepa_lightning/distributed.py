@@ -9,7 +9,7 @@ from torch import distributed as dist
 from torch.distributed.device_mesh import DeviceMesh
 from torch.distributed.fsdp import FSDPModule, FullyShardedDataParallel, fully_shard
 from torch.distributed.fsdp.wrap import CustomPolicy, wrap
-from torch.distributed.nn.functional import all_gather
+from torch.distributed.nn.functional import all_gather, all_reduce
 
 
 def world_size() -> int:
@@ -42,6 +42,23 @@ def gather_samples(samples: Tensor) -> Tensor:
         # torch sends gradients as they lie in memory, so that those of a transposed batch would arrive scrambled
         joint.register_hook(torch.Tensor.contiguous)  # type: ignore[no-untyped-call]
     return joint
+
+
+def sum_over_ranks(values: Tensor) -> Tensor:
+    """The sum of a tensor over all ranks, with gradients that reach every one of them, as in ``gather_samples``.
+
+    Args:
+        values: of one shape on every rank, for example the sums of a statistic.
+
+    Returns:
+        The same on every rank; the values themselves where there is one rank.
+    """
+    if world_size() == 1:
+        return values
+    total: Tensor = all_reduce(values.contiguous())  # type: ignore[no-untyped-call]
+    if total.requires_grad:
+        total.register_hook(torch.Tensor.contiguous)  # type: ignore[no-untyped-call]
+    return total
 
 
 def data_parallel_mesh(mesh: DeviceMesh) -> DeviceMesh:

@@ -1,14 +1,17 @@
 """A loader whose every random draw follows from (seed, epoch, index), and which resumes in the middle of an epoch.
 
 So a batch can be replayed, the number of workers changes nothing, and a resumed run sees what an undisturbed one sees.
+Ranks see different samples, and so draw different crops and masks; what must be equal on all of them, the size of
+masked blocks, follows from (seed, epoch, place in the epoch).
 """
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import torch
+from lightning_utilities.core.rank_zero import rank_zero_warn
 from torch.utils.data import DataLoader, Dataset, DistributedSampler
 
 from jepa_lightning.data.pipelines import Collate, Pipeline
@@ -17,19 +20,25 @@ from jepa_lightning.types import Batch
 
 
 class Draw(NamedTuple):
-    """A sample to load, and the seed of everything random about it."""
+    """A sample to load, the seed of everything random about it, and one that all ranks have at this place."""
 
     sample: int
     seed: int
+    shared: int
 
 
 class DrawSampler(DistributedSampler[Any]):
     """The samples of one rank in the order of an epoch, each with its seed.
 
     Lightning leaves a DistributedSampler in place, on one device and on many, and tells it the epoch.
+
+    Attributes:
+        start: samples already seen in this epoch when a run resumes.
+        elastic: whether the first samples of all ranks together are the same ones for any number of ranks.
     """
 
-    start = 0  # samples already seen in this epoch when a run resumes
+    start = 0
+    elastic: ClassVar[bool] = True
 
     def order(self) -> list[int]:
         """The samples of this rank in this epoch."""
@@ -39,9 +48,8 @@ class DrawSampler(DistributedSampler[Any]):
         """Yields the draws of the epoch from `start` on."""
         # without shuffling the draws are those of the first epoch: validation sees the same masks every time
         epoch = self.epoch if self.shuffle else 0
-        for sample in self.order()[self.start :]:
-            # the hash of a tuple of integers is the same in every process
-            yield Draw(sample, hash((self.seed, epoch, sample)) & 0x7FFF_FFFF_FFFF_FFFF)
+        for place, sample in enumerate(self.order()[self.start :], self.start):
+            yield Draw(sample, _seed_from(self.seed, epoch, sample), _seed_from(self.seed, epoch, -1 - place))
 
 
 class SeededViews(Dataset[Any]):
@@ -59,27 +67,34 @@ class SeededViews(Dataset[Any]):
         """Number of samples."""
         return len(self.source)  # type: ignore[arg-type]
 
-    def __getitem__(self, draw: Draw | int) -> tuple[int, Any]:
-        """The draw's seed and its sample; a plain number, as from the sampler of `overfit_batches`, is its own seed."""
-        index, seed = draw if isinstance(draw, Draw) else Draw(draw, draw)
-        sample = self.source[index]
+    def __getitem__(self, draw: Draw | int) -> tuple[Draw, Any]:
+        """The draw and its sample; a plain number, as from the sampler of `overfit_batches`, is its own seed."""
+        draw = draw if isinstance(draw, Draw) else Draw(draw, draw, draw)
+        sample = self.source[draw.sample]
         if sample is None:
-            return seed, None
+            return draw, None
         try:
-            with _seeded(seed):
+            with _seeded(draw.seed):
                 views = self.transform(sample[0])
         except UnreadableVideoError:  # which its data set has counted
-            return seed, None
-        return seed, (views, *sample[1:])
+            return draw, None
+        return draw, (views, *sample[1:])
 
 
 @dataclass(frozen=True)
 class SeededCollate:
-    """Collates seeded samples with masks that follow from the first one's seed."""
+    """Collates seeded samples with masks that follow from the first one's draw.
+
+    Attributes:
+        collate: of the pipeline.
+        fill: whether the batch keeps its size where a sample could not be read: another one of it then stands twice,
+            the second time without a label. Ranks that compare samples need batches of one size.
+    """
 
     collate: Collate
+    fill: bool = False
 
-    def __call__(self, samples: Sequence[tuple[int, Any]]) -> Batch:
+    def __call__(self, samples: Sequence[tuple[Draw, Any]]) -> Batch:
         """Stacks the samples that could be read.
 
         Raises:
@@ -88,39 +103,70 @@ class SeededCollate:
         readable = [sample for _, sample in samples if sample is not None]
         if not readable:
             raise RuntimeError(f"none of the {len(samples)} samples of a batch could be read: see the warnings above.")
+        if self.fill:
+            missing = len(samples) - len(readable)
+            readable += [_unlabelled(readable[i % len(readable)]) for i in range(missing)]
+        first = samples[0][0]
         # not the very seed of that sample's view: the two draws must not depend on each other
-        with _seeded(samples[0][0] ^ 1):
-            return self.collate(readable)
+        with _seeded(first.seed ^ 1):
+            return self.collate(readable, sizes=torch.Generator().manual_seed(first.shared))
 
 
 class ResumableDataLoader(DataLoader[Any]):
-    """A DataLoader that Lightning's checkpoints remember the place of, in batches of the current epoch."""
+    """A DataLoader that Lightning's checkpoints remember the place of, in samples of all ranks.
 
-    _taken = 0
-    _place = (0, 0)  # epoch and batch to go on from
+    So a run may go on with another number of ranks, and sees what is left of the epoch.
+    """
+
+    _taken = 0  # samples of this rank
+    _place = (0, 0)  # epoch and sample to go on from
 
     def __iter__(self) -> Any:
         """Iterates over what is left of the epoch."""
-        epoch, batches = self._place
+        epoch, samples = self._place
         self._taken, self._place = 0, (0, 0)
         # overfit_batches puts another sampler in the place of ours: it has no epochs and starts at 0
         if isinstance(self.sampler, DrawSampler):
-            self._taken = batches if epoch == self.sampler.epoch else 0
-            self.sampler.start = self._taken * (self.batch_size or 1)
+            self._taken = samples // self.sampler.num_replicas if epoch == self.sampler.epoch else 0
+            self.sampler.start = self._taken
         for batch in super().__iter__():
-            self._taken += 1
+            self._taken += self._size
             yield batch
 
     def state_dict(self) -> dict[str, int]:
-        """The epoch, and the number of batches taken from it; 0 once it is through."""
-        return {"epoch": getattr(self.sampler, "epoch", 0), "batches": self._taken % len(self)}
+        """The epoch, the number of samples taken from it, 0 once it is through, and how many a step takes."""
+        taken = self._taken if self._taken < len(self) * self._size else 0
+        return {
+            "epoch": getattr(self.sampler, "epoch", 0),
+            "samples": taken * self._ranks,
+            "step": self._size * self._ranks,
+            "ranks": self._ranks,
+        }
 
     def load_state_dict(self, state: dict[str, int]) -> None:
-        """Starts that epoch after that many batches; another epoch starts at its beginning.
+        """Starts that epoch after that many samples; another epoch starts at its beginning.
 
         A run that takes only a part of each epoch (`limit_train_batches`) may have ended one in its middle.
         """
-        self._place = state["epoch"], state["batches"]
+        self._place = state["epoch"], state["samples"]
+        if state["samples"] and state["ranks"] != self._ranks and not getattr(self.sampler, "elastic", True):
+            rank_zero_warn(
+                f"the run goes on in the middle of an epoch on {self._ranks} ranks, and had {state['ranks']}: each of "
+                "them reads shards of its own, so that some samples come twice in this epoch and others not at all."
+            )
+        if (step := self._size * self._ranks) != state["step"]:
+            rank_zero_warn(
+                f"the run goes on with {step} samples a step, and had {state['step']}: an epoch has another number of "
+                "steps now, and so has the schedule. To change nothing keep batch_size times devices the same."
+            )
+
+    @property
+    def _size(self) -> int:
+        return self.batch_size or 1
+
+    @property
+    def _ranks(self) -> int:
+        return getattr(self.sampler, "num_replicas", 1)
 
 
 def seeded_loader(
@@ -154,12 +200,23 @@ def seeded_loader(
     return loader(
         SeededViews(source, pipeline.transform if train else pipeline.eval_transform),
         sampler=sampler,
-        collate_fn=SeededCollate(pipeline.collate),
+        collate_fn=SeededCollate(pipeline.collate, fill=world_size > 1),
         drop_last=train,
         # else every epoch takes a number from the generator of the model
         generator=torch.Generator().manual_seed(seed),
         **options,
     )
+
+
+def _seed_from(*numbers: int) -> int:
+    # the hash of a tuple of integers is the same in every process
+    return hash(numbers) & 0x7FFF_FFFF_FFFF_FFFF
+
+
+def _unlabelled(sample: tuple[Any, ...]) -> tuple[Any, ...]:
+    views, labels, *rest = sample
+    nothing = dict.fromkeys(labels, -1) if isinstance(labels, dict) else None if labels is None else -1
+    return views, nothing, *rest
 
 
 @contextmanager

@@ -32,8 +32,12 @@ class Collate:
 
     masks: tuple[MaskSampler, ...] = ()
 
-    def __call__(self, samples: Sequence[Any]) -> Batch:
+    def __call__(self, samples: Sequence[Any], sizes: torch.Generator | None = None) -> Batch:
         """Stacks samples into a Batch.
+
+        Args:
+            samples: of one batch.
+            sizes: where the sizes of masked blocks come from; the same on all ranks gives them equal work.
 
         Raises:
             TypeError: if a sample is not of the form above.
@@ -49,7 +53,7 @@ class Collate:
             )
         return Batch(
             views=[torch.stack(view) for view in zip(*views, strict=True)],
-            masks=tuple(sampler(len(samples)) for sampler in self.masks),
+            masks=tuple(sampler(len(samples), sizes=sizes) for sampler in self.masks),
             labels=_stack_labels([labels for _, labels, _ in parts]),
             paths=tuple(path for _, _, path in parts if path is not None),
         )

@@ -1,6 +1,7 @@
 """The order of samples in shards: shards by chance, and samples by chance among those near them."""
 
 from collections.abc import Iterator
+from typing import ClassVar
 
 import torch
 
@@ -13,6 +14,8 @@ class ShardSampler(DrawSampler):
     Shards come in a new order in every epoch, and each rank takes a stretch of it, so that it reads few shards that
     others read. Each sample is moved by up to `window` places of that order. The data set has `shards` and `window`.
     """
+
+    elastic: ClassVar = False
 
     def order(self) -> list[int]:
         """The samples of this rank in this epoch."""

@@ -8,16 +8,18 @@ while nothing is learnt about images; a statistic of the batch on what is left d
 import torch
 from torch import Tensor
 
+from jepa_lightning.distributed import sum_over_ranks
 from jepa_lightning.losses.samples import check_samples
 
 
-def token_content(tokens: Tensor, positions: Tensor, num_positions: int) -> Tensor:
+def token_content(tokens: Tensor, positions: Tensor, num_positions: int, gather: bool = False) -> Tensor:
     """Tokens less the mean, over the images that kept it, of the tokens at the same position.
 
     Args:
         tokens: ``[B, K, D]``.
         positions: int64 ``[B, K]``, indices into the grid.
         num_positions: N.
+        gather: take the means over the images of all ranks; K may differ between them.
 
     Returns:
         ``[B * K, D]`` in float32; 0 for a token whose position no other image kept.
@@ -28,5 +30,7 @@ def token_content(tokens: Tensor, positions: Tensor, num_positions: int) -> Tens
     check_samples("token_content", tokens, axes="BKD")
     values, places = tokens.float().flatten(0, 1), positions.flatten()
     sums = values.new_zeros(num_positions, values.shape[1]).index_add(0, places, values)
-    counts = torch.bincount(places, minlength=num_positions).clamp_min(1)
-    return values - (sums / counts[:, None])[places]
+    counts = torch.bincount(places, minlength=num_positions)
+    if gather:
+        sums, counts = sum_over_ranks(sums), sum_over_ranks(counts)
+    return values - (sums / counts.clamp_min(1)[:, None])[places]

@@ -34,11 +34,13 @@ class CausalMask:
             )
         self.context_frames, self.target_frames = (fewest, most), target_frames
 
-    def __call__(self, batch_size: int, generator: torch.Generator | None = None) -> Masks:
-        """Draws masks for ``batch_size`` clips, from torch's global generator where none is given."""
+    def __call__(
+        self, batch_size: int, generator: torch.Generator | None = None, sizes: torch.Generator | None = None
+    ) -> Masks:
+        """Draws masks for ``batch_size`` clips; see ``MaskSampler``."""
         frames, rows, columns = self.grid_size
         fewest, most = self.context_frames
-        seen = int(torch.randint(fewest, most + 1, (1,), generator=generator))
+        seen = int(torch.randint(fewest, most + 1, (1,), generator=sizes or generator))
         end = frames if self.target_frames is None else seen + self.target_frames
         tokens = torch.arange(end * rows * columns).expand(batch_size, -1)
         split = seen * rows * columns

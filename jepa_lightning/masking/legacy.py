@@ -54,13 +54,16 @@ class LegacyMultiBlock:
         for step in range(1000):
             self._sizes(step / 1000, step / 1000)
 
-    def __call__(self, batch_size: int, generator: torch.Generator | None = None) -> Masks:
+    def __call__(
+        self, batch_size: int, generator: torch.Generator | None = None, sizes: torch.Generator | None = None
+    ) -> Masks:
         """Draws the masks of one batch; see ``MultiBlockMask``.
 
         Raises:
             ValueError: if a block comes out with no more than ``min_keep`` tokens.
         """
-        sizes = torch.Generator().manual_seed(self.count.next())
+        if sizes is None:
+            sizes = torch.Generator().manual_seed(self.count.next())
         target_size, context_size = self._sizes(*(torch.rand(1, generator=sizes).item() for _ in range(2)))
         samples = [self._sample(target_size, context_size, generator) for _ in range(batch_size)]
         shortest = min(len(context) for context, _ in samples)

@@ -52,9 +52,12 @@ class LegacyMultiBlock3D:
                     "raise it, use a larger grid, or set legacy=False."
                 )
 
-    def __call__(self, batch_size: int, generator: torch.Generator | None = None) -> Masks:
+    def __call__(
+        self, batch_size: int, generator: torch.Generator | None = None, sizes: torch.Generator | None = None
+    ) -> Masks:
         """Draws the masks of one batch; see ``MultiBlock3DMask``."""
-        sizes = torch.Generator().manual_seed(self.count.next())
+        if sizes is None:
+            sizes = torch.Generator().manual_seed(self.count.next())
         time, space, ratio = (low + torch.rand(1, generator=sizes).item() * (high - low) for low, high in self.ranges)
         size = self._size(time, space, ratio)
         samples = [self._sample(size, generator) for _ in range(batch_size)]

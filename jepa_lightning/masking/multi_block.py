@@ -80,13 +80,16 @@ class MultiBlockMask:
         else:
             self._check_feasible()
 
-    def __call__(self, batch_size: int, generator: torch.Generator | None = None) -> Masks:
+    def __call__(
+        self, batch_size: int, generator: torch.Generator | None = None, sizes: torch.Generator | None = None
+    ) -> Masks:
         """Draws the masks of one batch.
 
         Args:
             batch_size: B.
             generator: where all chance comes from; None is torch's global one, which in a worker is the worker's own.
-                In legacy mode it places blocks, and their sizes follow the count of batches.
+            sizes: where the sizes of blocks come from instead. Without it they follow the count of batches in legacy
+                mode.
 
         Returns:
             ``[B, Kc]`` and ``[B, M, Kt]``, rising along the last axis.
@@ -95,8 +98,8 @@ class MultiBlockMask:
             ValueError: if some context is still too short after 10 000 draws.
         """
         if self._legacy is not None:
-            return self._legacy(batch_size, generator)
-        scale, aspect, context_scale = torch.rand(3, generator=generator).tolist()
+            return self._legacy(batch_size, generator, sizes)
+        scale, aspect, context_scale = torch.rand(3, generator=sizes or generator).tolist()
         target_size = self._target_size(between(self.target_scale, scale), between(self.aspect_ratio, aspect))
         context_size = self._context_size(between(self.context_scale, context_scale))
         # with the tokens in a random order, a context can be cut at random by counting

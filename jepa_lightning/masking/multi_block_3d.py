@@ -83,13 +83,16 @@ class MultiBlock3DMask:
                 self.grid_size, num_blocks, spatial_scale, temporal_scale, aspect_ratio, self.context_frames, max_keep
             )
 
-    def __call__(self, batch_size: int, generator: torch.Generator | None = None) -> Masks:
+    def __call__(
+        self, batch_size: int, generator: torch.Generator | None = None, sizes: torch.Generator | None = None
+    ) -> Masks:
         """Draws the masks of one batch.
 
         Args:
             batch_size: B.
             generator: where all chance comes from; None is torch's global one, which in a worker is the worker's own.
-                In legacy mode it places blocks, and their sizes follow the count of batches.
+            sizes: where the sizes of blocks come from instead. Without it they follow the count of batches in legacy
+                mode.
 
         Returns:
             ``[B, Kc]`` and ``[B, 1, Kt]``, rising along the last axis.
@@ -98,8 +101,8 @@ class MultiBlock3DMask:
             ValueError: if some context is still too short after 10 000 draws.
         """
         if self._legacy is not None:
-            return self._legacy(batch_size, generator)
-        size = self._size(*torch.rand(3, generator=generator).tolist())
+            return self._legacy(batch_size, generator, sizes)
+        size = self._size(*torch.rand(3, generator=sizes or generator).tolist())
         covered = self._draw(batch_size, size, generator)
         short = ((~covered).sum(1) < self.min_keep).nonzero()[:, 0]
         for _ in range(MAX_ROUNDS):

@@ -33,8 +33,10 @@ class RandomMask:
                 "give a ratio between 0 and 1, or a finer grid."
             )
 
-    def __call__(self, batch_size: int, generator: torch.Generator | None = None) -> Masks:
-        """Draws masks for ``batch_size`` samples, from torch's global generator where none is given."""
+    def __call__(
+        self, batch_size: int, generator: torch.Generator | None = None, sizes: torch.Generator | None = None
+    ) -> Masks:
+        """Draws masks for ``batch_size`` samples; see ``MaskSampler``. Sizes are always the same."""
         order = torch.rand(batch_size, self.num_tokens, generator=generator).argsort(dim=1)
         context, target = order[:, : self.num_context], order[:, self.num_context :]
         return Masks(context.sort(dim=1).values, target.sort(dim=1).values[:, None])

@@ -29,8 +29,10 @@ class RandomTubeMask:
         self.num_frames, *space = check_grid(grid_size)
         self.positions = RandomMask(space, ratio)
 
-    def __call__(self, batch_size: int, generator: torch.Generator | None = None) -> Masks:
-        """Draws masks for ``batch_size`` clips, from torch's global generator where none is given."""
+    def __call__(
+        self, batch_size: int, generator: torch.Generator | None = None, sizes: torch.Generator | None = None
+    ) -> Masks:
+        """Draws masks for ``batch_size`` clips; see ``MaskSampler``. Sizes are always the same."""
         context, target = self.positions(batch_size, generator)
         return Masks(self._through_time(context), self._through_time(target.flatten(1))[:, None])
 

@@ -85,7 +85,7 @@ class LatentPrediction(JEPAModule):
         self.distance_name, self.normalize_targets = distance, normalize_targets
         self.target_layers = target_layers
         self.least_samples = 2 if content else 1
-        self.content, self.content_statistic = content, VarianceCovariance(variance, covariance)
+        self.content, self.content_statistic = content, VarianceCovariance(variance, covariance, gather=True)
 
     def build_networks(self) -> None:
         """Builds all three; a subclass calls it at the end of its own options."""
@@ -156,7 +156,7 @@ class LatentPrediction(JEPAModule):
     def content_penalty(self, contexts: Sequence[Tensor], masks: Sequence[Masks]) -> Tensor:
         """The weighted terms on the content of context tokens, ``[B, Kc, D]`` each: a scalar."""
         spread = [
-            self.content_statistic(token_content(context, kept.context, math.prod(self.grid_size)))
+            self.content_statistic(token_content(context, kept.context, math.prod(self.grid_size), gather=True))
             for context, kept in zip(contexts, masks, strict=False)  # evaluation may have fewer views than masks
         ]
         return self.content * torch.stack(spread).mean()

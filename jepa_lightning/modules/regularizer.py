@@ -8,6 +8,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from jepa_lightning.distributed import gather_samples
 from jepa_lightning.losses import Distance, SIGReg, Uniformity, VarianceCovariance, prediction_distance
 from jepa_lightning.nn import projection_head
 
@@ -15,7 +16,7 @@ RegularizerName = Literal["variance_covariance", "sigreg", "uniformity"]
 
 
 class PooledRegularizer(nn.Module):
-    """A statistic of the batch over the pooled features of each view, and the distance between views of an image.
+    """A statistic of the joint batch over the pooled features of each view, and the distance of an image's views.
 
     Args:
         statistic: takes ``[B, D]`` to a scalar, low where the samples differ.
@@ -36,7 +37,7 @@ class PooledRegularizer(nn.Module):
     def forward(self, views: Sequence[Tensor]) -> Tensor:
         """Penalty of ``[B, D]`` features of each view: a scalar."""
         projected = [self.projector(features) for features in views]
-        penalty = torch.stack([self.statistic(features) for features in projected]).mean()
+        penalty = torch.stack([self.statistic(gather_samples(features)) for features in projected]).mean()
         pairs = [prediction_distance(a, b, self.distance).mean() for a, b in combinations(projected, 2)]
         return penalty + self.invariance * torch.stack(pairs).mean() if pairs else penalty
 

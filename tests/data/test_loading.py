@@ -42,9 +42,8 @@ def loader(
         train=train,
         shuffle=train,
         seed=seed,
-        batch_size=4,
         num_workers=num_workers,
-        **options,
+        **{"batch_size": 4, **options},
     )
 
 
@@ -138,16 +137,16 @@ def test_resuming_gives_exactly_the_rest_of_the_epoch(num_workers: int, taken: i
 
 def test_a_state_in_a_resumed_epoch_counts_from_its_start() -> None:
     resumed = loader()
-    resumed.load_state_dict({"epoch": 0, "batches": 2})
+    resumed.load_state_dict({"epoch": 0, "samples": 8, "step": 4, "ranks": 1})
     next(iter(resumed))
-    assert resumed.state_dict() == {"epoch": 0, "batches": 3}
+    assert resumed.state_dict() == {"epoch": 0, "samples": 12, "step": 4, "ranks": 1}
 
 
 def test_a_state_at_the_last_batch_resumes_at_the_start_of_the_next_epoch() -> None:
     train = loader()
     for _ in zip(range(5), train, strict=False):
         state = train.state_dict()
-    assert state == {"epoch": 0, "batches": 0}
+    assert state == {"epoch": 0, "samples": 0, "step": 4, "ranks": 1}
     resumed = loader()
     resumed.load_state_dict(state)
     for epoch_loader in (train, resumed):
@@ -172,6 +171,72 @@ def test_ranks_share_the_samples(size: int, each: int) -> None:
     assert len(ranks[0]) == len(ranks[1]) == each
     validation = [labels(loader(Scenes(size), train=False, rank=rank, world_size=2)) for rank in range(2)]
     assert set(validation[0]) | set(validation[1]) == set(range(size))
+
+
+def ranks_of(world_size: int, size: int = 24, **options: Any) -> list[Any]:
+    """The loaders of all ranks, with 4 samples a step in all."""
+    loaders = [
+        loader(Scenes(size), batch_size=4 // world_size, rank=rank, world_size=world_size, **options)
+        for rank in range(world_size)
+    ]
+    for each in loaders:
+        each.sampler.set_epoch(3)
+    return loaders
+
+
+@pytest.mark.parametrize("size", [24, 23])
+def test_steps_have_the_same_samples_and_views_for_any_number_of_ranks(size: int) -> None:
+    def steps(world_size: int) -> list[dict[int, float]]:
+        return [
+            {int(label): float(view.sum()) for b in step for label, view in zip(b.labels, b.views[0], strict=True)}
+            for step in zip(*ranks_of(world_size, size), strict=True)
+        ]
+
+    assert steps(1) == steps(2) == steps(4)
+    assert len(steps(1)) == size // 4
+
+
+@pytest.mark.parametrize(("before", "after"), [(2, 1), (1, 2), (4, 2)])
+def test_a_run_goes_on_with_another_number_of_ranks(before: int, after: int) -> None:
+    undisturbed = [set(labels(step)) for step in zip(*ranks_of(1), strict=True)]
+    first, rest = ranks_of(before), ranks_of(after)
+    for each in first:
+        batches = iter(each)
+        next(batches), next(batches)
+    for each in rest:
+        each.load_state_dict(first[0].state_dict())
+    assert [set(labels(step)) for step in zip(*rest, strict=True)] == undisturbed[2:]
+
+
+def test_another_number_of_samples_a_step_is_said() -> None:
+    first, other = loader(), loader(batch_size=2)
+    next(iter(first))
+    with pytest.warns(UserWarning, match="goes on with 2 samples a step, and had 4"):
+        other.load_state_dict(first.state_dict())
+    assert labels(other) == labels(loader(batch_size=2))[4:]
+
+
+def test_ranks_draw_blocks_of_one_size_at_places_of_their_own() -> None:
+    sizes = set()
+    for first, second in zip(*ranks_of(2), strict=True):
+        one, other = (batch.masks[0].target for batch in (first, second))
+        assert one.shape == other.shape
+        assert not torch.equal(one, other)
+        # rows and columns of a block, wherever it is
+        shapes = [{tuple((block - block[0]).tolist()) for block in masks.flatten(0, 1)} for masks in (one, other)]
+        assert shapes[0] == shapes[1]
+        assert len(shapes[0]) == 1
+        sizes |= shapes[0]
+    assert len(sizes) > 1
+
+
+def test_batches_of_several_ranks_keep_their_size_where_an_image_cannot_be_read() -> None:
+    whole = list(loader(train=False, world_size=2))
+    batches = list(loader(Scenes(unreadable=(2,)), train=False, world_size=2))
+    # the third scene is the second of the first rank, after which the first one stands again, without a label
+    assert batches[0].labels.tolist() == [0, 4, 6, -1]
+    assert torch.equal(batches[0].views[0], whole[0].views[0][[0, 2, 3, 0]])
+    assert torch.equal(batches[1].views[0], whole[1].views[0])
 
 
 def test_unreadable_images_are_left_out() -> None:

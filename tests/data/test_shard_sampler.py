@@ -93,7 +93,7 @@ def test_epochs_and_seeds_have_orders_of_their_own() -> None:
     later.set_epoch(1)
     assert one.order() == one.order()
     assert len({tuple(each.order()) for each in (one, other, later)}) == 3
-    draws = dict(one), dict(later)
+    draws = [{draw.sample: draw.seed for draw in each} for each in (one, later)]
     assert draws[0].keys() == draws[1].keys()
     assert all(draws[0][sample] != draws[1][sample] for sample in draws[0])
 
@@ -126,4 +126,13 @@ def test_a_window_as_large_as_the_data_moves_samples_everywhere() -> None:
 def test_without_shuffling_the_order_is_that_of_the_shards() -> None:
     source = Numbers()
     assert sampler(source, shuffle=False).order() == list(range(len(source)))
-    assert next(iter(sampler(source, shuffle=False))) == Draw(0, next(iter(sampler(source, shuffle=False))).seed)
+    draws = list(sampler(source, shuffle=False))
+    assert [draw.sample for draw in draws] == sampler(source, shuffle=False).order()
+    assert all(isinstance(draw, Draw) for draw in draws)
+
+
+def test_a_change_of_ranks_in_the_middle_of_an_epoch_is_said() -> None:
+    first, alone = loader(Numbers(), 0, 2, 0), loader(Numbers(), 0, 1, 0)
+    next(iter(first))
+    with pytest.warns(UserWarning, match="on 1 ranks, and had 2.*some samples come twice"):
+        alone.load_state_dict(first.state_dict())
