@@ -11,6 +11,10 @@ from torch import nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
+# of those that look at each number of a weight alone; others may need to see the whole of it
+ELEMENTWISE = ("adadelta", "adagrad", "adam", "adamax", "adamw", "adan", "lion", "momentum", "nadam", "nadamw", "radam",
+               "rmsprop", "sgd")  # fmt: skip
+
 
 def parameter_groups(
     modules: Mapping[str, nn.Module], weight_decay: float, constant: Collection[str] = ()
@@ -78,13 +82,20 @@ def create_optimizer(
         The optimizer.
 
     Raises:
-        ValueError: if there is no optimizer of that name, or it takes no betas or other options.
+        ValueError: if there is no optimizer of that name, it takes no betas or other options, or it must see whole
+            weights where FSDP1 has flattened them.
     """
+    groups = list(groups)
     known = [str(each) for each in list_optimizers()]
     if name.lower() not in known:
         near = difflib.get_close_matches(name.lower(), known, n=3, cutoff=0.5)
         hint = f"did you mean {' or '.join(near)}?" if near else "see timm.optim.list_optimizers()."
         raise ValueError(f"there is no optimizer '{name}': {hint}")
+    if name.lower() not in ELEMENTWISE and any(_axes(p) != p.ndim for group in groups for p in group["params"]):
+        raise ValueError(
+            f"optimizer '{name}' looks at whole weights, of which strategy fsdp leaves each rank a flat piece: use "
+            f"strategy fsdp2, or one of {', '.join(ELEMENTWISE)}."
+        )
     if betas is not None and not get_optimizer_info(name.lower()).has_betas:
         raise ValueError(f"optimizer '{name}' takes no betas, got {betas}: leave them out.")
     given = dict(options or {}) | ({} if betas is None else {"betas": betas})

@@ -372,3 +372,16 @@ def test_a_line_instead_of_a_cosine() -> None:
         schedule.step()
         rates.append(optimizer.param_groups[0]["lr"])
     assert rates == pytest.approx([1 - i / 10 for i in range(11)] + [0.0, 0.0])
+
+
+def test_flat_pieces_of_matrices_are_decayed_and_only_go_with_optimizers_that_do_not_look_at_the_whole() -> None:
+    network = nn.Linear(2, 2)
+    for parameter in network.parameters():
+        parameter.axes = parameter.ndim
+        parameter.data = parameter.data.flatten()[:1]
+    groups = parameter_groups({"encoder": network}, 0.04)
+    assert [(group["name"], len(group["params"])) for group in groups] == [("encoder", 1), ("encoder-no_decay", 1)]
+    assert groups[0]["params"][0] is network.weight
+    create_optimizer(groups, "adamw", lr=0.1)
+    with pytest.raises(ValueError, match="'lars' looks at whole weights.*use strategy fsdp2"):
+        create_optimizer(groups, "lars", lr=0.1)

@@ -1,0 +1,136 @@
+"""Sharding in a group of one process: what is sharded, and what is refused."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from lightning.pytorch.strategies import ModelParallelStrategy
+from torch import distributed as dist
+from torch import nn
+from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
+from torch.distributed.fsdp import FSDPModule, fully_shard
+from torch.distributed.tensor import DTensor
+
+from jepa_lightning import IJEPA, FSDP2Strategy
+from jepa_lightning.distributed import data_parallel_mesh, shard_, sharding_units, wrap_
+from jepa_lightning.ema import check_pair, ema_update_
+from jepa_lightning.nn import TimmBackbone, VisionTransformer, mlp_head
+
+
+@pytest.fixture
+def mesh(tmp_path: Path) -> Iterator[DeviceMesh]:
+    dist.init_process_group("gloo", f"file://{tmp_path}/meeting", world_size=1, rank=0)
+    yield init_device_mesh("cpu", (1,), mesh_dim_names=("data_parallel",))
+    dist.destroy_process_group()
+
+
+def test_every_network_and_its_blocks_are_sharded_and_the_target_as_the_online_network(
+    mesh: DeviceMesh, tiny_ijepa: Callable[..., IJEPA]
+) -> None:
+    module = tiny_ijepa()
+    before = {name: value.clone() for name, value in module.state_dict().items()}
+    shard_(module, mesh)
+    sharded = {name for name, child in module.named_modules() if isinstance(child, FSDPModule)}
+    assert sharded == {
+        "context_encoder", "context_encoder.blocks.0", "context_encoder.blocks.1",
+        "target_encoder", "target_encoder.blocks.0", "target_encoder.blocks.1",
+        "predictor", "predictor.predictor_blocks.0",
+    }  # fmt: skip
+    assert all(isinstance(value, DTensor) for value in module.parameters())
+    state = module.state_dict()
+    assert state.keys() == before.keys()
+    for name, value in before.items():
+        found = state[name]
+        assert torch.equal(found.full_tensor() if isinstance(found, DTensor) else found, value)
+    shard_(module, mesh)  # again, as for a validation after the training
+    for online, target in module.ema_pairs():
+        check_pair(online, target)
+
+
+@pytest.mark.parametrize(
+    ("network", "units"),
+    [
+        (lambda: VisionTransformer((16, 16), 8, 24, 3, 3), 3),
+        (lambda: TimmBackbone("resnet18", (32, 32)), 8),
+        (lambda: mlp_head([4, 8, 4]), 0),
+    ],
+    ids=["transformer", "resnet", "head"],
+)
+def test_units_are_the_blocks(network: Callable[[], nn.Module], units: int) -> None:
+    built = network()
+    found = list(sharding_units(built))
+    assert len(found) == len({id(unit) for unit in found}) == units
+    assert not any(isinstance(inner, tuple(map(type, found))) for unit in found for inner in list(unit.children()))
+
+
+def test_a_target_that_lies_on_the_ranks_in_another_way_is_refused_by_name(
+    mesh: DeviceMesh, tiny_ijepa: Callable[..., IJEPA]
+) -> None:
+    module = tiny_ijepa()
+    fully_shard(module.target_encoder.blocks[1], mesh=mesh)  # and its online network not
+    message = r"'blocks\.1\.norm1\.weight' is whole online and .*Shard\(dim=0\).* in the target: shard both"
+    for refused in (check_pair, lambda online, target: ema_update_(online, target, 0.9)):
+        with pytest.raises(ValueError, match=message):
+            refused(module.context_encoder, module.target_encoder)
+
+
+class WithParameter(IJEPA):
+    """Holds a parameter that no network is called for."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.temperature = nn.Parameter(torch.ones(()))
+
+
+def test_a_parameter_outside_of_networks_is_refused_where_it_would_not_be_sharded(
+    mesh: DeviceMesh, tiny_ijepa: Callable[..., IJEPA]
+) -> None:
+    module = tiny_ijepa(WithParameter)
+    wrap_(module)  # another strategy: nothing happens
+    with pytest.raises(ValueError, match=r"WithParameter\.temperature is a parameter outside of a network"):
+        shard_(module, mesh)
+
+
+class Mesh:
+    """As ModelParallelStrategy makes it by default on two devices."""
+
+    mesh_dim_names = ("data_parallel", "tensor_parallel")
+
+    def __init__(self, tensor_parallel: int) -> None:
+        self.sizes = {"data_parallel": 1, "tensor_parallel": tensor_parallel}
+
+    def __getitem__(self, name: str) -> "Mesh":
+        self.asked = name
+        return self
+
+    def size(self) -> int:
+        return self.sizes[self.asked]
+
+
+def test_a_strategy_that_splits_layers_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"has tensor_parallel_size 2.*use strategy fsdp2"):
+        data_parallel_mesh(Mesh(2))  # type: ignore[arg-type]
+    assert data_parallel_mesh(Mesh(1)).asked == "data_parallel"  # type: ignore[arg-type,attr-defined]
+
+
+@pytest.mark.parametrize(
+    "strategy", ["fsdp2", FSDP2Strategy(), ModelParallelStrategy(data_parallel_size=1, tensor_parallel_size=1)]
+)
+def test_a_run_on_one_device(
+    strategy: Any, tiny_ijepa: Callable[..., IJEPA], shapes: Any, quiet_trainer: Any, tmp_path: Path
+) -> None:
+    weights = []
+    for chosen in (strategy, "auto"):
+        module = tiny_ijepa()
+        trainer = quiet_trainer(strategy=chosen, max_steps=2)
+        trainer.fit(module, datamodule=shapes())
+        trainer.validate(module, datamodule=shapes(), verbose=False)
+        weights.append({name: value.detach() for name, value in module.named_parameters()})
+        if chosen == strategy:
+            assert all(isinstance(value, DTensor) for value in weights[0].values())
+            weights[0] = {name: value.full_tensor() for name, value in weights[0].items()}
+            dist.destroy_process_group()
+    for name, value in weights[1].items():
+        torch.testing.assert_close(weights[0][name], value, rtol=1e-6, atol=1e-6)

@@ -1,0 +1,240 @@
+"""Ten steps of each method under each strategy, on two processes over gloo, are those of one process."""
+
+import os
+import signal
+import subprocess
+import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from lightning.pytorch import Callback, Trainer
+from lightning.pytorch.strategies import DDPStrategy, FSDPStrategy, Strategy
+from torch import Tensor, nn
+from torch.distributed.fsdp import FullyShardedDataParallel
+from torch.distributed.fsdp.wrap import enable_wrap
+from torch.distributed.tensor import DTensor
+from torch.nn import functional as F
+from torch.utils.data import DataLoader
+
+from jepa_lightning import (
+    BYOL,
+    DINO,
+    IJEPA,
+    MAE,
+    VJEPA,
+    BarlowTwins,
+    FSDP2Strategy,
+    JEPAModule,
+    LeJEPA,
+    MoCo,
+    SimCLR,
+    SimSiam,
+    VICReg,
+)
+from jepa_lightning.distributed import gather_samples, rank
+from jepa_lightning.types import Batch, Masks
+
+RANKS, IMAGES, STEPS, EPOCH = 2, 16, 10, 5
+ENCODER = {"encoder": "vit_tiny", "width": 24, "depth": 2, "heads": 3, "image_size": 16, "patch_size": 4}
+JEPA = {"predictor_depth": 2, "predictor_dim": 24, "min_keep": 2}
+CLIPS = {"num_frames": 4, "num_blocks": (2, 1), "spatial_scale": (0.15, 0.4), "causal_frames": (1, 1)}
+LARS = {"optimizer": "lars", "lr": 0.1}
+# Adam makes whole steps of the rounding errors in gradients that are 0, such as those of a bias before a norm
+SGD = {"optimizer": "sgd", "lr": 0.001}
+# of its class and options, and of the Trainer
+METHODS: dict[str, tuple[type[JEPAModule], dict[str, Any], dict[str, Any]]] = {
+    "IJEPA": (IJEPA, {**JEPA, "gradient_checkpointing": True}, {}),
+    "IJEPA, small": (
+        IJEPA,
+        {**JEPA, "num_crops": 2, "regularizer": "variance_covariance", "invariance": 1.0, "projector": 24,
+         "content": 1.0, "target_layers": 2, **SGD},
+        {},
+    ),
+    "VJEPA": (VJEPA, {**JEPA, **CLIPS, "rope": True}, {"gradient_clip_val": 0.02}),
+    "BYOL": (BYOL, {"projector_hidden": 32, "projector_dim": 16, **LARS}, {}),
+    "SimCLR": (SimCLR, {"projector_hidden": 32, "projector_dim": 16, **LARS}, {}),
+    "MoCo v2": (MoCo, {"queue_size": 24, "projector_dim": 16, **SGD}, {}),
+    "MoCo v3": (MoCo, {"version": "v3", "projector_hidden": 32, "projector_dim": 16, **SGD}, {}),
+    "SimSiam": (SimSiam, {"projector_dim": 32, "predictor_hidden": 16, **SGD}, {}),
+    "DINO": (DINO, {"num_local": 1, "prototypes": 16, "head_hidden": 32, "bottleneck": 8}, {"gradient_clip_val": 3.0}),
+    "MAE": (MAE, {"decoder_depth": 1, "decoder_dim": 24, "decoder_heads": 3}, {}),
+    "VICReg": (VICReg, {"projector_dim": 32, **LARS}, {}),
+    "BarlowTwins": (BarlowTwins, {"projector_dim": 32, **SGD, "lr": 2e-4}, {}),
+    "LeJEPA": (LeJEPA, {"num_local": 1, "num_directions": 16, "projector_hidden": 32, "projector_dim": 16, **SGD}, {}),
+}  # fmt: skip
+# FSDP1 hides the norms of whole weights
+FLAT = [name for name, (_, options, trainer) in METHODS.items() if options.get("optimizer") != "lars" and not trainer]
+
+
+class CPUFSDP(FSDPStrategy):
+    """FSDP1, which Lightning leaves to GPUs."""
+
+    @contextmanager
+    def model_sharded_context(self) -> Iterator[None]:
+        def wrapper(module: nn.Module, sync_module_states: bool = False, **options: Any) -> nn.Module:
+            return FullyShardedDataParallel(module, **options)  # cannot send weights of the CPU
+
+        with enable_wrap(wrapper_cls=wrapper, device_id=torch.device("cpu"), use_orig_params=True):
+            yield
+
+
+STRATEGIES = {"ddp": DDPStrategy, "fsdp2": FSDP2Strategy, "fsdp1": CPUFSDP}
+
+
+class JointNorm(nn.BatchNorm1d):
+    """Statistics of all ranks, as SyncBatchNorm has them, which does not run on CPUs."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        joint = super().forward(gather_samples(x))
+        return joint[rank() * len(x) : (rank() + 1) * len(x)]
+
+
+class Recorder(Callback):
+    """Notes losses and gradients."""
+
+    def __init__(self) -> None:
+        self.losses: list[Tensor] = []
+        self.gradients: list[dict[str, Tensor]] = []
+
+    def on_before_optimizer_step(self, trainer: Trainer, pl_module: Any, optimizer: Any) -> None:
+        with whole(pl_module, with_grads=True):
+            self.gradients.append(
+                {clean(name): full(p.grad) for name, p in pl_module.named_parameters() if p.grad is not None}
+            )
+
+    def on_train_batch_end(self, trainer: Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
+        self.losses.append(trainer.strategy.reduce(outputs["loss"].detach(), reduce_op="mean"))
+
+
+def clean(name: str) -> str:
+    return name.replace("_fsdp_wrapped_module.", "")
+
+
+def full(value: Tensor) -> Tensor:
+    return (value.full_tensor() if isinstance(value, DTensor) else value).detach().clone()
+
+
+@contextmanager
+def whole(module: nn.Module, with_grads: bool = False) -> Iterator[None]:
+    """FSDP1's weights as they were before it flattened them."""
+    if not any(isinstance(child, FullyShardedDataParallel) for child in module.children()):
+        yield
+        return
+    with FullyShardedDataParallel.summon_full_params(module, writeback=False, with_grads=with_grads):
+        yield
+
+
+def build(name: str) -> JEPAModule:
+    torch.manual_seed(0)
+    cls, options, _ = METHODS[name]
+    module = cls(**{"lr": 1e-2, "start_lr": 1e-4, "warmup": 2, "ema": (0.9, 1.0), **ENCODER, **options})
+    for parent in list(module.modules()):
+        for key, child in parent.named_children():
+            if isinstance(child, nn.BatchNorm1d):
+                joint = JointNorm(child.num_features, affine=child.affine)
+                joint.load_state_dict(child.state_dict())
+                joint.requires_grad_(child.weight is not None and child.weight.requires_grad).train(child.training)
+                setattr(parent, key, joint)
+    return module
+
+
+def batches(module: JEPAModule, part: slice) -> list[Batch]:
+    """A part of each joint batch."""
+    pipeline, found = module.pipeline(), []
+    shape = (IMAGES, 4, 3, 24, 24) if isinstance(module, VJEPA) else (IMAGES, 3, 24, 24)
+    for step in range(EPOCH):
+        torch.manual_seed(step)
+        coarse = torch.rand(*shape[:-2], 4, 4).flatten(0, -4)
+        images = (F.interpolate(coarse, size=24).reshape(shape) * 255).to(torch.uint8)
+        joint = pipeline.collate([pipeline.transform(image) for image in images])
+        masks = tuple(Masks(mask.context[part], mask.target[part]) for mask in joint.masks)
+        found.append(Batch([view[part] for view in joint.views], masks))
+    return found
+
+
+def train(name: str, strategy: Strategy | str, devices: int) -> dict[str, Any]:
+    module, recorder = build(name), Recorder()
+    number = int(os.environ.get("RANK", "0"))
+    each = IMAGES // devices
+    data = DataLoader(batches(module, slice(number * each, (number + 1) * each)), batch_size=None)
+    trainer = Trainer(
+        accelerator="cpu", devices=devices, strategy=strategy, max_steps=STEPS, callbacks=[recorder], logger=False,
+        enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False,
+        use_distributed_sampler=False, **METHODS[name][2],
+    )  # fmt: skip
+    trainer.fit(module, data)
+    with whole(module):
+        weights = {clean(key): full(value) for key, value in module.named_parameters()}
+    buffers = {clean(key): value.clone() for key, value in module.named_buffers()}
+    return {"loss": recorder.losses, "gradients": recorder.gradients, "weights": weights, "buffers": buffers}
+
+
+def work(folder: Path, strategy: str) -> None:
+    """What each process does."""
+    torch.set_num_threads(1)
+    warnings.simplefilter("ignore")
+    names = FLAT if strategy == "fsdp1" else METHODS
+    ddp = {"find_unused_parameters": False} if strategy == "ddp" else {}
+    found = {name: train(name, STRATEGIES[strategy](**ddp), RANKS) for name in names}
+    torch.save(found, folder / f"{strategy}_{os.environ['RANK']}.pt")
+
+
+@pytest.fixture(scope="module", params=STRATEGIES)
+def ranks(request: Any, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, list[dict[str, Any]]]:
+    folder = tmp_path_factory.mktemp("ranks")
+    paths = os.pathsep.join(filter(None, sys.path))
+    environment = {**os.environ, "PYTHONPATH": paths, "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"}
+    run = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={RANKS}"]
+    process = subprocess.Popen([*run, __file__, str(folder), request.param], env=environment, start_new_session=True)
+    try:
+        assert process.wait(timeout=600) == 0
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+    return request.param, [torch.load(folder / f"{request.param}_{number}.pt") for number in range(RANKS)]
+
+
+@pytest.fixture(scope="module")
+def alone() -> dict[str, dict[str, Any]]:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        return {name: train(name, "auto", 1) for name in METHODS}
+    finally:
+        torch.set_num_threads(threads)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", METHODS)
+def test_ten_steps_are_those_of_one_process(
+    ranks: tuple[str, list[dict[str, Any]]], alone: dict[str, dict[str, Any]], name: str
+) -> None:
+    strategy, found = ranks
+    if strategy == "fsdp1" and name not in FLAT:
+        pytest.skip("FSDP1 has no norms of whole weights or gradients")
+    expected, close = alone[name], {"rtol": 1e-5, "atol": 1e-5}
+    assert len(expected["loss"]) == STEPS
+    for each in (process[name] for process in found):
+        torch.testing.assert_close(torch.stack(each["loss"]), torch.stack(expected["loss"]), **close)
+        for step, gradients in enumerate(expected["gradients"]):
+            assert each["gradients"][step].keys() == gradients.keys()
+            scale = max(1.0, *(gradient.abs().max().item() for gradient in gradients.values()))
+            for key, gradient in gradients.items():
+                torch.testing.assert_close(each["gradients"][step][key] / scale, gradient / scale, **close)
+        for kind in ("weights", "buffers"):
+            assert each[kind].keys() == expected[kind].keys()
+            for key, value in expected[kind].items():
+                torch.testing.assert_close(each[kind][key], value, **close)
+    start = dict(build(name).named_parameters())
+    moved = [key for key, value in expected["weights"].items() if not torch.equal(value, start[key])]
+    assert all(any(key.startswith(network) for key in moved) for network, _ in build(name).named_children()
+               if any(key.startswith(network) for key in start))  # fmt: skip
+
+
+if __name__ == "__main__":
+    work(Path(sys.argv[1]), sys.argv[2])
