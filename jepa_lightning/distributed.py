@@ -2,6 +2,7 @@
 """Samples of all ranks for a loss, and weights that are spread over them."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -9,7 +10,6 @@ from torch import distributed as dist
 from torch.distributed.device_mesh import DeviceMesh
 from torch.distributed.fsdp import FSDPModule, FullyShardedDataParallel, fully_shard
 from torch.distributed.fsdp.wrap import CustomPolicy, wrap
-from torch.distributed.nn.functional import all_gather, all_reduce
 
 
 def world_size() -> int:
@@ -35,13 +35,7 @@ def gather_samples(samples: Tensor) -> Tensor:
     Returns:
         ``[W * B, ...]``; the samples themselves where there is one rank.
     """
-    if world_size() == 1:
-        return samples
-    joint = torch.cat(all_gather(samples))  # type: ignore[no-untyped-call]
-    if joint.requires_grad:
-        # torch sends gradients as they lie in memory, so that those of a transposed batch would arrive scrambled
-        joint.register_hook(torch.Tensor.contiguous)  # type: ignore[no-untyped-call]
-    return joint
+    return samples if world_size() == 1 else _Gather.apply(samples)
 
 
 def sum_over_ranks(values: Tensor) -> Tensor:
@@ -53,12 +47,7 @@ def sum_over_ranks(values: Tensor) -> Tensor:
     Returns:
         The same on every rank; the values themselves where there is one rank.
     """
-    if world_size() == 1:
-        return values
-    total: Tensor = all_reduce(values.contiguous())  # type: ignore[no-untyped-call]
-    if total.requires_grad:
-        total.register_hook(torch.Tensor.contiguous)  # type: ignore[no-untyped-call]
-    return total
+    return values if world_size() == 1 else _Sum.apply(values)
 
 
 def data_parallel_mesh(mesh: DeviceMesh) -> DeviceMesh:
@@ -144,6 +133,40 @@ def sharding_units(network: nn.Module) -> Iterator[nn.Module]:
             yield from filter(_has_parameters, child)
         else:
             yield from sharding_units(child)
+
+
+class _Gather(torch.autograd.Function):
+    """Joint samples of all ranks; each rank's gets the sum of the gradients that they get on any rank."""
+
+    @staticmethod
+    def forward(ctx: Any, samples: Tensor) -> Tensor:
+        ctx.number = len(samples)
+        parts = [torch.empty_like(samples, memory_format=torch.contiguous_format) for _ in range(world_size())]
+        dist.all_gather(parts, samples.contiguous())
+        return torch.cat(parts)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        return _reduced(gradient)[rank() * ctx.number :][: ctx.number]
+
+
+class _Sum(torch.autograd.Function):
+    """A sum over ranks; each rank's part gets the sum of the gradients."""
+
+    @staticmethod
+    def forward(ctx: Any, values: Tensor) -> Tensor:
+        return _reduced(values)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        return _reduced(gradient)
+
+
+def _reduced(values: Tensor) -> Tensor:
+    # a copy in the order of its axes: collectives send numbers as they lie in memory
+    total = values.clone(memory_format=torch.contiguous_format)
+    dist.all_reduce(total)
+    return total
 
 
 def _networks(module: nn.Module) -> dict[str, nn.Module]:

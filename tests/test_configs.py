@@ -9,7 +9,8 @@ import yaml
 from jepa_lightning.cli import JEPACLI, main
 
 CONFIGS = Path(__file__).parents[1] / "configs"
-ALL = sorted(CONFIGS.rglob("*.yaml"))
+TRAINERS = sorted(CONFIGS.glob("trainer/*.yaml"))
+ALL = sorted({*CONFIGS.rglob("*.yaml")} - {*TRAINERS})
 HERE = ["--trainer.accelerator=cpu", "--trainer.devices=1", "--trainer.num_nodes=1", "--trainer.strategy=auto"]
 
 PROCEDURAL = ("ShapesDataModule", "PhysicsVideoDataModule")
@@ -53,6 +54,27 @@ def test_what_a_config_names_can_be_built(path: Path) -> None:
 def test_a_config_says_how_it_is_run(path: Path) -> None:
     header = "".join(line for line in path.read_text().splitlines(keepends=True) if line.startswith("#"))
     assert f"jepa-lightning fit --config configs/{path.relative_to(CONFIGS)}" in header
+
+
+@pytest.mark.parametrize("model", ["quickstart.yaml", "byol/small.yaml", "vjepa/quickstart.yaml"])
+@pytest.mark.parametrize("path", names(TRAINERS))
+def test_a_trainer_goes_behind_any_model(path: Path, model: str, capsys: Any) -> None:
+    here = ["--trainer.accelerator=cpu", "--trainer.devices=1", "--trainer.num_nodes=1"]
+    arguments = ["fit", "--config", str(CONFIGS / model), "--config", str(path), *here]
+    if path.stem == "fsdp1":
+        with pytest.raises(SystemExit):
+            main(arguments)
+        assert "strategy `fsdp` requires a GPU" in capsys.readouterr().err
+        return
+    with pytest.raises(StopIteration):
+        Built(arguments)
+
+
+@pytest.mark.parametrize("path", names(TRAINERS))
+def test_a_trainer_config_says_how_it_is_used(path: Path) -> None:
+    text = path.read_text()
+    assert f"--config configs/trainer/{path.name}" in text
+    assert yaml.safe_load(text).keys() == {"trainer"}
 
 
 @pytest.mark.parametrize("path", names([path for path in ALL if built_in(path)]))

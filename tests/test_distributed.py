@@ -22,6 +22,7 @@ from jepa_lightning.losses import (
     info_nce_loss,
     nt_xent_loss,
     sinkhorn_knopp,
+    token_content,
 )
 from jepa_lightning.nn import KeyQueue
 from jepa_lightning.types import Batch
@@ -32,11 +33,14 @@ LOSSES = {
     "info_nce": lambda a, b: info_nce_loss(a, b, 0.3, gather=True),
     "barlow_twins": lambda a, b: barlow_twins_loss(a, b, 0.1, gather=True),
     "variance_covariance": lambda a, b: VarianceCovariance(target_std=5)(gather_samples(a)),
+    "variance_covariance, summed": lambda a, b: VarianceCovariance(target_std=5, gather=True)(a),
+    "content": lambda a, b: content(a, gather=True),
     "sigreg": lambda a, b: SIGReg(num_directions=8)(gather_samples(a)) + SIGReg(num_directions=8)(gather_samples(b)),
     # they see their own images alone, so that the mean over ranks must be another one
     "nt_xent alone": lambda a, b: nt_xent_loss(a, b, 0.3),
     "barlow_twins alone": lambda a, b: barlow_twins_loss(a, b, 0.1),
     "sigreg alone": lambda a, b: SIGReg(num_directions=8)(a),
+    "content alone": lambda a, b: content(a, gather=False),
 }
 
 
@@ -57,6 +61,13 @@ METHODS: dict[str, Any] = {
 
 def numbers(*shape: int, seed: int = 0) -> Tensor:
     return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
+
+
+def content(samples: Tensor, gather: bool) -> Tensor:
+    """Of images of three tokens each, at positions of which images share some."""
+    tokens = torch.stack([samples, samples**2, samples**3], dim=1)
+    positions = (samples[:, :3].detach() > 0).long() + torch.arange(3)
+    return VarianceCovariance(target_std=5, gather=gather)(token_content(tokens, positions, 5, gather=gather))
 
 
 def of_rank(joint: Tensor, number: int) -> Tensor:
@@ -192,7 +203,7 @@ def test_without_gathering_they_are_not(ranks: list[dict[str, Any]], alone: dict
 
 
 def test_every_rank_computes_the_same_statistic(ranks: list[dict[str, Any]]) -> None:
-    for name in ("barlow_twins", "variance_covariance", "sigreg"):
+    for name in ("barlow_twins", "variance_covariance", "variance_covariance, summed", "content", "sigreg"):
         assert ranks[0][name]["loss"] == ranks[1][name]["loss"]
 
 

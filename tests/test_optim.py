@@ -383,5 +383,5 @@ def test_flat_pieces_of_matrices_are_decayed_and_only_go_with_optimizers_that_do
     assert [(group["name"], len(group["params"])) for group in groups] == [("encoder", 1), ("encoder-no_decay", 1)]
     assert groups[0]["params"][0] is network.weight
     create_optimizer(groups, "adamw", lr=0.1)
-    with pytest.raises(ValueError, match="'lars' looks at whole weights.*use strategy fsdp2"):
+    with pytest.raises(ValueError, match=r"'lars' looks at whole weights.*use strategy fsdp2"):
         create_optimizer(groups, "lars", lr=0.1)

@@ -46,8 +46,10 @@ class Summary(Callback):
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Prints."""
+        # on every rank: the Trainer finds its folder with all of them
+        lines = ["", self._head(trainer, pl_module), *_results(trainer), *_places(trainer, pl_module)]
         if trainer.is_global_zero:
-            print("\n".join(["", self._head(trainer, pl_module), *_results(trainer), *_places(trainer, pl_module)]))
+            print("\n".join(lines))
 
     def _head(self, trainer: Trainer, pl_module: LightningModule) -> str:
         data = trainer.datamodule  # type: ignore[attr-defined]
