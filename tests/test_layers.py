@@ -42,7 +42,7 @@ ALLOWED = {
         "callbacks.ema",
     },
     # callbacks go by contracts, never by networks or a concrete module
-    "callbacks": {"types", "losses", "ema", "eval_mode", "encode"},
+    "callbacks": {"types", "losses", "distributed", "ema", "eval_mode", "encode"},
 }
 # callbacks that modules add by themselves rest on the lowest layer alone, so that no circle can arise
 ADDED_BY_MODULES = ("callbacks/ema.py",)

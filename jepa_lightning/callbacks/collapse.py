@@ -7,9 +7,11 @@ import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning_utilities.core.rank_zero import rank_zero_warn
 from torch import Tensor
+from torch.distributed.fsdp import FullyShardedDataParallel
 from torch.distributed.tensor import DTensor
 
 from jepa_lightning.callbacks.alarms import AlarmBell
+from jepa_lightning.distributed import gather_samples, sum_over_ranks
 from jepa_lightning.eval_mode import eval_mode
 from jepa_lightning.losses import content_share, effective_rank, feature_std, mean_cosine, rankme
 from jepa_lightning.types import Batch, Masks
@@ -19,8 +21,8 @@ class CollapseMonitor(Callback):
     """Measures collapse on training batches, logs it as ``collapse/NAME``, and gives alarms that explain themselves.
 
     ``rank`` (RankMe), ``effective_rank``, ``std`` and ``cosine`` (between images) are of the pooled features of the
-    evaluation encoder over the last ``memory`` samples, which the training steps have computed anyway. The same with
-    ``context_`` in front are of the online encoder, over ``num_samples`` only, which bounds the ranks.
+    evaluation encoder over the last ``memory`` samples of all processes, which the training steps have computed anyway.
+    The same with ``context_`` in front are of the online encoder, over ``num_samples`` only, which bounds the ranks.
     ``content_share`` is the share of the token variance between images at the same position, ``ema_drift`` the distance
     of target and online weights over the length of the latter. ``energy`` is that of true pairs, ``energy_other`` with
     the targets of another image, ``energy_gap`` their difference over the latter: near 0, content is not looked at.
@@ -81,10 +83,10 @@ class CollapseMonitor(Callback):
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Keeps the step's features."""
-        features = outputs["features"]
-        if features is not None:
-            kept = [features.float()] if self._recent is None else [self._recent.to(features.device), features.float()]
+        """Keeps the step's features, on every rank those of all: so a resumed rank needs no state of its own."""
+        if outputs["features"] is not None:
+            features = gather_samples(outputs["features"].float())
+            kept = [features] if self._recent is None else [self._recent.to(features.device), features]
             self._recent = torch.cat(kept)[-self.memory :]
 
     def state_dict(self) -> dict[str, Any]:
@@ -132,10 +134,14 @@ def _drift(pairs: Any) -> Tensor:
     """Length of the difference of all target and online weights, over the length of the online ones."""
     weights = [weight for online, _ in pairs for weight in online.parameters()]
     targets = [weight for _, target in pairs for weight in target.parameters()]
-    return _length([a - b for a, b in zip(weights, targets, strict=True)]) / _length(weights)
+    # with FSDP1 each rank has pieces of them
+    pieces = isinstance(pairs[0][0], FullyShardedDataParallel)
+    return _length([a - b for a, b in zip(weights, targets, strict=True)], pieces) / _length(weights, pieces)
 
 
-def _length(tensors: list[Tensor]) -> Tensor:
+def _length(tensors: list[Tensor], pieces: bool) -> Tensor:
     length = torch.stack([tensor.norm() for tensor in tensors]).norm()
-    # sharded weights give a sharded result
+    if pieces:
+        return sum_over_ranks(length.square()).sqrt()
+    # weights of FSDP2 give a result in pieces
     return length.full_tensor() if isinstance(length, DTensor) else length
