@@ -1,6 +1,7 @@
 # W ranks, B batch of one rank
 """Samples of all ranks for a loss, and weights that are spread over them."""
 
+import warnings
 from collections.abc import Iterator
 from typing import Any
 
@@ -83,6 +84,8 @@ def shard_(module: nn.Module, mesh: DeviceMesh) -> None:
     if any(isinstance(child, FSDPModule) for child in module.children()):
         return
     _refuse_own_parameters(module)
+    # said of predictions, which nothing here changes in place
+    warnings.filterwarnings("ignore", message=r"FSDP2-wrapped module \(FSDPPredictor\) returned a view")
     module.to(mesh.device_type)
     for tensor in (*module.parameters(), *module.buffers()):
         dist.broadcast(tensor.detach(), src=0, group=mesh.get_group())

@@ -9,6 +9,7 @@ PACKAGE = Path(__file__).parents[1] / "jepa_lightning"
 LAYERS = {
     "types": 0,
     "nn": 1, "losses": 1, "masking": 1, "optim": 1, "ema": 1, "distributed": 1, "eval_mode": 1, "encode": 1,
+    "chance": 1,
     "data": 2,
     "modules": 2.5,
     "callbacks": 3, "interop": 3, "evaluation": 3,
@@ -25,6 +26,7 @@ ALLOWED = {
     "distributed": {"types"},
     "eval_mode": set(),
     "encode": set(),
+    "chance": set(),
     "data": {"types", "masking"},
     # a module brings its pipeline, and adds the EMA of its targets by itself
     "modules": {
@@ -36,6 +38,7 @@ ALLOWED = {
         "ema",
         "distributed",
         "encode",
+        "chance",
         "data.pipelines",
         "data.augmentation",
         "data.video",

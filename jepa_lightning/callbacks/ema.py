@@ -1,6 +1,7 @@
 """The exponential moving average of a module's targets."""
 
 import math
+import warnings
 from typing import Any, cast, get_args
 
 import torch
@@ -40,6 +41,8 @@ class EMACallback(Callback):
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Refuses weights in half precision, in which a step of 1 - decay would vanish."""
+        # Lightning's warning is about modules that are not meant to be in eval mode, as targets are
+        warnings.filterwarnings("ignore", message=r"Found \d+ module\(s\) in eval mode")
         if trainer.precision in ("bf16-true", "16-true"):
             raise MisconfigurationException(
                 f"an EMA target cannot follow in precision {trainer.precision}: steps of {1 - self.start:.1e} vanish. "

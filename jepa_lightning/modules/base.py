@@ -2,7 +2,6 @@
 """The LightningModule that every method is: one file a method, with `objective` and `pipeline` to write."""
 
 import math
-import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Sequence
 from typing import Any, ClassVar, Literal, cast
@@ -15,6 +14,7 @@ from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor, nn
 
 from jepa_lightning.callbacks.ema import EMACallback
+from jepa_lightning.chance import seeded_chance
 from jepa_lightning.data.pipelines import Pipeline
 from jepa_lightning.distributed import data_parallel_mesh, shard_, wrap_
 from jepa_lightning.ema import EMASchedule, check_pair
@@ -84,6 +84,7 @@ class JEPAModule(LightningModule, ABC):
         self.warmup, self.legacy_schedule = warmup, legacy_schedule
         self.lr_decay, self.schedule_stretch = lr_decay, schedule_stretch
         self.ema, self.ema_schedule, self.compile_blocks = ema, ema_schedule, compile
+        self._seed: int | None = None
 
     @abstractmethod
     def objective(self, batch: Batch, progress: float) -> StepOutput:
@@ -132,15 +133,15 @@ class JEPAModule(LightningModule, ABC):
 
     def training_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor | None]:
         """One step; callbacks find ``loss``, ``features`` and ``tokens`` in its output."""
-        return self._step(batch, "train")
+        return self._step(batch, batch_idx, "train")
 
     def validation_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor | None]:
         """The same objective on the deterministic view; ``features`` are always there."""
-        return self._step(batch, "val")
+        return self._step(batch, batch_idx, "val")
 
     def test_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor | None]:
         """As in validation."""
-        return self._step(batch, "test")
+        return self._step(batch, batch_idx, "test")
 
     def predict_step(self, batch: Batch, batch_idx: int) -> dict[str, Any]:
         """Features, labels and paths of one batch."""
@@ -181,8 +182,6 @@ class JEPAModule(LightningModule, ABC):
         if self.device_mesh is None:
             wrap_(self)
         else:
-            # said of predictions, which nothing here changes in place
-            warnings.filterwarnings("ignore", message=r"FSDP2-wrapped module \(FSDPPredictor\) returned a view")
             shard_(self, data_parallel_mesh(cast(ModelParallelStrategy, self.trainer.strategy).device_mesh))
         for online, target in self.ema_pairs():
             check_pair(online, target)
@@ -193,16 +192,19 @@ class JEPAModule(LightningModule, ABC):
         return [] if has_own or not self.ema_pairs() else [EMACallback(*self.ema, self.ema_schedule)]
 
     def on_fit_start(self) -> None:
-        """Keeps Lightning's warning about modules in eval mode for those that are not meant to be."""
-        if self.ema_pairs():
-            warnings.filterwarnings("ignore", message=r"Found \d+ module\(s\) in eval mode")
+        """Notes the seed of chance within the networks."""
+        self._seed = torch.initial_seed() if self._seed is None else self._seed
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Keeps it."""
+        checkpoint["seed"] = self._seed
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Goes on with it."""
+        self._seed = checkpoint.get("seed")
 
     def on_before_backward(self, loss: Tensor) -> None:
-        """Ends a run whose loss is no number before the step can spoil the weights.
-
-        Raises:
-            FloatingPointError: with the step and the learning rate.
-        """
+        """Ends a run whose loss is no number, with a FloatingPointError, before the step can spoil the weights."""
         if not torch.isfinite(loss):
             lr = self.trainer.optimizers[0].param_groups[0]["lr"]
             raise FloatingPointError(
@@ -218,12 +220,14 @@ class JEPAModule(LightningModule, ABC):
             target.eval()
         return self
 
-    def _step(self, batch: Batch, stage: str) -> dict[str, Tensor | None]:
+    def _step(self, batch: Batch, batch_idx: int, stage: str) -> dict[str, Tensor | None]:
         self._check_batch(batch)
         size, training = len(batch.views[0]), stage == "train"
         if not training and size < self.least_samples:
             return {"loss": None, "features": encode(self, batch.views), "tokens": None}
-        output = self.objective(batch, self._progress())
+        numbers = (self._seed or 0, self.global_rank, self.global_step, batch_idx) if training else (0,)
+        with seeded_chance(*numbers, device=self.device):
+            output = self.objective(batch, self._progress())
         self.log(f"{stage}/loss", output.loss.detach(), prog_bar=True, batch_size=size, sync_dist=not training)
         named = {f"{stage}/{name}": value for name, value in output.logs.items()}
         self.log_dict(named, batch_size=size, sync_dist=not training)
