@@ -48,7 +48,8 @@ LARS = {"optimizer": "lars", "lr": 0.1}
 SGD = {"optimizer": "sgd", "lr": 0.001}
 # of its class and options, and of the Trainer
 METHODS: dict[str, tuple[type[JEPAModule], dict[str, Any], dict[str, Any]]] = {
-    "IJEPA": (IJEPA, {**JEPA, "gradient_checkpointing": True}, {}),
+    "IJEPA": (IJEPA, JEPA, {}),
+    "IJEPA, compiled": (IJEPA, {**JEPA, "gradient_checkpointing": True, "compile": True}, {}),
     "IJEPA, small": (
         IJEPA,
         {**JEPA, "num_crops": 2, "regularizer": "variance_covariance", "invariance": 1.0, "projector": 24,
@@ -129,8 +130,8 @@ def whole(module: nn.Module, with_grads: bool = False) -> Iterator[None]:
         yield
 
 
-def build(name: str) -> JEPAModule:
-    torch.manual_seed(0)
+def build(name: str, seed: int = 0) -> JEPAModule:
+    torch.manual_seed(seed)
     cls, options, _ = METHODS[name]
     module = cls(**{"lr": 1e-2, "start_lr": 1e-4, "warmup": 2, "ema": (0.9, 1.0), **ENCODER, **options})
     for parent in list(module.modules()):
@@ -158,8 +159,9 @@ def batches(module: JEPAModule, part: slice) -> list[Batch]:
 
 
 def train(name: str, strategy: Strategy | str, devices: int) -> dict[str, Any]:
-    module, recorder = build(name), Recorder()
     number = int(os.environ.get("RANK", "0"))
+    # ranks that start apart must take the weights and buffers of the first; FSDP1 cannot send them from a CPU
+    module, recorder = build(name, seed=0 if isinstance(strategy, CPUFSDP) else number), Recorder()
     each = IMAGES // devices
     data = DataLoader(batches(module, slice(number * each, (number + 1) * each)), batch_size=None)
     trainer = Trainer(
