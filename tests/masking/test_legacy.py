@@ -200,3 +200,10 @@ def test_workers_share_the_count(start: str) -> None:
     # which worker takes which number is chance, but each number is taken once
     assert sorted(lengths[:12]) == sorted(expected[:12])
     assert lengths[12] == expected[12]
+
+
+def test_sizes_can_come_from_a_generator_instead_of_the_count() -> None:
+    sampler = MultiBlockMask(16, legacy=True)
+    shapes = [[sampler(2, sizes=torch.Generator().manual_seed(seed)).target.shape for seed in range(20)] for _ in "ab"]
+    assert shapes[0] == shapes[1]
+    assert len(set(shapes[0])) > 1

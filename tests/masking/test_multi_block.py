@@ -246,3 +246,13 @@ def test_workers_draw_valid_and_different_masks() -> None:
     for masks in batches:
         assert_valid(masks, 16, (14, 14))
     assert len({tuple(masks.target[:, :, 0].flatten().tolist()) for masks in batches}) == 4
+
+
+def test_batches_with_one_generator_of_sizes_have_blocks_of_one_size_at_other_places() -> None:
+    sampler = MultiBlockMask(14)
+    first, second = (
+        sampler(4, torch.Generator().manual_seed(place), sizes=torch.Generator().manual_seed(3)) for place in (0, 1)
+    )
+    corner = first.target[..., :1]
+    assert torch.equal((first.target - corner)[0, 0], (second.target - second.target[..., :1])[0, 0])
+    assert not torch.equal(first.target, second.target)
