@@ -52,7 +52,7 @@ def sum_over_ranks(values: Tensor) -> Tensor:
 
 
 def data_parallel_mesh(mesh: DeviceMesh) -> DeviceMesh:
-    """The axis of a strategy's mesh to shard over.
+    """The axes of a strategy's mesh to shard over: one, behind that of the copies if there are several.
 
     Raises:
         ValueError: if layers are to be split over ranks too, which would then share their samples.
@@ -63,7 +63,7 @@ def data_parallel_mesh(mesh: DeviceMesh) -> DeviceMesh:
             f"the strategy has tensor_parallel_size {mesh['tensor_parallel'].size()}, and layers are not split here: "
             "use strategy fsdp2, or set data_parallel_size to the number of devices and tensor_parallel_size to 1."
         )
-    return mesh["data_parallel"]
+    return mesh if "replicate" in names else mesh["data_parallel"]
 
 
 def shard_(module: nn.Module, mesh: DeviceMesh) -> None:
@@ -76,7 +76,7 @@ def shard_(module: nn.Module, mesh: DeviceMesh) -> None:
 
     Args:
         module: with its networks complete, compiled or not, and the optimizer yet to be made.
-        mesh: one axis, the ranks to shard over.
+        mesh: of all ranks; its last axis is sharded over, and along another one there are copies.
 
     Raises:
         ValueError: if it holds a parameter of its own.
@@ -88,7 +88,7 @@ def shard_(module: nn.Module, mesh: DeviceMesh) -> None:
     warnings.filterwarnings("ignore", message=r"FSDP2-wrapped module \(FSDPPredictor\) returned a view")
     module.to(mesh.device_type)
     for tensor in (*module.parameters(), *module.buffers()):
-        dist.broadcast(tensor.detach(), src=0, group=mesh.get_group())
+        dist.broadcast(tensor.detach(), src=0)
     for name, network in _networks(module).items():
         if mesh.device_type != "cpu":
             network = nn.SyncBatchNorm.convert_sync_batchnorm(network)  # type: ignore[no-untyped-call]

@@ -1,6 +1,7 @@
 """Strategies for the Trainer, by name."""
 
 from datetime import timedelta
+from typing import Any
 
 from lightning.pytorch.strategies import ModelParallelStrategy, StrategyRegistry
 from torch.distributed.constants import default_pg_timeout
@@ -15,13 +16,19 @@ class FSDP2Strategy(ModelParallelStrategy):
     here do not.
 
     Args:
+        replicas: copies of the sharded weights, each spread over its share of the devices, with gradients averaged over
+            the copies. As many as there are nodes keeps the gathering of weights within a node, where links are fast.
         save_distributed_checkpoint: each rank saves its shard, into a folder; else rank 0 gathers all into one file.
         process_group_backend: of the collectives; None takes the device's.
         timeout: after which a collective fails.
+
+    Raises:
+        ValueError: if there is to be no copy, or, once processes have met, if the devices cannot be shared out evenly.
     """
 
     def __init__(
         self,
+        replicas: int = 1,
         save_distributed_checkpoint: bool = True,
         process_group_backend: str | None = None,
         timeout: timedelta = default_pg_timeout,
@@ -31,15 +38,27 @@ class FSDP2Strategy(ModelParallelStrategy):
             process_group_backend=process_group_backend,
             timeout=timeout,
         )
+        if replicas < 1:
+            raise ValueError(f"replicas={replicas}: there is at least one copy of the weights.")
+        self.replicas = replicas
         self._mesh: DeviceMesh | None = None
 
     @property
     def device_mesh(self) -> DeviceMesh:
-        """All ranks along one axis, ``data_parallel``."""
+        """All ranks along ``data_parallel``, which shards, behind ``replicate`` where there are several copies."""
         if self._mesh is None:
             size = super().device_mesh.size()
-            self._mesh = init_device_mesh(self.root_device.type, (size,), mesh_dim_names=("data_parallel",))
+            if size % self.replicas:
+                raise ValueError(f"{size} devices cannot be shared out to {self.replicas} replicas evenly.")
+            shape, names = (self.replicas, size // self.replicas), ("replicate", "data_parallel")
+            first = 0 if self.replicas > 1 else 1
+            self._mesh = init_device_mesh(self.root_device.type, shape[first:], mesh_dim_names=names[first:])
         return self._mesh
+
+    @property
+    def distributed_sampler_kwargs(self) -> dict[str, Any]:
+        """Every rank has samples of its own."""
+        return {"num_replicas": self.world_size, "rank": self.global_rank}
 
 
 StrategyRegistry.register("fsdp2", FSDP2Strategy, description="FSDP2 over all devices")

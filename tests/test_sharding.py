@@ -109,6 +109,20 @@ class Mesh:
         return self.sizes[self.asked]
 
 
+def test_replicas_must_be_some() -> None:
+    with pytest.raises(ValueError, match="replicas=0: there is at least one"):
+        FSDP2Strategy(replicas=0)
+
+
+def test_devices_that_cannot_be_shared_out_are_refused(
+    tiny_ijepa: Callable[..., IJEPA], shapes: Any, quiet_trainer: Any
+) -> None:
+    trainer = quiet_trainer(strategy=FSDP2Strategy(replicas=2), max_steps=1)
+    with pytest.raises(ValueError, match="1 devices cannot be shared out to 2 replicas"):
+        trainer.fit(tiny_ijepa(), datamodule=shapes())
+    dist.destroy_process_group()
+
+
 def test_a_strategy_that_splits_layers_is_refused() -> None:
     with pytest.raises(ValueError, match=r"has tensor_parallel_size 2.*use strategy fsdp2"):
         data_parallel_mesh(Mesh(2))  # type: ignore[arg-type]
