@@ -127,6 +127,11 @@ class JEPADataModule(LightningDataModule, ABC):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Goes on with that seed from that place."""
         self._restored = state_dict
+        # FSDP restores when the schedule has asked for the loader already
+        if isinstance(loader := self._train_loader, ResumableDataLoader) and "loader" in state_dict:
+            if isinstance(loader.sampler, DrawSampler):
+                loader.sampler.seed = self._seed()
+            loader.load_state_dict(state_dict["loader"])
 
     def _seed(self) -> int:
         seed: int = self._restored.get("seed", torch.initial_seed())
