@@ -1,6 +1,7 @@
 """The command line: ``jepa-lightning``, a LightningCLI that knows this package by name."""
 
 import os
+import signal
 import sys
 import warnings
 from collections.abc import Sequence
@@ -13,9 +14,23 @@ from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import Checkpoint, ModelCheckpoint
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.loggers import TensorBoardLogger
+from lightning.pytorch.plugins.io import TorchCheckpointIO
+from lightning.pytorch.strategies import FSDPStrategy, ModelParallelStrategy
+from lightning.pytorch.utilities import rank_zero_only
+from lightning.pytorch.utilities.exceptions import SIGTERMException
+from torch.distributed.checkpoint.api import CheckpointException
 
-from jepa_lightning.callbacks import FeatureWriter, LastCheckpoint, OnlineLinearProbe, Summary
-from jepa_lightning.checkpoints import last_checkpoint, model_arguments
+from jepa_lightning.callbacks import LastCheckpoint, OnlineLinearProbe, Summary
+from jepa_lightning.checkpoints import (
+    CheckpointFiles,
+    check_shards,
+    last_checkpoint,
+    model_arguments,
+    present,
+    written_by,
+)
+from jepa_lightning.cli_trainer import CLITrainer
+from jepa_lightning.consolidate import consolidate
 from jepa_lightning.data import JEPADataModule
 from jepa_lightning.errors import UsageError, explain, explain_usage
 from jepa_lightning.methods import methods_table
@@ -23,35 +38,11 @@ from jepa_lightning.modules import JEPAModule
 from jepa_lightning.optimize import optimize
 
 COMMANDS = ("fit", "validate", "test", "predict")
+# readers of folders of shards
+FSDP = {ModelParallelStrategy: "FSDP2", FSDPStrategy: "FSDP1"}
+TOOLS = {"optimize": optimize, "consolidate": consolidate}
 DEBUG = "JEPA_LIGHTNING_DEBUG"
-
-
-class CLITrainer(Trainer):
-    """A Trainer whose ``predict`` writes features to a file."""
-
-    def predict(  # type: ignore[override]  # the command line's options are the arguments
-        self,
-        model: Any = None,
-        dataloaders: Any = None,
-        datamodule: Any = None,
-        features: str = "features.npz",
-        ckpt_path: str | None = None,
-        weights_only: bool | None = None,
-    ) -> None:
-        """Write the features of every sample, with labels and paths, to a file.
-
-        Args:
-            model: The model to predict with.
-            dataloaders: Samples to predict.
-            datamodule: Samples to predict.
-            features: File to write, .npz or .safetensors.
-            ckpt_path: Path of the checkpoint to take weights and options from, or "last".
-            weights_only: As in ``fit``.
-        """
-        self.callbacks.append(FeatureWriter(features))  # type: ignore[attr-defined]
-        super().predict(
-            model, dataloaders, datamodule, return_predictions=False, ckpt_path=ckpt_path, weights_only=weights_only
-        )
+NO_LAST = ".*there is no last checkpoint available"
 
 
 class JEPACLI(LightningCLI):
@@ -59,7 +50,8 @@ class JEPACLI(LightningCLI):
 
     Beside Lightning's own behaviour: ``fit`` logs to TensorBoard under ``default_root_dir/MODEL``, keeps ``last.ckpt``
     and prints a summary, unless the configuration says otherwise; the options of the model come from a checkpoint where
-    one is given, and options of the command line win over it; ``--ckpt_path last`` goes on with the latest run.
+    one is given, and options of the command line win over it; ``--ckpt_path last`` goes on with the latest run, and
+    ``auto`` does so if there is one.
 
     Args:
         args: arguments of the command line; None takes those of the process.
@@ -86,7 +78,7 @@ class JEPACLI(LightningCLI):
                 "prog": "jepa-lightning",
                 "description": "Trains and evaluates joint-embedding predictive architectures and their baselines. "
                 "`jepa-lightning methods` prints what each method predicts and needs; `jepa-lightning optimize` writes "
-                "images or videos into shards.",
+                "images or videos into shards; `jepa-lightning consolidate` makes one file of a sharded checkpoint.",
                 "version": _version(),
                 **parser_options,
                 **{command: dict(parser_options) for command in COMMANDS},
@@ -99,7 +91,7 @@ class JEPACLI(LightningCLI):
         self.config = _parse(parser, self.arguments)
         options = self.config[self.config.subcommand]
         self._find_checkpoint(options)
-        if self.checkpoint and Path(self.checkpoint).is_file():
+        if self.checkpoint and Path(self.checkpoint).exists():
             model = model_arguments(Path(self.checkpoint), options.model.class_path)
             try:
                 self.config = _parse(parser, [*self.arguments, *model, *_model_options(self.arguments)])
@@ -133,15 +125,32 @@ class JEPACLI(LightningCLI):
         if self.subcommand == "predict" and given.devices == "auto":
             # the file is written by one process
             kwargs["devices"] = 1
-        return super().instantiate_trainer(**kwargs)
+        trainer = super().instantiate_trainer(**kwargs)
+        if type(trainer.strategy.checkpoint_io) is TorchCheckpointIO:  # none of the user's
+            trainer.strategy.checkpoint_io = CheckpointFiles()
+        return trainer
+
+    def after_instantiate_classes(self) -> None:
+        """Refuses shards of another kind of FSDP, which end in errors about keys."""
+        strategy, path = self.trainer.strategy, Path(self.checkpoint or "")
+        reader = next((name for kind, name in FSDP.items() if isinstance(strategy, kind)), None)
+        if self.checkpoint and path.is_dir() and reader not in (None, writer := written_by(path)):
+            raise UsageError(
+                f"{path} was written by {writer}, and {reader} does not read it: make a file of it with "
+                f"`jepa-lightning consolidate {path} OUT`, and give --ckpt_path OUT."
+            )
 
     def _callbacks(self, given: Any) -> list[Any]:
         """The callbacks of the configuration, checkpoints where it names none, and the summary."""
         callbacks = given.callbacks or []
         callbacks = list(callbacks) if isinstance(callbacks, list) else [callbacks]
-        saves = any(isinstance(callback, Checkpoint) for callback in callbacks)
-        if not saves and given.enable_checkpointing is not False:
-            callbacks.append(LastCheckpoint())
+        # a second configuration, such as trainer/slurm.yaml, names it again, with other options
+        older = [callback for callback in callbacks if isinstance(callback, LastCheckpoint)][:-1]
+        callbacks = [callback for callback in callbacks if callback not in older]
+        saving = [callback for callback in callbacks if isinstance(callback, Checkpoint)]
+        if all(isinstance(callback, LastCheckpoint) for callback in saving) and given.enable_checkpointing is not False:
+            if not saving:
+                callbacks.append(LastCheckpoint())
             if any(isinstance(callback, OnlineLinearProbe) for callback in callbacks):
                 callbacks.append(
                     ModelCheckpoint(
@@ -161,16 +170,39 @@ class JEPACLI(LightningCLI):
 
         Raises:
             FileNotFoundError: if it does not exist.
+            ValueError: if it is a folder that is no checkpoint.
         """
         self.checkpoint = given = options.ckpt_path
-        if given == "last" and not _saves_elsewhere(options.trainer):
-            runs = Path(options.trainer.default_root_dir) / options.model.class_path.rpartition(".")[2]
-            self.checkpoint = str(last_checkpoint(runs))
-            self.run_folder = Path(self.checkpoint).parents[1]
-            warnings.filterwarnings("ignore", message="Checkpoint directory .* exists and is not empty")
+        if given in ("last", "auto"):
+            self._find_last(options, given == "auto" and self.config.subcommand == "fit")
         # Lightning knows some words, and addresses
-        elif given and given not in ("last", "best", "hpc") and ":" not in given and not Path(given).exists():
-            raise FileNotFoundError(f"there is no checkpoint {given}.")
+        elif given and given not in ("best", "hpc") and ":" not in given:
+            path = present(Path(given))
+            if not path.exists():
+                raise FileNotFoundError(f"there is no checkpoint {given}.")
+            self.checkpoint = str(path)
+        if self.checkpoint and Path(self.checkpoint).is_dir():
+            check_shards(Path(self.checkpoint))
+
+    def _find_last(self, options: Any, auto: bool) -> None:
+        if _saves_elsewhere(options.trainer):
+            self.checkpoint = "last"  # Lightning looks for it, and says what it finds
+            if auto:
+                warnings.filterwarnings("default", message=NO_LAST)
+            return
+        runs = Path(options.trainer.default_root_dir) / options.model.class_path.rpartition(".")[2]
+        found = last_checkpoint(runs)
+        if found is None and not auto:
+            raise FileNotFoundError(
+                f"there is no last checkpoint, {runs}/*/checkpoints/last.ckpt: give the path of one, or leave "
+                "--ckpt_path out to start anew."
+            )
+        if auto:
+            _say(f"--ckpt_path auto: {f'goes on from {found}' if found else f'starts anew, {runs} has no last.ckpt'}.")
+        self.checkpoint = str(found) if found else None
+        if found:
+            self.run_folder = runs / found.relative_to(runs).parts[0]
+            warnings.filterwarnings("ignore", message="Checkpoint directory .* exists and is not empty")
 
 
 def main(args: Sequence[str] | None = None) -> None:
@@ -188,16 +220,22 @@ def main(args: Sequence[str] | None = None) -> None:
             # said by Lightning about itself
             warnings.filterwarnings("ignore", message=".*LeafSpec.*")
             # it would start anew
-            warnings.filterwarnings("error", message=".*there is no last checkpoint available")
-            if arguments[:1] == ["optimize"]:
-                optimize(arguments[1:])
+            warnings.filterwarnings("error", message=NO_LAST)
+            tool = TOOLS.get(arguments[0] if arguments else "")
+            if tool:
+                tool(arguments[1:])
             else:
                 JEPACLI(arguments)
-    except Exception as error:
+    except SIGTERMException:
+        # Lightning would end like a run that is through
+        sys.exit(128 + signal.SIGTERM)
+    except (Exception, CheckpointException) as error:
         text = None if os.environ.get(DEBUG) else explain(error)
         if text is None:
             raise
-        print(f"jepa-lightning: error: {text}", file=sys.stderr)
+        # all ranks have the former, and one says so
+        say = rank_zero_only(print) if isinstance(error, CheckpointException) else print
+        say(f"jepa-lightning: error: {text}", file=sys.stderr)
         sys.exit(2 if isinstance(error, UsageError) else 1)
 
 
@@ -206,6 +244,11 @@ def _parse(parser: LightningArgumentParser, arguments: Sequence[str]) -> Any:
         return parser.parse_args(arguments)
     except ArgumentError as error:
         raise UsageError(explain_usage(str(error))) from error
+
+
+@rank_zero_only
+def _say(text: str) -> None:
+    print(f"jepa-lightning: {text}")
 
 
 def _saves_elsewhere(trainer: Any) -> bool:

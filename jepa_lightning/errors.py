@@ -12,6 +12,7 @@ from typing import Any
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.loggers import Logger
+from torch.distributed.checkpoint.api import CheckpointException
 
 from jepa_lightning.data import JEPADataModule
 from jepa_lightning.modules import JEPAModule
@@ -19,6 +20,7 @@ from jepa_lightning.modules import JEPAModule
 # whose ValueError and RuntimeError are about the input; those of others may as well be faults of this package
 PLAIN_SPEAKERS = ("jepa_lightning.", "lightning.", "timm.", "torch.optim.")
 OPTIONS = ("config", "seed_everything", "trainer", "model", "data", "ckpt_path", "weights_only", "features")
+LOST = re.compile(r"Connection (closed|reset) by peer")  # gloo's words
 NOISE = re.compile(
     r"Does not validate against|Subtypes:|Errors:|Given value|Expected a <class 'NoneType'>|Expected a path but|"
     r"Problem with given class_path|Parser key .*:$|Not a valid subclass|Subclass types expect|a class path|a dict with"
@@ -37,6 +39,10 @@ def explain(error: BaseException) -> str | None:
         return _one_line(in_worker[2]) if in_worker[1] in ("ValueError", "RuntimeError") else None
     if text.startswith("Error(s) in loading state_dict"):
         return _misfit(text)
+    if isinstance(error, CheckpointException):
+        return _misfit_of_shards([str(cause) for cause, _ in error.failures.values()])
+    if isinstance(error, RuntimeError) and LOST.search(text):
+        return "another process of this run has ended: what it said stands above, or in its own log."
     if isinstance(error, UserWarning):  # the one that main makes an error
         return "there is no last checkpoint yet: give the path of one, or leave --ckpt_path out to start anew."
     if isinstance(error, ValueError) and _origin(error)[0].startswith("jsonargparse"):
@@ -114,6 +120,19 @@ def _misfit(text: str) -> str:
         f"the checkpoint does not fit {model[1] if model else 'the model'}, it has tensors {', '.join(found)}. "
         "Take the class and the options that it was trained with."
     )
+
+
+def _misfit_of_shards(causes: list[str]) -> str | None:
+    """The same of a folder of shards, of which torch names one tensor."""
+    for cause in causes:
+        if lacks := re.search(r"Missing key in checkpoint state_dict: \w+\.(.+)\.$", cause):
+            found = f'lacks "{lacks[1]}"'
+        elif other := re.search(r"saved torch.Size\(\[(.*)\]\) .* torch.Size\(\[(.*)\]\) for \w+\.(.+)$", cause):
+            found = f'has "{other[3]}" as {other[1]}, and here it is {other[2]}'
+        else:
+            continue
+        return f"the checkpoint does not fit, it {found}. Take the class and the options that it was trained with."
+    return None
 
 
 def _unknown_option(name: str) -> str:

@@ -1,4 +1,12 @@
-from collections.abc import Callable
+import json
+import os
+import select
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -82,3 +90,90 @@ def tiny_cli(tmp_path: Any, monkeypatch: Any) -> str:
     monkeypatch.setattr("sys.argv", ["jepa-lightning"])
     (tmp_path / "tiny.yaml").write_text(TINY_CLI)
     return "tiny.yaml"
+
+
+class Jobs:
+    """`fork_server.py`, in a process group of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder  # modules in it can be imported
+        paths = os.pathsep.join([str(folder), *filter(None, sys.path)])
+        self.process = subprocess.Popen(
+            [sys.executable, Path(__file__).with_name("fork_server.py")],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0, start_new_session=True,
+            env={**os.environ, "PYTHONPATH": paths, "OMP_NUM_THREADS": "1"},
+        )  # fmt: skip
+        self._read = b""
+
+    def start(self, name: str, *arguments: str, ranks: int = 2, variables: dict[str, str] | None = None) -> list[int]:
+        """The processes of a job that works in the folder of that name."""
+        folder = self.folder / name
+        folder.mkdir(exist_ok=True)
+        request = {"arguments": arguments, "folder": str(folder), "ranks": ranks, "variables": variables or {}}
+        assert self.process.stdin is not None
+        self.process.stdin.write(json.dumps(request).encode() + b"\n")
+        return self._answer(120)
+
+    def exit_codes(self, seconds: float) -> list[int]:
+        """Waits for the job's end."""
+        return self._answer(seconds)
+
+    def run(self, name: str, *arguments: str, ranks: int = 2, codes: set[int] | None = None) -> str:
+        """Runs a job to its end; what it has said."""
+        log = self.folder / name / "log"
+        log.unlink(missing_ok=True)
+        self.start(name, *arguments, ranks=ranks)
+        found = self.exit_codes(120)
+        assert {*found} == ({0} if codes is None else codes), log.read_text()[-3000:]
+        return log.read_text()
+
+    def _answer(self, seconds: float) -> list[int]:
+        stdout, deadline = self.process.stdout, time.monotonic() + seconds
+        assert stdout is not None
+        while b"\n" not in self._read:
+            ready, _, _ = select.select([stdout], [], [], max(0.0, deadline - time.monotonic()))
+            assert ready, f"the job has not ended after {seconds} s"
+            self._read += (more := os.read(stdout.fileno(), 4096))
+            assert more, "the server has ended"
+        line, _, self._read = self._read.partition(b"\n")
+        answer: list[int] = json.loads(line)
+        return answer
+
+
+def bits(state: Any) -> Any:
+    """A nested state, to be compared."""
+    if isinstance(state, torch.Tensor):
+        return str(state.dtype), tuple(state.shape), state.numpy().tobytes()
+    if isinstance(state, dict):
+        return {key: bits(value) for key, value in state.items()}
+    return [bits(value) for value in state] if isinstance(state, (list, tuple)) else repr(state)
+
+
+def assert_same_run(whole: dict[str, Any], other: dict[str, Any], steps: int) -> None:
+    """That two checkpoints have the same bits, in everything that a run is made of."""
+    assert whole["global_step"] == other["global_step"] == steps
+    names = [name for name, value in bits(whole["state_dict"]).items() if value != bits(other["state_dict"])[name]]
+    assert not names
+    for part in ("optimizer_states", "lr_schedulers"):
+        assert bits(whole[part]) == bits(other[part])
+    # those of checkpoints hold paths
+    kept = [name for name in whole["callbacks"] if "Checkpoint" not in name]
+    assert any("OnlineLinearProbe" in name for name in kept)
+    for name in kept:
+        assert bits(whole["callbacks"][name]) == bits(other["callbacks"][name])
+
+
+@pytest.fixture
+def same_run() -> Callable[[dict[str, Any], dict[str, Any], int], None]:
+    return assert_same_run
+
+
+@pytest.fixture
+def jobs(tmp_path: Path) -> Iterator[Jobs]:
+    """Jobs of the command line on several ranks; none of them outlives the test."""
+    jobs = Jobs(tmp_path)
+    try:
+        yield jobs
+    finally:
+        os.killpg(jobs.process.pid, signal.SIGKILL)
+        jobs.process.wait()

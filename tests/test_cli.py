@@ -16,7 +16,8 @@ from PIL import Image
 from torchvision.transforms.v2.functional import to_image
 
 from jepa_lightning import IJEPA, JEPAModule
-from jepa_lightning.callbacks import CollapseMonitor, OnlineLinearProbe, Summary
+from jepa_lightning.callbacks import CollapseMonitor, LastCheckpoint, OnlineLinearProbe, Summary
+from jepa_lightning.checkpoints import CheckpointFiles
 from jepa_lightning.cli import JEPACLI, main
 from jepa_lightning.data import JEPADataModule
 
@@ -137,6 +138,39 @@ def test_last_goes_on_in_the_folder_of_the_newest_run(tiny_cli: str, python_chec
     assert Built("fit", "--config", tiny_cli, *elsewhere).config.fit.ckpt_path == "last"
 
 
+def test_auto_goes_on_where_there_is_something_and_else_begins(
+    tiny_cli: str, python_checkpoint: str, capsys: Any
+) -> None:
+    cli = Built("fit", "--config", tiny_cli, "--ckpt_path", "auto")
+    assert cli.config.fit.ckpt_path is None
+    assert capsys.readouterr().out.splitlines()[0] == (
+        "jepa-lightning: --ckpt_path auto: starts anew, logs/IJEPA has no last.ckpt."
+    )
+    last = Path("logs/IJEPA/version_3/checkpoints/last.ckpt")
+    last.parent.mkdir(parents=True)
+    shutil.copy(python_checkpoint, last)
+    cli = Built("fit", "--config", tiny_cli, "--ckpt_path", "auto")
+    assert cli.config.fit.ckpt_path == str(last)
+    assert cli.model.hparams["width"] == 24
+    assert f"--ckpt_path auto: goes on from {last}." in capsys.readouterr().out
+    # one was being put in its place when the run was killed
+    aside = last.parent / ".previous" / "last.ckpt"
+    aside.parent.mkdir()
+    last.rename(aside)
+    for given in ("auto", str(last)):
+        cli = Built("fit", "--config", tiny_cli, "--ckpt_path", given)
+        assert cli.config.fit.ckpt_path == str(aside)
+    assert Built("fit", "--config", tiny_cli, "--ckpt_path", "last").trainer.logger.log_dir == "logs/IJEPA/version_3"
+
+
+def test_auto_leaves_folders_of_ones_own_to_lightning(tiny_cli: str) -> None:
+    arguments = ["fit", "--config", tiny_cli, "--trainer.callbacks=LastCheckpoint", "--trainer.callbacks.dirpath=mine"]
+    main([*arguments, "--trainer.max_steps", "2", "--ckpt_path", "auto"])
+    main([*arguments, "--trainer.max_steps", "3", "--ckpt_path", "auto"])
+    assert torch.load("mine/last.ckpt", weights_only=True)["global_step"] == 3
+    assert len(list(Path("logs/IJEPA").glob("*/events*"))) == 2
+
+
 @pytest.mark.parametrize("source", ["command line", "python"])
 def test_a_checkpoint_alone_is_enough_to_predict_on_a_folder(
     tiny_cli: str, python_checkpoint: str, tmp_path: Path, source: str, capsys: Any
@@ -200,6 +234,29 @@ def test_what_the_configuration_names_is_not_replaced(tiny_cli: str) -> None:
     bare = Built("fit", "--config", tiny_cli, "--trainer.logger=false", "--trainer.enable_checkpointing=false")
     assert bare.trainer.checkpoint_callbacks == []
     assert bare.trainer.loggers == []
+
+
+def test_the_last_checkpoint_that_is_named_counts(tiny_cli: str) -> None:
+    more = ["--trainer.callbacks+=LastCheckpoint", "--trainer.callbacks.every_n_steps=5"]
+    cli = Built("fit", "--config", tiny_cli, "--trainer.callbacks+=LastCheckpoint", *more)
+    (last,) = (saver for saver in cli.trainer.checkpoint_callbacks if isinstance(saver, LastCheckpoint))
+    assert last.every_n_steps == 5
+    assert [saver.filename for saver in cli.trainer.checkpoint_callbacks] == ["last", "best"]
+    assert isinstance(cli.trainer.strategy.checkpoint_io, CheckpointFiles)
+
+
+def test_what_slurm_asks_for_becomes_the_last_checkpoint(tiny_cli: str, tmp_path: Path, monkeypatch: Any) -> None:
+    (tmp_path / "asking.py").write_text(
+        "from pathlib import Path\n"
+        "from lightning.pytorch import Callback\n"
+        "class Asking(Callback):\n"
+        "    def on_train_batch_end(self, trainer, *_):\n"
+        "        trainer.save_checkpoint('logs/hpc_ckpt_1.ckpt')\n"
+        "        assert list(Path('logs').rglob('last.ckpt'))\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    main(["fit", "--config", tiny_cli, "--trainer.max_steps", "1", "--trainer.callbacks+=asking.Asking"])
+    assert [path.name for path in Path("logs").rglob("*.ckpt") if path.name != "best.ckpt"] == ["last.ckpt"]
 
 
 def test_the_seed_is_fixed_unless_given(tiny_cli: str) -> None:

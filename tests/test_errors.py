@@ -1,10 +1,14 @@
+import resource
 import traceback
 from pathlib import Path
+from traceback import StackSummary
 from typing import Any
 
 import pytest
 import torch
 from PIL import Image
+from torch.distributed.checkpoint.api import CheckpointException
+from torch.distributed.checkpoint.state_dict_saver import save
 
 from jepa_lightning.cli import main
 from jepa_lightning.errors import explain
@@ -140,6 +144,92 @@ def test_checkpoints_that_do_not_fit(tiny_cli: str, capsys: Any) -> None:
     assert "tensors 24 missing (" in error(good, "--model.depth", "3")
     unlike = error(good, "--model.patch_size", "4")
     assert 'of another size ("context_encoder.pos_embed": 1, 16, 48 there, 1, 64, 48 here)' in unlike
+
+
+def test_folders_that_are_no_whole_checkpoint(tiny_cli: str, capsys: Any) -> None:
+    folder = Path("sharded.ckpt")
+    save({"state_dict": {"weight": torch.ones(3)}}, checkpoint_id=folder, no_dist=True)
+    torch.save({"hyper_parameters": {"_class_path": "mine.Other"}}, folder / "meta.pt")
+
+    def error(*args: str) -> str:
+        return stderr_of(["fit", "--config", tiny_cli, "--ckpt_path", str(folder), *args], capsys)[0]
+
+    assert error().startswith("sharded.ckpt is a checkpoint of mine.Other, not of jepa_lightning.IJEPA: give --model")
+    torch.save({"hyper_parameters": {}, "pytorch-lightning_version": "2.6.0"}, folder / "meta.pt")
+    assert "it has tensors" in error()
+    (folder / "__0_0.distcp").unlink()
+    assert error() == "the checkpoint sharded.ckpt lacks its piece __0_0.distcp: copy it there, or take another."
+    (folder / ".metadata").unlink()
+    (folder / "meta.pt").unlink()
+    assert error() == "sharded.ckpt is a folder, but no checkpoint: it has neither meta.pt nor .metadata."
+
+
+@pytest.mark.parametrize(
+    ("cause", "line"),
+    [
+        (
+            RuntimeError("Missing key in checkpoint state_dict: state_dict.encoder.blocks.2.norm1.weight."),
+            'lacks "encoder.blocks.2.norm1.weight". Take the class',
+        ),
+        (
+            ValueError(
+                "Size mismatch between saved torch.Size([1, 16, 48]) and current: torch.Size([1, 64, 48]) for "
+                "state_dict.encoder.pos_embed"
+            ),
+            'has "encoder.pos_embed" as 1, 16, 48, and here it is 1, 64, 48. Take the class',
+        ),
+    ],
+)
+def test_shards_of_another_architecture(cause: Exception, line: str) -> None:
+    text = explain(CheckpointException("", {1: (cause, StackSummary())}))
+    assert text is not None
+    assert text.startswith(f"the checkpoint does not fit, it {line}")
+    assert explain(CheckpointException("", {0: (RuntimeError("a fault"), StackSummary())})) is None
+
+
+def test_a_process_that_has_lost_another_one_says_so() -> None:
+    lost = RuntimeError("[gloo/transport/tcp/pair.cc:561] Connection closed by peer [127.0.0.1]:26798.")
+    assert explain(lost) == "another process of this run has ended: what it said stands above, or in its own log."
+
+
+def test_shards_of_the_other_fsdp(tiny_cli: str, capsys: Any) -> None:
+    save({"model": {"weight": torch.ones(3)}}, checkpoint_id="sharded.ckpt", no_dist=True)
+    torch.save({"hyper_parameters": {}}, "sharded.ckpt/meta.pt")
+    text, code = stderr_of(
+        ["fit", "--config", tiny_cli, "--ckpt_path", "sharded.ckpt", "--trainer.strategy", "fsdp2"], capsys
+    )
+    assert text == (
+        "sharded.ckpt was written by FSDP1, and FSDP2 does not read it: make a file of it with `jepa-lightning "
+        "consolidate sharded.ckpt OUT`, and give --ckpt_path OUT."
+    )
+    assert code == 2
+
+
+def test_a_disk_that_fills_up_while_saving(tiny_cli: str, capsys: Any, tmp_path: Path, monkeypatch: Any) -> None:
+    (tmp_path / "filling.py").write_text(
+        "import resource\n"
+        "from lightning.pytorch import Callback\n"
+        "class Filling(Callback):\n"
+        "    def on_train_batch_end(self, trainer, *_):\n"
+        "        if trainer.global_step == 6:\n"
+        "            _, most = resource.getrlimit(resource.RLIMIT_FSIZE)\n"
+        "            resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, most))\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    try:
+        args = ["fit", "--config", tiny_cli, "--trainer.callbacks+=filling.Filling"]
+        text, code = stderr_of([*args, "--trainer.callbacks+=LastCheckpoint"], capsys)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    last = Path("logs/IJEPA/version_0/checkpoints/last.ckpt")
+    assert text == (
+        f"cannot write {last}, about 1.2 MB, at step 8: File too large. The one before is whole: free some space and "
+        f"go on with --ckpt_path {last}"
+    )
+    assert code == 1
+    assert torch.load(last, weights_only=True)["global_step"] == 4
+    assert not (last.parent / ".unfinished").exists()
 
 
 def test_a_loss_that_is_no_number(tiny_cli: str, capsys: Any, tmp_path: Path, monkeypatch: Any) -> None:

@@ -9,11 +9,12 @@ PACKAGE = Path(__file__).parents[1] / "jepa_lightning"
 LAYERS = {
     "types": 0,
     "nn": 1, "losses": 1, "masking": 1, "optim": 1, "ema": 1, "distributed": 1, "eval_mode": 1, "encode": 1,
-    "chance": 1,
+    "chance": 1, "checkpoints": 1,
     "data": 2,
     "modules": 2.5,
     "callbacks": 3, "interop": 3, "evaluation": 3,
-    "strategies": 4, "cli": 4, "methods": 4, "optimize": 4, "checkpoints": 4, "errors": 4, "__init__": 4, "__main__": 4,
+    "cli": 4, "cli_trainer": 4, "strategies": 4, "methods": 4, "optimize": 4, "consolidate": 4, "errors": 4,
+    "__init__": 4, "__main__": 4,
 }  # fmt: skip
 # what these may import from the package, beside their own folder
 ALLOWED = {
@@ -25,6 +26,7 @@ ALLOWED = {
     "ema": {"types"},
     "distributed": {"types"},
     "eval_mode": set(),
+    "checkpoints": set(),
     "encode": set(),
     "chance": set(),
     "data": {"types", "masking"},
@@ -43,9 +45,10 @@ ALLOWED = {
         "data.augmentation",
         "data.video",
         "callbacks.ema",
+        "checkpoints.shards",
     },
     # callbacks go by contracts, never by networks or a concrete module
-    "callbacks": {"types", "losses", "distributed", "ema", "eval_mode", "encode"},
+    "callbacks": {"types", "losses", "distributed", "ema", "eval_mode", "encode", "checkpoints"},
 }
 # callbacks that modules add by themselves rest on the lowest layer alone, so that no circle can arise
 ADDED_BY_MODULES = ("callbacks/ema.py",)

@@ -7,7 +7,7 @@ from collections.abc import Collection, Sequence
 from typing import Any, ClassVar, Literal, cast
 
 import torch
-from lightning.pytorch import Callback, LightningModule
+from lightning.pytorch import Callback
 from lightning.pytorch.strategies import ModelParallelStrategy
 from lightning.pytorch.trainer.states import TrainerFn
 from lightning.pytorch.utilities import rank_zero_warn
@@ -19,13 +19,14 @@ from jepa_lightning.data.pipelines import Pipeline
 from jepa_lightning.distributed import data_parallel_mesh, shard_, wrap_
 from jepa_lightning.ema import EMASchedule, check_pair
 from jepa_lightning.encode import encode
+from jepa_lightning.modules.portable import Portable
 from jepa_lightning.modules.traits import Traits
 from jepa_lightning.nn import compile_blocks
 from jepa_lightning.optim import WarmupCosine, create_optimizer, parameter_groups, warmup_steps
 from jepa_lightning.types import Batch, StepOutput
 
 
-class JEPAModule(LightningModule, ABC):
+class JEPAModule(Portable, ABC):
     """What all methods share: the step, the optimizer and its schedule, features, and the wiring of the EMA target.
 
     A subclass builds its networks in ``__init__`` and writes ``objective`` and ``pipeline``. Networks are used by
@@ -197,6 +198,7 @@ class JEPAModule(LightningModule, ABC):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Keeps it."""
+        super().on_save_checkpoint(checkpoint)
         checkpoint["seed"] = self._seed
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:

@@ -1,12 +1,14 @@
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import Callback
 
-from jepa_lightning.callbacks import LastCheckpoint
+from jepa_lightning.callbacks import CollapseMonitor, LastCheckpoint, OnlineLinearProbe
 
 Build = Callable[..., Any]
 
@@ -29,16 +31,16 @@ class Steps(Callback):
         ({"max_steps": 6, "val_check_interval": 2}, [0, 0, 2, 2, 4, 4]),
         ({"max_steps": 6, "limit_val_batches": 0}, [0, 0, 0, 0, 4, 4]),
         ({"max_epochs": 2}, [0, 0, 0, 0, 4, 4, 4, 4]),
+        ({"max_steps": 6, "limit_val_batches": 0, "every_n_steps": 3}, [0, 0, 0, 3, 4, 4]),
+        ({"max_steps": 6, "every_n_steps": 1}, [0, 1, 2, 3, 4, 5]),
     ],
 )
 def test_follows_validations_and_ends_at_the_end(
     tiny_ijepa: Build, shapes: Build, quiet_trainer: Build, tmp_path: Path, options: Any, steps: list[int]
 ) -> None:
     path = tmp_path / "last.ckpt"
-    watch = Steps(path)
-    trainer = quiet_trainer(
-        callbacks=[watch, LastCheckpoint(str(tmp_path))], enable_checkpointing=True, num_sanity_val_steps=0, **options
-    )
+    watch, last = Steps(path), LastCheckpoint(str(tmp_path), options.pop("every_n_steps", None))
+    trainer = quiet_trainer(callbacks=[watch, last], enable_checkpointing=True, num_sanity_val_steps=0, **options)
     trainer.fit(tiny_ijepa(), shapes())
     assert watch.seen == steps
     assert torch.load(path, weights_only=True)["global_step"] == len(steps)
@@ -57,3 +59,71 @@ def test_a_finished_run_can_be_made_longer(
 
     run(2)
     assert run(5, str(tmp_path / "last.ckpt")).global_step == 5
+
+
+class Copies(Callback):
+    """Keeps every checkpoint there has been, by step."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def on_train_batch_start(self, trainer: Any, *_: Any) -> None:
+        if (self.folder / "last.ckpt").exists():
+            step = torch.load(self.folder / "last.ckpt", weights_only=True)["global_step"]
+            shutil.copy(self.folder / "last.ckpt", self.folder / f"step{step}")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("accumulate", [1, 2])
+def test_a_run_goes_on_exactly_from_any_step(
+    same_run: Any, tiny_ijepa: Build, shapes: Build, quiet_trainer: Build, tmp_path: Path, accumulate: int
+) -> None:
+    def run(ckpt: str | None = None) -> dict[str, Any]:
+        callbacks: list[Any] = [OnlineLinearProbe(), CollapseMonitor(), LastCheckpoint(str(tmp_path), every_n_steps=1)]
+        trainer = quiet_trainer(
+            max_steps=10, val_check_interval=3, accumulate_grad_batches=accumulate, num_sanity_val_steps=0,
+            enable_checkpointing=True, callbacks=[Copies(tmp_path), *callbacks],
+        )  # fmt: skip
+        # an odd number of batches, so that epochs end within what is summed up
+        trainer.fit(tiny_ijepa(), shapes(num_train=80), ckpt_path=ckpt)
+        state: dict[str, Any] = torch.load(tmp_path / "last.ckpt", weights_only=True)
+        return state
+
+    whole = run()
+    saved = sorted(tmp_path.glob("step*"))
+    assert len(saved) >= 8
+    for path in saved:
+        same_run(whole, run(str(path)), 10)
+
+
+class AtValidation(Callback):
+    def __init__(self, path: Path) -> None:
+        self.path, self.seen = path, list[int]()
+
+    def on_validation_start(self, trainer: Any, *_: Any) -> None:
+        self.seen.append(torch.load(self.path, weights_only=True)["global_step"])
+
+
+@pytest.mark.parametrize(
+    ("options", "seen"),
+    [
+        ({"val_check_interval": 2}, [1, 3, 5]),
+        ({"val_check_interval": 3, "check_val_every_n_epoch": None}, [2, 5]),
+        ({"check_val_every_n_epoch": 2, "max_steps": 8}, [7]),
+    ],
+)
+def test_before_a_validation_nothing_is_saved_that_would_go_on_after_it(
+    tiny_ijepa: Build, shapes: Build, quiet_trainer: Build, tmp_path: Path, options: Any, seen: list[int]
+) -> None:
+    watch = AtValidation(tmp_path / "last.ckpt")
+    trainer = quiet_trainer(
+        **{"max_steps": 6, **options}, num_sanity_val_steps=0, enable_checkpointing=True,
+        callbacks=[watch, LastCheckpoint(str(tmp_path), every_n_steps=1)],
+    )  # fmt: skip
+    trainer.fit(tiny_ijepa(), shapes())
+    assert watch.seen == seen
+
+
+def test_steps_are_counted_from_one() -> None:
+    with pytest.raises(MisconfigurationException, match="every_n_steps=0: give a number of steps, or None"):
+        LastCheckpoint(every_n_steps=0)

@@ -8,23 +8,18 @@ from zipfile import is_zipfile
 
 import torch
 
+from jepa_lightning.checkpoints.shards import read_rest
+from jepa_lightning.checkpoints.whole import present
 
-def last_checkpoint(runs: Path) -> Path:
-    """The newest ``last.ckpt`` of the runs in a folder.
+
+def last_checkpoint(runs: Path) -> Path | None:
+    """The newest ``last.ckpt`` of the runs in a folder, a file or a folder of shards; None if there is none.
 
     Args:
         runs: holds ``RUN/checkpoints/last.ckpt``.
-
-    Raises:
-        FileNotFoundError: if there is none.
     """
-    found = sorted(runs.glob("*/checkpoints/last.ckpt"), key=lambda path: path.stat().st_mtime)
-    if not found:
-        raise FileNotFoundError(
-            f"there is no last checkpoint, {runs}/*/checkpoints/last.ckpt: give the path of one, or leave --ckpt_path "
-            "out to start anew."
-        )
-    return found[-1]
+    places = [present(folder / "last.ckpt") for folder in runs.glob("*/checkpoints")]
+    return max((path for path in places if path.exists()), key=lambda path: path.stat().st_mtime, default=None)
 
 
 def model_arguments(path: Path, class_path: str) -> list[str]:
@@ -48,14 +43,16 @@ def model_arguments(path: Path, class_path: str) -> list[str]:
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
-    """A Lightning checkpoint, its tensors left on disk.
+    """A Lightning checkpoint, its tensors left on disk; of a folder of shards what is no tensor.
 
     Args:
-        path: the file.
+        path: the file or the folder.
 
     Raises:
         ValueError: if it cannot be read or is something else.
     """
+    if path.is_dir():
+        return read_rest(path)
     try:
         content = torch.load(path, weights_only=True, map_location="cpu", mmap=is_zipfile(path))
     except Exception as error:  # damage shows in many ways
