@@ -1,3 +1,4 @@
+import contextlib
 import json
 import os
 import select
@@ -175,5 +176,6 @@ def jobs(tmp_path: Path) -> Iterator[Jobs]:
     try:
         yield jobs
     finally:
-        os.killpg(jobs.process.pid, signal.SIGKILL)
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(jobs.process.pid, signal.SIGKILL)
         jobs.process.wait()

@@ -1,0 +1,203 @@
+"""Runs that are killed, stopped or requeued at any moment go on and end with the bits of an undisturbed run."""
+
+import os
+import random
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from jepa_lightning.checkpoints import last_checkpoint, read_shards
+
+SLURM_CONFIG = Path(__file__).parents[1] / "configs" / "trainer" / "slurm.yaml"
+RUN = ["--data.batch_size=4", "--data.num_train=128", "--trainer.accumulate_grad_batches=2", "--ckpt_path=auto"]
+MANY_STEPS = [
+    *RUN, "--trainer.max_steps=120", "--trainer.val_check_interval=10",
+    "--trainer.callbacks=OnlineLinearProbe", "--trainer.callbacks+=CollapseMonitor",
+    "--trainer.callbacks+=LastCheckpoint", "--trainer.callbacks.every_n_steps=2", "--trainer.callbacks+=beat.Beat",
+]  # fmt: skip
+FEW_STEPS = [
+    *RUN, "--trainer.max_steps=12", "--trainer.val_check_interval=10",
+    "--trainer.callbacks=OnlineLinearProbe", "--trainer.callbacks+=CollapseMonitor",
+]  # fmt: skip
+# a byte for every batch of rank 0
+BEAT = """
+from lightning.pytorch import Callback
+
+class Beat(Callback):
+    def on_train_batch_start(self, trainer, *_):
+        if trainer.is_global_zero:
+            with open("beats", "ab") as beats:
+                beats.write(b".")
+"""
+
+# each rank is sent a signal once, in the middle of its sixth step, where Lightning would save a state between two steps
+SIGNAL = """
+import os, signal
+from pathlib import Path
+from lightning.pytorch import Callback
+
+class Signal(Callback):
+    def __init__(self, name: str, ranks: list[int]) -> None:
+        self.name, self.ranks = name, ranks
+
+    def send(self, trainer, hook):
+        if trainer.global_step == 5 and hook == trainer.global_rank and hook in self.ranks:
+            sent = Path(f"sent{hook}")
+            if not sent.exists():
+                sent.touch()
+                os.kill(os.getpid(), getattr(signal, self.name))
+
+    def on_train_batch_start(self, trainer, *_):
+        self.send(trainer, 0)
+
+    def on_before_zero_grad(self, trainer, *_):
+        self.send(trainer, 1)
+"""
+# SLURM ends a job that is requeued by SIGTERM
+SCONTROL = """#!/bin/sh
+echo "$@" >> calls
+kill -TERM $PPID
+"""
+
+
+def last(folder: Path) -> Path:
+    found = last_checkpoint(folder / "logs" / "IJEPA")
+    assert found is not None
+    return found
+
+
+def load(path: Path) -> Any:
+    return read_shards(path) if path.is_dir() else torch.load(path, weights_only=True)
+
+
+def wait_for(what: Callable[[], bool], processes: list[int]) -> None:
+    deadline = time.monotonic() + 60
+    while not what():
+        assert time.monotonic() < deadline
+        for process in processes:
+            os.kill(process, 0)  # raises when it is gone
+        time.sleep(0.0005)
+
+
+def beats(folder: Path) -> int:
+    file = folder / "beats"
+    return file.stat().st_size if file.exists() else 0
+
+
+def kill_somewhere(jobs: Any, kind: str, chance: random.Random, arguments: list[str]) -> bool:
+    """Starts, kills and looks at what is left; whether a checkpoint was being written."""
+    folder = jobs.folder / "killed"
+    before = beats(folder)
+    ranks = jobs.start("killed", *arguments)
+    batches = chance.randrange(4, 13)
+    wait_for(lambda: beats(folder) > before + batches, ranks)
+    time.sleep(0.03 * chance.random())
+    if kind == "while writing":
+        wait_for(lambda: being_written(folder), ranks)
+    for victim in [chance.choice(ranks)] if kind == "one rank" else ranks:
+        os.kill(victim, signal.SIGKILL)
+    codes = jobs.exit_codes(60)  # the other rank must end by itself
+    assert -signal.SIGKILL in codes
+    assert 0 not in codes, "the run was over before it could be killed"
+    for path in folder.glob("logs/IJEPA/*/checkpoints/*.ckpt"):
+        assert load(path)["state_dict"]
+    return being_written(folder)
+
+
+def being_written(folder: Path) -> bool:
+    return any(folder.glob("logs/IJEPA/*/checkpoints/.unfinished"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("strategy", "times", "steps"), [("ddp", 20, 110), ("fsdp2", 6, 50)])
+def test_two_ranks_that_are_killed_many_times_end_with_the_bits_of_an_undisturbed_run(
+    jobs: Any, same_run: Any, tiny_cli: str, tmp_path: Path, strategy: str, times: int, steps: int
+) -> None:
+    (tmp_path / "beat.py").write_text(BEAT)
+    arguments = ["fit", f"--config={tmp_path / tiny_cli}", *MANY_STEPS, f"--trainer.strategy={strategy}"]
+    arguments += ["--trainer.devices=2", f"--trainer.max_steps={steps}"]
+    jobs.run("whole", *arguments)
+    chance = random.Random(0)
+    kinds = (["one rank", "both ranks", "while writing"] * times)[:times]
+    chance.shuffle(kinds)
+    torn = [kill_somewhere(jobs, kind, chance, arguments) for kind in kinds]
+    assert any(torn), "no checkpoint was ever being written"
+    assert load(last(tmp_path / "killed"))["global_step"] > 2 * times, "most of them began anew"
+    jobs.run("killed", *arguments)
+    same_run(load(last(tmp_path / "whole")), load(last(tmp_path / "killed")), steps)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", [0, 1])
+def test_a_run_with_workers_that_is_killed_ends_with_the_bits_of_an_undisturbed_one(
+    jobs: Any, same_run: Any, tiny_cli: str, tmp_path: Path, seed: int
+) -> None:
+    (tmp_path / "beat.py").write_text(BEAT)
+    arguments = ["fit", f"--config={tmp_path / tiny_cli}", *MANY_STEPS, "--data.num_workers=2"]
+    jobs.run("whole", *arguments, ranks=1)
+    folder, chance = tmp_path / "killed", random.Random(seed)
+    process = jobs.start("killed", *arguments, ranks=1)
+    batches = chance.randrange(40, 160)
+    wait_for(lambda: beats(folder) > batches, process)
+    os.kill(process[0], signal.SIGKILL)
+    assert jobs.exit_codes(60) == [-signal.SIGKILL]
+    jobs.run("killed", *arguments, ranks=1)
+    same_run(load(last(tmp_path / "whole")), load(last(folder)), 120)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("strategy", "devices", "ranks"), [("auto", 1, "[0]"), ("ddp", 2, "[1]"), ("fsdp2", 2, "[0,1]")]
+)
+def test_sigterm_saves_at_the_end_of_the_step_and_ends_the_run(
+    jobs: Any, same_run: Any, tiny_cli: str, tmp_path: Path, strategy: str, devices: int, ranks: str
+) -> None:
+    (tmp_path / "sending.py").write_text(SIGNAL)
+    arguments = ["fit", f"--config={tmp_path / tiny_cli}", *FEW_STEPS]
+    arguments += [f"--trainer.strategy={strategy}", f"--trainer.devices={devices}"]
+    sending = ["--trainer.callbacks+=sending.Signal", "--trainer.callbacks.name=SIGTERM"]
+    jobs.run("whole", *arguments, ranks=devices)
+    said = jobs.run(
+        "stopped",
+        *arguments,
+        *sending,
+        f"--trainer.callbacks.ranks={ranks}",
+        ranks=devices,
+        codes={128 + signal.SIGTERM},
+    )
+    assert "SIGTERM: the run goes on from step 6 with --ckpt_path last" in said
+    assert load(last(tmp_path / "stopped"))["global_step"] == 6
+    jobs.run("stopped", *arguments, ranks=devices)
+    same_run(load(last(tmp_path / "whole")), load(last(tmp_path / "stopped")), 12)
+
+
+@pytest.mark.slow
+def test_slurm_requeues_the_job_and_the_same_command_goes_on(
+    jobs: Any, same_run: Any, tiny_cli: str, tmp_path: Path
+) -> None:
+    (tmp_path / "sending.py").write_text(SIGNAL)
+    scontrol = tmp_path / "bin" / "scontrol"
+    scontrol.parent.mkdir()
+    scontrol.write_text(SCONTROL)
+    scontrol.chmod(0o755)
+    slurm = {
+        "SLURM_NTASKS": "2", "SLURM_NTASKS_PER_NODE": "2", "SLURM_PROCID": "RANK", "SLURM_LOCALID": "RANK",
+        "SLURM_NODEID": "0", "SLURM_JOB_ID": "4321", "SLURM_JOB_NAME": "train",
+        "PATH": f"{scontrol.parent}:{os.environ['PATH']}",
+    }  # fmt: skip
+    arguments = ["fit", f"--config={tmp_path / tiny_cli}", *FEW_STEPS[:-1], "--trainer.devices=2"]
+    jobs.run("whole", *arguments, "--trainer.strategy=ddp")
+    arguments += [f"--config={SLURM_CONFIG}", "--trainer.strategy=ddp", "--trainer.callbacks+=sending.Signal"]
+    arguments += ["--trainer.callbacks.name=SIGUSR1", "--trainer.callbacks.ranks=[0,1]"]
+    for code in (128 + signal.SIGTERM, 0):
+        jobs.start("job", *arguments, variables=slurm)
+        assert jobs.exit_codes(120) == [code, code], (tmp_path / "job" / "log").read_text()[-3000:]
+        assert (tmp_path / "job" / "calls").read_text() == "requeue 4321\n"
+    files = sorted(path.relative_to(tmp_path / "job/logs").as_posix() for path in tmp_path.glob("job/logs/**/*.ckpt"))
+    assert files == ["IJEPA/version_0/checkpoints/best.ckpt", "IJEPA/version_0/checkpoints/last.ckpt"]
+    same_run(load(last(tmp_path / "whole")), load(last(tmp_path / "job")), 12)
