@@ -8,6 +8,8 @@ from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning_utilities.core.rank_zero import rank_zero_info
 
+from jepa_lightning.checkpoints import read_shards
+
 TABLES = ("pos_embed", "predictor_pos_embed")
 
 
@@ -19,7 +21,8 @@ class StartFrom(Callback):
     puts that one's weights in the place of these.
 
     Args:
-        path: a checkpoint of the Trainer, such as ``logs/VJEPA/version_0/checkpoints/last.ckpt``.
+        path: a checkpoint of the Trainer, such as ``logs/VJEPA/version_0/checkpoints/last.ckpt``, a file or a folder
+            of shards.
     """
 
     def __init__(self, path: str) -> None:
@@ -31,9 +34,14 @@ class StartFrom(Callback):
         Raises:
             MisconfigurationException: if the checkpoint's weights are not those of this module.
         """
-        if stage != "fit" or not Path(self.path).is_file():
+        path = Path(self.path)
+        if stage != "fit" or not path.exists():
             return
-        saved: dict[str, Any] = torch.load(self.path, map_location="cpu", weights_only=True)["state_dict"]
+        sharded = path.is_dir()
+        found = (
+            read_shards(path, optimizer=False) if sharded else torch.load(path, map_location="cpu", weights_only=True)
+        )
+        saved: dict[str, Any] = found["state_dict"]
         own = pl_module.state_dict()
         other = {name for name in {*own, *saved} if _shape(own, name) != _shape(saved, name)}
         wrong = sorted(name for name in other if not name.endswith(TABLES))
@@ -53,7 +61,7 @@ class StartFrom(Callback):
         Raises:
             MisconfigurationException: if there is no such checkpoint.
         """
-        if trainer.ckpt_path is None and not Path(self.path).is_file():
+        if trainer.ckpt_path is None and not Path(self.path).exists():
             raise MisconfigurationException(f"StartFrom: there is no checkpoint {self.path}.")
 
 

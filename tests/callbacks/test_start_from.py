@@ -6,6 +6,7 @@ import pytest
 import torch
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.callbacks import ModelCheckpoint
+from torch.distributed.checkpoint.state_dict_saver import save
 
 from jepa_lightning import VJEPA
 from jepa_lightning.callbacks import StartFrom
@@ -33,6 +34,16 @@ def first(tmp_path: Path, quiet_trainer: Build) -> Callable[..., tuple[Path, VJE
         return tmp_path / "first.ckpt", model
 
     return run
+
+
+def test_a_folder_of_shards_does_as_well(first: Build, quiet_trainer: Build, tmp_path: Path) -> None:
+    path, model = first()
+    saved = torch.load(path, weights_only=True)
+    save({"state_dict": saved.pop("state_dict")}, checkpoint_id=tmp_path / "sharded.ckpt", no_dist=True)
+    torch.save({"global_step": 2}, tmp_path / "sharded.ckpt" / "meta.pt")
+    second = tiny()
+    StartFrom(str(tmp_path / "sharded.ckpt")).setup(quiet_trainer(), second, "fit")
+    torch.testing.assert_close(second.state_dict(), model.state_dict(), rtol=0, atol=0)
 
 
 @pytest.mark.parametrize(("rope", "num_frames", "image_size"), [(True, 8, 48), (False, 8, 48), (False, 4, 32)])
