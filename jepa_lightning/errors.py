@@ -21,6 +21,14 @@ from jepa_lightning.modules import JEPAModule
 PLAIN_SPEAKERS = ("jepa_lightning.", "lightning.", "timm.", "torch.optim.")
 OPTIONS = ("config", "seed_everything", "trainer", "model", "data", "ckpt_path", "weights_only", "features")
 LOST = re.compile(r"Connection (closed|reset) by peer")  # gloo's words
+# what Lightning and torch say shortly, and what to do about it
+HINTS = {
+    "No supported gpu backend found!": "the Trainer is to use a GPU, and this machine has none: add "
+    "--trainer.accelerator cpu (with configs/trainer/ddp.yaml also --trainer.devices 2 --trainer.precision 32-true "
+    "--trainer.sync_batchnorm false).",
+    "SyncBatchNorm layers only work with GPU modules": "joint batch norms want a GPU: set "
+    "--trainer.sync_batchnorm false.",
+}
 NOISE = re.compile(
     r"Does not validate against|Subtypes:|Errors:|Given value|Expected a <class 'NoneType'>|Expected a path but|"
     r"Problem with given class_path|Parser key .*:$|Not a valid subclass|Subclass types expect|a class path|a dict with"
@@ -37,6 +45,8 @@ def explain(error: BaseException) -> str | None:
     text = str(error)
     if in_worker := re.search(r"in DataLoader worker process.*jepa_lightning.*\n(\w+): (.*)", text, re.DOTALL):
         return _one_line(in_worker[2]) if in_worker[1] in ("ValueError", "RuntimeError") else None
+    if text in HINTS:
+        return HINTS[text]
     if text.startswith("Error(s) in loading state_dict"):
         return _misfit(text)
     if isinstance(error, CheckpointException):

@@ -79,6 +79,18 @@ def test_configurations_that_cannot_be_understood(tiny_cli: str, capsys: Any, wr
 @pytest.mark.parametrize(
     ("args", "line"),
     [
+        ("--trainer.strategy fsdp", "The strategy `fsdp` requires a GPU accelerator"),
+        ("--trainer.strategy fsdp3", "You selected an invalid strategy name: `strategy='fsdp3'`"),
+        (
+            "--trainer.strategy fsdp2 --trainer.precision bf16-true",
+            "an EMA target cannot follow in precision bf16-true",
+        ),
+        ("--trainer.devices 0", "`Trainer(devices=0)` value is not a valid input"),
+        pytest.param(
+            "--trainer.accelerator gpu --trainer.devices 8",
+            "the Trainer is to use a GPU, and this machine has none: add --trainer.accelerator cpu",
+            marks=pytest.mark.skipif(torch.cuda.is_available(), reason="there is one"),
+        ),
         ("--data ImageFolderDataModule --data.root nowhere", "there is no folder nowhere."),
         ("--data ImageFolderDataModule --data.root empty", "there are no images in empty"),
         ("--model.image_size 4", "an input of 4x4 is smaller than a patch of 8x8"),
@@ -185,6 +197,11 @@ def test_shards_of_another_architecture(cause: Exception, line: str) -> None:
     assert text is not None
     assert text.startswith(f"the checkpoint does not fit, it {line}")
     assert explain(CheckpointException("", {0: (RuntimeError("a fault"), StackSummary())})) is None
+
+
+def test_joint_batch_norms_on_a_cpu() -> None:
+    error = ValueError("SyncBatchNorm layers only work with GPU modules")
+    assert explain(error) == "joint batch norms want a GPU: set --trainer.sync_batchnorm false."
 
 
 def test_a_process_that_has_lost_another_one_says_so() -> None:

@@ -102,10 +102,9 @@ class JEPAModule(Portable, ABC):
 
     @abstractmethod
     def energy(self, batch: Batch) -> Tensor:
-        """How incompatible context and target are, ``[B]``; low is compatible.
+        """How incompatible context, from the first view, and target, from the last, are, ``[B]``; low is compatible.
 
-        The context comes from the first view and the target from the last: with one view both are the same image, and
-        a batch of ``[view, view.roll(1, 0)]`` gives the energy of each image with the next one's targets.
+        A batch of ``[view, view.roll(1, 0)]`` gives the energy of each image with the next one's targets.
         """
 
     @property
@@ -174,10 +173,7 @@ class JEPAModule(Portable, ABC):
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step", "name": "lr"}}
 
     def configure_model(self) -> None:
-        """Compiles the blocks where asked to, then shards the networks where the strategy does that.
-
-        Blocks that are recomputed in the backward pass are so within their network, around what is compiled.
-        """
+        """Compiles the blocks where asked to, then shards the networks where the strategy does that."""
         if self.compile_blocks:
             compile_blocks(self)
         if self.device_mesh is None:
