@@ -18,6 +18,9 @@ from jepa_lightning import IJEPA
 from jepa_lightning.data import ShapesDataModule
 from jepa_lightning.types import Batch
 
+# the tests' tensors are small, and a second thread waits for a core that another process may have
+torch.set_num_threads(1)
+
 
 @pytest.fixture
 def tiny_ijepa() -> Callable[..., IJEPA]:
