@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import torch
 from lightning.pytorch import Trainer
+from torch import distributed as dist
 
 from jepa_lightning import IJEPA
 from jepa_lightning.data import ShapesDataModule
@@ -20,6 +21,14 @@ from jepa_lightning.types import Batch
 
 # the tests' tensors are small, and a second thread waits for a core that another process may have
 torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True)
+def no_group_outlives_its_test() -> Iterator[None]:
+    """Strategies of one device leave theirs behind."""
+    yield
+    if dist.is_initialized():
+        dist.destroy_process_group()
 
 
 @pytest.fixture

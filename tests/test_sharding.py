@@ -1,6 +1,6 @@
 """Sharding in a group of one process: what is sharded, and what is refused."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +20,9 @@ from jepa_lightning.nn import TimmBackbone, VisionTransformer, mlp_head
 
 
 @pytest.fixture
-def mesh(tmp_path: Path) -> Iterator[DeviceMesh]:
+def mesh(tmp_path: Path) -> DeviceMesh:
     dist.init_process_group("gloo", f"file://{tmp_path}/meeting", world_size=1, rank=0)
-    yield init_device_mesh("cpu", (1,), mesh_dim_names=("data_parallel",))
-    dist.destroy_process_group()
+    return init_device_mesh("cpu", (1,), mesh_dim_names=("data_parallel",))
 
 
 def test_every_network_and_its_blocks_are_sharded_and_the_target_as_the_online_network(
@@ -120,7 +119,6 @@ def test_devices_that_cannot_be_shared_out_are_refused(
     trainer = quiet_trainer(strategy=FSDP2Strategy(replicas=2), max_steps=1)
     with pytest.raises(ValueError, match="1 devices cannot be shared out to 2 replicas"):
         trainer.fit(tiny_ijepa(), datamodule=shapes())
-    dist.destroy_process_group()
 
 
 def test_a_strategy_that_splits_layers_is_refused() -> None:
