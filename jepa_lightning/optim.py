@@ -39,9 +39,7 @@ def parameter_groups(
             parameters = [
                 parameter
                 for key, parameter in module.named_parameters()
-                # the shards of FSDP1 are flat; `wrap_` notes how many axes there were
-                if parameter.requires_grad
-                and decay == ("bias" not in key and getattr(parameter, "axes", parameter.ndim) > 1)
+                if parameter.requires_grad and decay == ("bias" not in key and _axes(parameter) > 1)
             ]
             if parameters:
                 groups.append(
