@@ -7,7 +7,7 @@ import os
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -98,16 +98,24 @@ class VideoFile:
         """
         wanted = [self._pts[i] for i in indices]
         targets = sorted(set(wanted))
-        with _reading(self._file) as container:
-            found = dict(_decode(container, targets, self._index) if self._index.timed else _count(container, targets))
+        found = self._decode(targets, self._index)
         if len(found) < len(targets) and self._index.timed:  # a seek went too far
-            with _reading(self._file) as container:
-                found = dict(_decode(container, targets, self._index._replace(keys=self._index.keys[:1])))
+            found = self._decode(targets, self._index._replace(keys=self._index.keys[:1]))
         if len(found) < len(targets):
             raise UnreadableVideoError(f"{len(targets) - len(found)} of {len(targets)} frames cannot be decoded.")
         if len({frame.shape for frame in found.values()}) > 1:
             raise UnreadableVideoError("its frames change their size.")
         return torch.from_numpy(np.stack([found[pts] for pts in wanted])).permute(0, 3, 1, 2)
+
+    def _decode(self, targets: Sequence[int], index: VideoIndex) -> dict[int, Any]:
+        """Those of the frames at the targets that are there, each ``[H, W, 3]``."""
+        from av.video.reformatter import VideoReformatter
+
+        # one for all frames and without threads of its own, which take longer to start than a small frame to convert
+        convert = partial(VideoReformatter().reformat, format="rgb24", threads=1)
+        with _reading(self._file) as container:
+            frames = _seek(container, targets, index) if index.timed else _count(container, targets)
+            return {place: _upright(convert(frame).to_ndarray(), frame.rotation) for place, frame in frames}
 
 
 @contextmanager
@@ -162,8 +170,8 @@ def _find_frames(file: Path | bytes) -> VideoIndex:
     return VideoIndex(pts, sorted({time for time, key in packets if key}) or pts[:1], unit, timed=True)
 
 
-def _decode(container: Any, targets: Sequence[int], index: VideoIndex) -> Iterator[tuple[int, Any]]:
-    """The frames at the targets, rising times, each ``[H, W, 3]``; those that are not there are left out."""
+def _seek(container: Any, targets: Sequence[int], index: VideoIndex) -> Iterator[tuple[int, Any]]:
+    """The frames at the targets, rising times; those that are not there are left out."""
     stream, keys = container.streams.video[0], index.keys
     left, position, frames = list(targets), None, container.decode(stream)
     while left:
@@ -179,7 +187,7 @@ def _decode(container: Any, targets: Sequence[int], index: VideoIndex) -> Iterat
             return
         # those between a seek and its target may well lack the frames that they rest on
         if position == left[0] and not frame.is_corrupt:
-            yield position, _upright(frame)
+            yield position, frame
         left = [target for target in left if target > position]
 
 
@@ -188,12 +196,11 @@ def _count(container: Any, targets: Sequence[int]) -> Iterator[tuple[int, Any]]:
     wanted = set(targets)
     for number, frame in enumerate(container.decode(video=0)):
         if number in wanted:
-            yield number, _upright(frame)
+            yield number, frame
         if number == targets[-1]:
             return
 
 
-def _upright(frame: Any) -> Any:
-    pixels = frame.to_ndarray(format="rgb24")
-    turns = round(frame.rotation / 90) % 4
+def _upright(pixels: Any, rotation: int) -> Any:
+    turns = round(rotation / 90) % 4
     return np.rot90(pixels, turns) if turns else pixels
