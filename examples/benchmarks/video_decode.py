@@ -17,6 +17,7 @@ from typing import Any
 
 import av
 import numpy as np
+from av.video.reformatter import VideoReformatter
 
 from jepa_lightning.data import VideoFile
 
@@ -40,13 +41,13 @@ def make(path: Path, codec: str, frames: int, size: tuple[int, int]) -> None:
 
 
 def from_the_start(path: Path, indices: Sequence[int]) -> np.ndarray:
-    """The same frames without a seek."""
-    found = {}
+    """The same frames without a seek, turned into RGB in the same way."""
+    found, convert = {}, VideoReformatter()
     with av.open(str(path)) as container:
         container.streams.video[0].codec_context.thread_count = 1
         for i, frame in enumerate(container.decode(video=0)):
             if i in indices:
-                found[i] = frame.to_ndarray(format="rgb24")
+                found[i] = convert.reformat(frame, format="rgb24", threads=1).to_ndarray()
             if i == indices[-1]:
                 break
     return np.stack([found[i] for i in indices])
