@@ -8,6 +8,7 @@ from typing import Any
 
 from timm.optim import create_optimizer_v2, get_optimizer_info, list_optimizers  # type: ignore[attr-defined]
 from torch import nn
+from torch.distributed.tensor import DTensor
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
@@ -81,7 +82,7 @@ def create_optimizer(
 
     Raises:
         ValueError: if there is no optimizer of that name, it takes no betas or other options, or it must see whole
-            weights where FSDP1 has flattened them.
+            weights where a strategy has sharded or flattened them.
     """
     groups = list(groups)
     known = [str(each) for each in list_optimizers()]
@@ -89,7 +90,15 @@ def create_optimizer(
         near = difflib.get_close_matches(name.lower(), known, n=3, cutoff=0.5)
         hint = f"did you mean {' or '.join(near)}?" if near else "see timm.optim.list_optimizers()."
         raise ValueError(f"there is no optimizer '{name}': {hint}")
-    if name.lower() not in ELEMENTWISE and any(_axes(p) != p.ndim for group in groups for p in group["params"]):
+    parameters = [parameter for group in groups for parameter in group["params"]]
+    flat = any(_axes(parameter) != parameter.ndim for parameter in parameters)
+    # timm's divide by the norm of a whole weight, which torch does not let shards do
+    if "muon" in name.lower() and (flat or any(isinstance(parameter, DTensor) for parameter in parameters)):
+        raise ValueError(
+            f"optimizer '{name}' needs whole weights, of which strategies fsdp and fsdp2 leave each rank a piece: use "
+            f"strategy ddp, or one of {', '.join(ELEMENTWISE)}."
+        )
+    if name.lower() not in ELEMENTWISE and flat:
         raise ValueError(
             f"optimizer '{name}' looks at whole weights, of which strategy fsdp leaves each rank a flat piece: use "
             f"strategy fsdp2, or one of {', '.join(ELEMENTWISE)}."

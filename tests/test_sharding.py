@@ -17,6 +17,7 @@ from jepa_lightning import IJEPA, FSDP2Strategy
 from jepa_lightning.distributed import data_parallel_mesh, shard_, sharding_units, wrap_
 from jepa_lightning.ema import check_pair, ema_update_
 from jepa_lightning.nn import TimmBackbone, VisionTransformer, mlp_head
+from jepa_lightning.optim import create_optimizer, parameter_groups
 
 
 @pytest.fixture
@@ -146,3 +147,14 @@ def test_a_run_on_one_device(
             dist.destroy_process_group()
     for name, value in weights[1].items():
         torch.testing.assert_close(weights[0][name], value, rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("optimizer", ["muon", "adamuon"])
+def test_optimizers_that_cannot_take_shards_are_refused(
+    optimizer: str, mesh: DeviceMesh, tiny_ijepa: Callable[..., IJEPA]
+) -> None:
+    module = tiny_ijepa()
+    create_optimizer(parameter_groups({"all": module}, 0.1), optimizer, 1e-3)
+    shard_(module, mesh)
+    with pytest.raises(ValueError, match=f"optimizer '{optimizer}' needs whole weights.*strategy ddp"):
+        create_optimizer(parameter_groups({"all": module}, 0.1), optimizer, 1e-3)
