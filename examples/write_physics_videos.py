@@ -1,10 +1,10 @@
 # T frames, H W height and width
 """Writes procedural clips as a folder of video files, sorted by direction of motion, for trying out training on videos.
 
-python examples/write_physics_videos.py films --num_train 16384
+python examples/write_physics_videos.py films
 jepa-lightning fit --config configs/vjepa/quickstart.yaml --data VideoFolderDataModule --data.root films
 
-Films are H.264, MPEG-4 or VP9, by chance, each in the container that it mostly comes in. The scenes are not those of
+Films are H.264, MPEG-4 and VP9 in turn, each in the container that it mostly comes in. The scenes are not those of
 PhysicsVideoDataModule unless the seed is 0. Needs the extra `video`. On two cores 16,384 films take about a minute.
 """
 
@@ -57,7 +57,7 @@ def _settle() -> None:
 def main(args: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--num_train", type=int, default=8192)
+    parser.add_argument("--num_train", type=int, default=16384)
     parser.add_argument("--num_val", type=int, default=512)
     parser.add_argument("--num_frames", type=int, default=16)
     parser.add_argument("--image_size", type=int, default=64)
