@@ -62,7 +62,7 @@ class PhysicsVideoDataset(Dataset[tuple[Tensor, dict[str, int], None]]):
             raise IndexError(f"clip {index} of {self.size}")
         draw = random.Random((self.seed << 40) + self.offset + index).random
         labels = draw_labels(draw)
-        scene = draw_scene(labels, self.num_frames, draw)
+        scene = draw_scene(labels, draw)
         motion = simulate(scene, self.num_frames)
         labels["collisions"] = min(motion.collisions, 2)
         return render(scene, motion, self.num_frames, self.image_size, draw), labels, None

@@ -1,28 +1,30 @@
 """Scenes of the small world."""
 
 import math
+from collections.abc import Callable
 
 from jepa_lightning.data.drawing import SHAPES
 from jepa_lightning.data.physics_world import DIRECTIONS, GRAVITY, SPEEDS, Body, Draw, Scene
 
+Placing = Callable[[float, float], float]  # where a body begins along an axis, by velocity along it and speed
 COLOURS = 8
 MAIN_RADIUS, OTHER_RADIUS = 0.13, 0.08
 ROOM = 4  # frames in which a body goes where it started to, if the wall leaves so much
+CLEAR = 2  # frames in which a body reaches no side of the image, whichever way it goes
 OCCLUDER, WALL = 0.34, 0.05  # widths; the main body fits behind an occluder
 
 
-def draw_scene(labels: dict[str, int], num_frames: int, draw: Draw) -> Scene:
+def draw_scene(labels: dict[str, int], draw: Draw) -> Scene:
     """A scene in which nothing is against the laws.
 
     Args:
         labels: direction, speed, gravity, shape and colour of the main body.
-        num_frames: the main body is in the middle of its way, were it free, after half of them.
         draw: numbers in [0, 1).
     """
     bar, kind = _bar(draw), draw()
     occluder = between(bar, OCCLUDER) if kind < 0.35 else None
     wall = between(bar, WALL) if 0.35 <= kind < 0.55 else None
-    main = main_body(labels, num_frames, draw)
+    main = main_body(labels, anywhere(draw), draw)
     others = [_other(draw) for _ in range(int(draw() * 3))]
     bodies: list[Body] = []
     for body in (main, *others):
@@ -32,13 +34,31 @@ def draw_scene(labels: dict[str, int], num_frames: int, draw: Draw) -> Scene:
     return Scene(tuple(bodies), GRAVITY * labels["gravity"], occluder, wall)
 
 
-def main_body(labels: dict[str, int], num_frames: int, draw: Draw) -> Body:
-    """The large body, in the middle of its way after half of the frames, were it free."""
+def main_body(labels: dict[str, int], placing: Placing, draw: Draw) -> Body:
+    """The large body, with the direction, speed, shape and colour of its labels."""
     angle = (labels["direction"] + 0.6 * (draw() - 0.5)) * 2 * math.pi / len(DIRECTIONS)
     speed = SPEEDS[labels["speed"]] * (0.9 + 0.2 * draw())
     vx, vy = speed * math.cos(angle), speed * math.sin(angle)
-    x, y = (inside(0.5 - v * num_frames / 2 + 0.3 * (draw() - 0.5), MAIN_RADIUS) for v in (vx, vy))
+    x, y = placing(vx, speed), placing(vy, speed)
     return Body(x, y, vx, vy, MAIN_RADIUS, labels["shape"], labels["colour"], _tilt(draw))
+
+
+def anywhere(draw: Draw) -> Placing:
+    """Whatever the direction, or the first frame alone would tell it, and no motion need be seen.
+
+    A body is as far from all sides as it gets in `CLEAR` frames, so that it is seen to move before it bounces.
+    """
+
+    def place(velocity: float, speed: float) -> float:
+        margin = MAIN_RADIUS + CLEAR * speed
+        return margin + (1 - 2 * margin) * draw()
+
+    return place
+
+
+def through_the_middle(num_frames: int, draw: Draw) -> Placing:
+    """So that a free body is in the middle of the image, more or less, after half of the frames."""
+    return lambda velocity, _: inside(0.5 - velocity * num_frames / 2 + 0.3 * (draw() - 0.5), MAIN_RADIUS)
 
 
 def _other(draw: Draw) -> Body:

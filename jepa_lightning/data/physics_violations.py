@@ -4,7 +4,7 @@ from dataclasses import replace
 from typing import Literal
 
 from jepa_lightning.data.drawing import SHAPES
-from jepa_lightning.data.physics_scenes import OCCLUDER, WALL, between, inside, keep_off, main_body
+from jepa_lightning.data.physics_scenes import OCCLUDER, WALL, between, inside, keep_off, main_body, through_the_middle
 from jepa_lightning.data.physics_world import GRAVITY, Body, Draw, Scene, simulate
 
 Violation = Literal["vanish", "teleport", "shape", "wall", "upward"]
@@ -20,13 +20,14 @@ def draw_scene_for(violation: Violation, labels: dict[str, int], num_frames: int
         num_frames: of the clip.
         draw: numbers in [0, 1).
     """
+    placing = through_the_middle(num_frames, draw)
     if violation == "upward":
-        main = main_body(labels | {"speed": max(1, labels["speed"])}, num_frames, draw)
+        main = main_body(labels | {"speed": max(1, labels["speed"])}, placing, draw)
         main.y, main.vy = 0.2 + 0.1 * draw(), 0.0
         return Scene((main,), GRAVITY)
     # level, and past the middle before the end; in front of a wall there is less of the way left
     hides = violation != "wall"
-    main = main_body(labels | {"direction": 4 * int(draw() * 2), "speed": 2 if hides else 1}, num_frames, draw)
+    main = main_body(labels | {"direction": 4 * int(draw() * 2), "speed": 2 if hides else 1}, placing, draw)
     middle = between(0.5, OCCLUDER if hides else WALL)
     reach = 0.15 + 0.05 * draw() if hides else main.radius + abs(main.vx) * num_frames * (0.3 + 0.15 * draw())
     main.x = inside(middle[0] - reach if main.vx > 0 else middle[1] + reach, main.radius)

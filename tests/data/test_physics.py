@@ -18,7 +18,7 @@ from jepa_lightning.data.physics import PHYSICS_CLASS_NAMES
 from jepa_lightning.data.physics_world import GRAVITY, SPEEDS
 from jepa_lightning.types import Batch
 
-BYTES_OF_32_CLIPS = "328a472adb8ef8969e19900478f1af236213018a404a66a32933748f1ea98dc0"
+BYTES_OF_32_CLIPS = "d87cab49db7fe3f36db056fd59df3664432c12a7ccc15501b9494a749ba1704f"
 BARS = torch.tensor([[115, 115, 128], [217, 217, 217]])[:, :, None, None]  # occluder and wall
 
 

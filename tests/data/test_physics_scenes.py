@@ -1,10 +1,13 @@
 import math
 import random
+from dataclasses import replace
 
+import numpy as np
 import pytest
+from scipy.stats import chi2_contingency, chisquare
 
-from jepa_lightning.data.physics_scenes import draw_scene
-from jepa_lightning.data.physics_world import GRAVITY, SPEEDS, Scene
+from jepa_lightning.data.physics_scenes import CLEAR, draw_scene, main_body, through_the_middle
+from jepa_lightning.data.physics_world import GRAVITY, SPEEDS, Scene, simulate
 
 
 def labels(draw: random.Random) -> dict[str, int]:
@@ -12,12 +15,12 @@ def labels(draw: random.Random) -> dict[str, int]:
     return {name: int(draw.random() * number) for name, number in classes.items()}
 
 
-def drawn(count: int, num_frames: int = 16) -> list[tuple[Scene, dict[str, int]]]:
+def drawn(count: int) -> list[tuple[Scene, dict[str, int]]]:
     scenes = []
     for seed in range(count):
         draw = random.Random(seed)
         asked = labels(draw)
-        scenes.append((draw_scene(asked, num_frames, draw.random), asked))
+        scenes.append((draw_scene(asked, draw.random), asked))
     return scenes
 
 
@@ -73,12 +76,33 @@ def test_the_main_body_fits_behind_an_occluder(scenes: list[tuple[Scene, dict[st
     assert all(bar[1] - bar[0] - 2 * radius > 1.1 * SPEEDS[2] for bar, radius in occluders)
 
 
-@pytest.mark.parametrize("num_frames", [8, 16, 32])
-def test_a_free_main_body_is_near_the_middle_after_half_of_the_frames(num_frames: int) -> None:
-    for scene, _ in drawn(300, num_frames):
+def test_where_the_main_body_begins_does_not_tell_its_direction(scenes: list[tuple[Scene, dict[str, int]]]) -> None:
+    counts = np.zeros((8, 9))
+    for scene, asked in scenes:
+        if scene.wall is None:  # which bodies begin some way off
+            main = scene.bodies[0]
+            margin = main.radius + CLEAR * math.hypot(main.vx, main.vy)
+            row, column = (int(3 * (place - margin) / (1 - 2 * margin)) for place in (main.y, main.x))
+            counts[asked["direction"], 3 * row + column] += 1
+    assert chi2_contingency(counts).pvalue > 0.01
+    assert chisquare(counts.sum(axis=0)).pvalue > 0.01
+
+
+def test_the_main_body_is_seen_to_move_before_it_meets_a_side(scenes: list[tuple[Scene, dict[str, int]]]) -> None:
+    for scene, _ in scenes:
         main = scene.bodies[0]
-        if scene.wall is None:
-            for place, speed in ((main.x, main.vx), (main.y, main.vy)):
-                # as far as the box lets it begin there
-                at_edge = min(place, 1 - place) == pytest.approx(main.radius)
-                assert at_edge or abs(place + speed * num_frames / 2 - 0.5) <= 0.15 + 1e-9
+        free = Scene((replace(main),))
+        (states,) = simulate(free, CLEAR + 1).states
+        assert states[CLEAR].x - main.x == pytest.approx(CLEAR * main.vx)
+        assert states[CLEAR].y - main.y == pytest.approx(CLEAR * main.vy)
+
+
+@pytest.mark.parametrize("num_frames", [8, 16, 32])
+def test_a_free_body_through_the_middle_is_near_it_after_half_of_the_frames(num_frames: int) -> None:
+    for seed in range(300):
+        draw = random.Random(seed)
+        main = main_body(labels(draw), through_the_middle(num_frames, draw.random), draw.random)
+        for place, speed in ((main.x, main.vx), (main.y, main.vy)):
+            # as far as the box lets it begin there
+            at_edge = min(place, 1 - place) == pytest.approx(main.radius)
+            assert at_edge or abs(place + speed * num_frames / 2 - 0.5) <= 0.15 + 1e-9
