@@ -42,8 +42,9 @@ class ProbeReport(Callback):
 
     Args:
         max_samples: training samples to fit on and validation samples to score, drawn once.
-        attentive_epochs: passes of the attentive probe over the samples, 0 for none of it. It holds their tokens in
-            memory, 2 bytes for each number.
+        attentive_epochs: passes of the attentive probe over its samples, 0 for none of it.
+        attentive_samples: training samples to fit that one on, which learns from more; max_samples if None. Their
+            tokens are held in memory, 2 bytes for each number.
 
     Attributes:
         accuracy: top-1 accuracy of each label (a single one is called ``""``), for ``raw pixels``, ``random init`` (the
@@ -51,8 +52,11 @@ class ProbeReport(Callback):
             far as they are measured; nothing without labels.
     """
 
-    def __init__(self, max_samples: int = 2000, attentive_epochs: int = 0) -> None:
+    def __init__(
+        self, max_samples: int = 2000, attentive_epochs: int = 0, attentive_samples: int | None = None
+    ) -> None:
         self.max_samples, self.attentive_epochs = max_samples, attentive_epochs
+        self.attentive_samples = max_samples if attentive_samples is None else attentive_samples
         self.accuracy: dict[str, dict[str, float]] = {}
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
@@ -100,25 +104,27 @@ class ProbeReport(Callback):
         # a data set that draws from the global generators must not change training
         with isolate_rng(include_cuda=False):
             with torch.no_grad(), eval_mode(pl_module):
-                train, val = (
-                    self._samples(trainer, pl_module, kind, loader())
-                    for loader in (data.memory_dataloader, data.val_dataloader)
-                )
+                attends = kind != "raw pixels" and self.attentive_epochs > 0
+                to_fit = max(self.max_samples, self.attentive_samples) if attends else self.max_samples
+                train = self._samples(trainer, pl_module, kind, data.memory_dataloader(), to_fit)
+                val = self._samples(trainer, pl_module, kind, data.val_dataloader(), self.max_samples)
             if train is None or val is None:
                 return {}
-            found = {kind: linear_probe(train.features, train.labels, val.features, val.labels)}
+            features, labels = _first(self.max_samples, train.features, train.labels)
+            found = {kind: linear_probe(features, labels, val.features, val.labels)}
             if train.tokens is not None and val.tokens is not None:
+                tokens, labels = _first(self.attentive_samples, train.tokens, train.labels)
                 found[f"{kind}{ATTENTIVE}"] = attentive_probe(
-                    train.tokens, train.labels, val.tokens, val.labels, self.attentive_epochs, device=pl_module.device
+                    tokens, labels, val.tokens, val.labels, self.attentive_epochs, device=pl_module.device
                 )
         return found
 
     def _samples(
-        self, trainer: Trainer, pl_module: LightningModule, kind: str, loader: DataLoader[Any]
+        self, trainer: Trainer, pl_module: LightningModule, kind: str, loader: DataLoader[Any], size: int
     ) -> _Samples | None:
         """The samples that have all labels; None where none has."""
         parts: list[_Samples] = []
-        for batch in self._part(loader):
+        for batch in _part(loader, size):
             if batch.labels is None:
                 continue
             labels = _named(batch)
@@ -148,16 +154,20 @@ class ProbeReport(Callback):
             tokens = encode(pl_module, views, pool=False)
         return tokens.float().mean(dim=1).cpu(), tokens.bfloat16().cpu()
 
-    def _part(self, loader: DataLoader[Any]) -> DataLoader[Batch]:
-        # at random: data sets are often sorted by class
-        size = len(loader.dataset)  # type: ignore[arg-type]
-        order = torch.randperm(size, generator=torch.Generator().manual_seed(0))[: self.max_samples]
-        return DataLoader(
-            Subset(loader.dataset, order.tolist()),
-            batch_size=loader.batch_size,
-            collate_fn=loader.collate_fn,
-            num_workers=loader.num_workers,
-        )
+
+def _part(loader: DataLoader[Any], size: int) -> DataLoader[Batch]:
+    # at random: data sets are often sorted by class
+    order = torch.randperm(len(loader.dataset), generator=torch.Generator().manual_seed(0))[:size]  # type: ignore[arg-type]
+    return DataLoader(
+        Subset(loader.dataset, order.tolist()),
+        batch_size=loader.batch_size,
+        collate_fn=loader.collate_fn,
+        num_workers=loader.num_workers,
+    )
+
+
+def _first(size: int, features: Tensor, labels: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
+    return features[:size], {name: column[:size] for name, column in labels.items()}
 
 
 def losses(accuracy: dict[str, dict[str, float]], before: str, after: str = "trained") -> list[str]:

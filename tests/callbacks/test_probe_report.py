@@ -7,9 +7,9 @@ from lightning.fabric.utilities.exceptions import MisconfigurationException
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from jepa_lightning.callbacks import ProbeReport
+from jepa_lightning.callbacks import ProbeReport, probe_report
 from jepa_lightning.callbacks.frozen_probes import attentive_probe, linear_probe
-from jepa_lightning.callbacks.probe_report import losses
+from jepa_lightning.callbacks.probe_report import _part, losses
 
 Build = Callable[..., Any]
 
@@ -49,7 +49,7 @@ def test_an_attentive_probe_reads_the_tokens(tiny_ijepa: Build, shapes: Build, q
     ]  # fmt: skip
     model.eval()
     parts = []
-    for loader in (report._part(trainer.datamodule.memory_dataloader()), trainer.datamodule.val_dataloader()):
+    for loader in (_part(trainer.datamodule.memory_dataloader(), 2000), trainer.datamodule.val_dataloader()):
         batches = list(loader)
         with torch.no_grad():
             tokens = torch.cat([model(batch.views[0], pool=False) for batch in batches]).bfloat16()
@@ -60,6 +60,30 @@ def test_an_attentive_probe_reads_the_tokens(tiny_ijepa: Build, shapes: Build, q
     plain = ProbeReport()
     run(tiny_ijepa, shapes, quiet_trainer, plain)
     assert report.accuracy["trained"] == pytest.approx(plain.accuracy["trained"], abs=1.5 / 64)
+
+
+def test_the_attentive_probe_may_have_more_samples_or_fewer(
+    tiny_ijepa: Build, shapes: Build, quiet_trainer: Build, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes: dict[str, list[int]] = {"linear": [], "attentive": []}
+
+    def count(kind: str, probe: Callable[..., Any]) -> Callable[..., Any]:
+        def counted(features: torch.Tensor, *rest: Any, **options: Any) -> Any:
+            sizes[kind].append(len(features))
+            return probe(features, *rest, **options)
+
+        return counted
+
+    monkeypatch.setattr(probe_report, "linear_probe", count("linear", linear_probe))
+    monkeypatch.setattr(probe_report, "attentive_probe", count("attentive", attentive_probe))
+    accuracies = []
+    for samples, attentive_samples in ((40, None), (40, 100), (40, 30)):
+        report = ProbeReport(samples, attentive_epochs=1, attentive_samples=attentive_samples)
+        run(tiny_ijepa, shapes, quiet_trainer, report)
+        accuracies.append(report.accuracy)
+    assert sizes == {"linear": [40] * 9, "attentive": [40, 40, 100, 100, 30, 30]}
+    # the linear probe sees the same samples beside any other
+    assert accuracies[0]["trained"] == accuracies[1]["trained"] == accuracies[2]["trained"]
 
 
 def test_training_is_the_same_with_and_without(tiny_ijepa: Build, shapes: Build, quiet_trainer: Build) -> None:
