@@ -38,7 +38,8 @@ class PhysicsVideoDataset(Dataset[tuple[Tensor, dict[str, int], None]]):
     """Clips of one large body and up to two small ones, with an occluder, a wall, or neither.
 
     Labels are those of the large body: the direction and speed it starts with, whether it falls, how often it meets
-    another one, its shape and colour. A clip follows from (seed, index) alone.
+    another one, its shape and colour. Where it starts does not tell its direction, unless there is a wall to keep off.
+    A clip follows from (seed, index) alone.
 
     Args:
         size: number of clips.
