@@ -59,7 +59,7 @@ def main(args: list[str] | None = None) -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--num_train", type=int, default=16384)
     parser.add_argument("--num_val", type=int, default=512)
-    parser.add_argument("--num_frames", type=int, default=16)
+    parser.add_argument("--num_frames", type=int, default=8)
     parser.add_argument("--image_size", type=int, default=64)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--processes", type=int, default=os.cpu_count())
@@ -69,7 +69,7 @@ def main(args: list[str] | None = None) -> None:
         for part, size, offset in (("train", options.num_train, 0), ("val", options.num_val, VAL_OFFSET)):
             for direction in DIRECTIONS:
                 (options.folder / part / direction).mkdir(parents=True, exist_ok=True)
-            films = PhysicsVideoDataset(size, *shape, offset=offset)
+            films = PhysicsVideoDataset(size, *shape, offset=offset, textured=True)
             for _ in pool.map(partial(write, films, options.folder / part), range(size), chunksize=64):
                 pass
             print(f"{size} films in {options.folder / part}")

@@ -55,9 +55,10 @@ def attentive_probe(
     batch_size: int = 64,
     device: torch.device | str = "cpu",
 ) -> dict[str, float]:
-    """Accuracy of an attentive pooler with a linear classifier for each label, trained by AdamW along a cosine.
+    """Accuracy of an attentive pooler with a linear classifier, trained by AdamW along a cosine, for each label.
 
-    Its weights and the order of the samples are the same in each call.
+    Labels are fitted one by one, as in the papers: a pooler that they shared would learn from one of them where to look
+    for another. Its weights and the order of the samples are the same in each call and for each label.
 
     Args:
         tokens: ``[S, N, D]`` to fit on.
@@ -69,25 +70,32 @@ def attentive_probe(
         batch_size: of a step.
         device: where to train.
     """
-    classes = [int(max(labels[name].max(), val_labels[name].max())) + 1 for name in labels]
+    found = {}
+    for name, column in labels.items():
+        classes = int(max(column.max(), val_labels[name].max())) + 1
+        heads = _fit_pooler(tokens, column, classes, epochs, lr, batch_size, device)
+        with torch.no_grad():
+            scores = [heads(part.to(device).float())[0][0].cpu() for part in torch.split(val_tokens, batch_size)]
+        found[name] = float((torch.cat(scores).argmax(dim=1) == val_labels[name]).float().mean())
+    return found
+
+
+def _fit_pooler(
+    tokens: Tensor, label: Tensor, classes: int, epochs: int, lr: float, batch_size: int, device: torch.device | str
+) -> AttentiveHeads:
     width = tokens.shape[2]
     with isolate_rng():
         torch.manual_seed(0)
-        heads = AttentiveHeads(width, classes, 1, 1, heads_for(width), 2).to(device)
+        heads = AttentiveHeads(width, [classes], 1, 1, heads_for(width), 2).to(device)
         order = torch.cat([torch.randperm(len(tokens)) for _ in range(epochs)])
     steps = torch.split(order, batch_size)
     optimizer = torch.optim.AdamW(heads.parameter_groups([lr], 0.01))
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda i: 0.5 + 0.5 * math.cos(math.pi * i / len(steps)))
     for batch in steps:
-        (logits,) = heads(tokens[batch].to(device).float())
-        targets = [column[batch].to(device) for column in labels.values()]
-        losses = [F.cross_entropy(each, target) for each, target in zip(logits, targets, strict=True)]
+        logits = heads(tokens[batch].to(device).float())[0][0]
+        loss = F.cross_entropy(logits, label[batch].to(device))
         optimizer.zero_grad()
-        torch.autograd.backward(torch.stack(losses).sum())
+        torch.autograd.backward(loss)
         optimizer.step()
         schedule.step()
-    heads.eval()
-    with torch.no_grad():
-        scores = [heads(part.to(device).float())[0] for part in torch.split(val_tokens, batch_size)]
-    found = [torch.cat(parts).argmax(dim=1).cpu() for parts in zip(*scores, strict=True)]
-    return {name: float((guess == val_labels[name]).float().mean()) for name, guess in zip(labels, found, strict=True)}
+    return heads.eval()

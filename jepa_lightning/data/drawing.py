@@ -46,6 +46,12 @@ def coverage(distance: Tensor, places: Sequence[Place]) -> Tensor:
     return (0.5 - distance * pixels[:, None, None]).clamp_(0, 1)
 
 
+def blend(first: Tensor, second: Tensor, share: Tensor) -> Tensor:
+    """The way from first to second, as far as the share says."""
+    # torch.lerp fuses the sum and the product on some processors and not on others
+    return first + (second - first) * share
+
+
 def _disc(x: Tensor, y: Tensor) -> Tensor:
     return (x * x + y * y).sqrt_() - 0.86
 

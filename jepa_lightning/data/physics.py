@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from jepa_lightning.data.base import JEPADataModule
-from jepa_lightning.data.drawing import SHAPES, Place, coordinates, coverage
+from jepa_lightning.data.drawing import SHAPES, Place, blend, coordinates, coverage
 from jepa_lightning.data.physics_scenes import draw_scene
 from jepa_lightning.data.physics_world import (
     DIRECTIONS,
@@ -20,9 +20,11 @@ from jepa_lightning.data.physics_world import (
     simulate,
 )
 from jepa_lightning.data.shapes import COLOURS, VAL_OFFSET, bright
+from jepa_lightning.data.value_noise import value_noise
 
 SHAPE_FUNCTIONS = list(SHAPES.values())
 OCCLUDER_TONE, WALL_TONE = (0.45, 0.45, 0.5), (0.85, 0.85, 0.85)
+CELLS, CONTRAST = 6, 0.5  # of a textured background: as many patches along a side, and how bright they get
 PHYSICS_CLASS_NAMES = {
     "direction": DIRECTIONS,
     "speed": ("slow", "medium", "fast"),
@@ -47,11 +49,21 @@ class PhysicsVideoDataset(Dataset[tuple[Tensor, dict[str, int], None]]):
         image_size: pixels per side.
         seed: another one gives other clips.
         offset: index of the first clip.
+        textured: motley backgrounds, other ones in each clip, instead of dark plain ones. From them networks with
+            random weights do not tell what moves.
     """
 
-    def __init__(self, size: int, num_frames: int = 16, image_size: int = 48, seed: int = 0, offset: int = 0) -> None:
+    def __init__(
+        self,
+        size: int,
+        num_frames: int = 16,
+        image_size: int = 48,
+        seed: int = 0,
+        offset: int = 0,
+        textured: bool = False,
+    ) -> None:
         self.size, self.num_frames, self.image_size = size, num_frames, image_size
-        self.seed, self.offset = seed, offset
+        self.seed, self.offset, self.textured = seed, offset, textured
 
     def __len__(self) -> int:
         """Number of clips."""
@@ -66,10 +78,10 @@ class PhysicsVideoDataset(Dataset[tuple[Tensor, dict[str, int], None]]):
         scene = draw_scene(labels, draw)
         motion = simulate(scene, self.num_frames)
         labels["collisions"] = min(motion.collisions, 2)
-        return render(scene, motion, self.num_frames, self.image_size, draw), labels, None
+        return render(scene, motion, self.num_frames, self.image_size, draw, self.textured), labels, None
 
 
-def render(scene: Scene, motion: Motion, num_frames: int, size: int, draw: Draw) -> Tensor:
+def render(scene: Scene, motion: Motion, num_frames: int, size: int, draw: Draw, textured: bool = False) -> Tensor:
     """Draws the frames of a clip.
 
     Args:
@@ -78,13 +90,13 @@ def render(scene: Scene, motion: Motion, num_frames: int, size: int, draw: Draw)
         num_frames: T.
         size: H and W.
         draw: numbers in [0, 1), for the shades.
+        textured: as in ``PhysicsVideoDataset``.
 
     Returns:
         uint8 ``[T, 3, H, W]``.
     """
-    level = 0.06 + 0.12 * draw()
-    tone = torch.tensor([level + 0.06 * (draw() - 0.5) for _ in range(3)])
-    frames = tone.view(1, 3, 1, 1).expand(num_frames, 3, size, size)
+    background = CONTRAST * value_noise(CELLS, size, draw) if textured else _dark(draw)
+    frames = background.expand(num_frames, 3, size, size)
     if scene.wall is not None:
         frames = _paint(frames, WALL_TONE, _bar_cover(scene.wall, size))
     for body, states in zip(scene.bodies, motion.states, strict=True):
@@ -97,8 +109,13 @@ def render(scene: Scene, motion: Motion, num_frames: int, size: int, draw: Draw)
     return (frames * 255).round_().to(torch.uint8)
 
 
+def _dark(draw: Draw) -> Tensor:
+    level = 0.06 + 0.12 * draw()
+    return torch.tensor([level + 0.06 * (draw() - 0.5) for _ in range(3)]).view(3, 1, 1)
+
+
 def _paint(frames: Tensor, tone: tuple[float, ...], cover: Tensor) -> Tensor:
-    return frames + (torch.tensor(tone).view(1, 3, 1, 1) - frames) * cover
+    return blend(frames, torch.tensor(tone).view(1, 3, 1, 1), cover)
 
 
 def _bar_cover(bar: Bar, size: int) -> Tensor:
@@ -121,6 +138,7 @@ class PhysicsVideoDataModule(JEPADataModule):
         num_frames: of each clip.
         image_size: pixels per side.
         seed: another one gives other clips.
+        textured: as in ``PhysicsVideoDataset``.
         options: of `JEPADataModule`.
     """
 
@@ -131,11 +149,12 @@ class PhysicsVideoDataModule(JEPADataModule):
         num_frames: int = 16,
         image_size: int = 48,
         seed: int = 0,
+        textured: bool = False,
         **options: Any,
     ) -> None:
         super().__init__(**options)
         self.num_train, self.num_val = num_train, num_val
-        self.num_frames, self.image_size, self.seed = num_frames, image_size, seed
+        self.num_frames, self.image_size, self.seed, self.textured = num_frames, image_size, seed, textured
         self.class_names = PHYSICS_CLASS_NAMES
 
     @property
@@ -147,6 +166,6 @@ class PhysicsVideoDataModule(JEPADataModule):
         """Clips from index 0, and from one far beyond."""
         shared = (self.num_frames, self.image_size, self.seed)
         return (
-            PhysicsVideoDataset(self.num_train, *shared),
-            PhysicsVideoDataset(self.num_val, *shared, offset=VAL_OFFSET),
+            PhysicsVideoDataset(self.num_train, *shared, textured=self.textured),
+            PhysicsVideoDataset(self.num_val, *shared, offset=VAL_OFFSET, textured=self.textured),
         )

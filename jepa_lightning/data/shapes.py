@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from jepa_lightning.data.base import JEPADataModule
-from jepa_lightning.data.drawing import SHAPES, TEXTURES, Place, coordinates, coverage
+from jepa_lightning.data.drawing import SHAPES, TEXTURES, Place, blend, coordinates, coverage
 
 COLOURS = ("red", "orange", "yellow", "green", "cyan", "blue", "violet", "pink")
 HUES = (0.0, 0.075, 0.15, 0.33, 0.5, 0.62, 0.77, 0.89)
@@ -69,8 +69,8 @@ class ShapesDataset(Dataset[tuple[Tensor, dict[str, int], None]]):
         shape = list(SHAPES.values())[labels["shape"]]
         cover = coverage(shape(*coordinates(self.image_size, places)), places).amax(0)
         colour, first, second = _colours(labels["colour"], draw)
-        background = _between(first, second, self._texture(labels["background"], draw))
-        return _between(background, colour, cover).round_().to(torch.uint8), labels, None
+        background = blend(first, second, self._texture(labels["background"], draw))
+        return blend(background, colour, cover).round_().to(torch.uint8), labels, None
 
     def _texture(self, label: int, draw: Draw) -> Tensor:
         """Share of the second tone ``[H, W]``."""
@@ -123,11 +123,6 @@ def _colours(label: int, draw: Draw) -> tuple[Tensor, Tensor, Tensor]:
 def bright(label: int, draw: Draw) -> tuple[float, float, float]:
     """A bright tone of one of the named colours: red, green and blue in [0, 1]."""
     return colorsys.hsv_to_rgb(HUES[label] + 0.05 * (draw() - 0.5), 0.6 + 0.4 * draw(), 0.8 + 0.2 * draw())
-
-
-def _between(first: Tensor, second: Tensor, share: Tensor) -> Tensor:
-    # torch.lerp fuses the sum and the product on some processors and not on others
-    return first + (second - first) * share
 
 
 class ShapesDataModule(JEPADataModule):

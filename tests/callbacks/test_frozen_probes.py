@@ -73,3 +73,11 @@ def test_an_attentive_probe_is_at_chance_on_labels_that_have_nothing_to_do_with_
     labels = torch.randint(0, 3, (900,), generator=torch.Generator().manual_seed(2))
     found = attentive_probe(tokens, {"": labels[:300]}, val_tokens, {"": labels[300:]}, epochs=3)
     assert found[""] == pytest.approx(1 / 3, abs=0.1)
+
+
+def test_an_attentive_probe_reads_a_label_as_if_it_were_the_only_one() -> None:
+    (tokens, labels), (val_tokens, val_labels) = scattered(300, 0), scattered(200, 1)
+    together = attentive_probe(tokens, labels, val_tokens, val_labels, epochs=2)
+    for name in labels:
+        alone = attentive_probe(tokens, {name: labels[name]}, val_tokens, {name: val_labels[name]}, epochs=2)
+        assert alone == {name: together[name]}

@@ -19,7 +19,7 @@ def test_films_lie_in_the_folder_of_their_class_and_show_its_scene(tmp_path):
     subprocess.run([sys.executable, SCRIPT, tmp_path / "films", *sizes], check=True, timeout=120)
     train = sorted((tmp_path / "films/train").glob("*/*.*"), key=lambda path: path.name)
     assert [path.suffix for path in train] == [".mp4", ".avi", ".webm"] * 2
-    scenes = PhysicsVideoDataset(6, 4, 64, seed=3)
+    scenes = PhysicsVideoDataset(6, 4, 64, seed=3, textured=True)
     for path, (frames, labels, _) in zip(train, scenes, strict=True):
         assert path.parent.name == DIRECTIONS[labels["direction"]]
         film = VideoFile(path)
