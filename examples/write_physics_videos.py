@@ -4,8 +4,9 @@
 python examples/write_physics_videos.py films
 jepa-lightning fit --config configs/vjepa/quickstart.yaml --data VideoFolderDataModule --data.root films
 
-Films are H.264, MPEG-4 and VP9 in turn, each in the container that it mostly comes in. The scenes are not those of
-PhysicsVideoDataModule unless the seed is 0. Needs the extra `video`. On two cores 16,384 films take about a minute.
+Films are H.264, MPEG-4 and VP9 in turn, each in the container that it mostly comes in. Backgrounds are textured, as in
+that quickstart, and the scenes are not its own unless the seed is 0. Needs the extra `video`. On two cores 16,384 films
+take about a minute.
 """
 
 import argparse

@@ -24,7 +24,7 @@ from jepa_lightning.data.value_noise import value_noise
 
 SHAPE_FUNCTIONS = list(SHAPES.values())
 OCCLUDER_TONE, WALL_TONE = (0.45, 0.45, 0.5), (0.85, 0.85, 0.85)
-CELLS, CONTRAST = 6, 0.5  # of a textured background: as many patches along a side, and how bright they get
+CELLS, CONTRAST = 6, 0.5  # of a textured background: cells along a side, and the brightest tone
 PHYSICS_CLASS_NAMES = {
     "direction": DIRECTIONS,
     "speed": ("slow", "medium", "fast"),
@@ -49,8 +49,8 @@ class PhysicsVideoDataset(Dataset[tuple[Tensor, dict[str, int], None]]):
         image_size: pixels per side.
         seed: another one gives other clips.
         offset: index of the first clip.
-        textured: motley backgrounds, other ones in each clip, instead of dark plain ones. From them networks with
-            random weights do not tell what moves.
+        textured: a motley background, another one in each clip, instead of a dark plain one, before which tokens of
+            random weights tell much of the motion already.
     """
 
     def __init__(
