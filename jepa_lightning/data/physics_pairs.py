@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from jepa_lightning.data.physics import draw_labels, render
+from jepa_lightning.data.physics import draw_labels
+from jepa_lightning.data.physics_render import render
 from jepa_lightning.data.physics_violations import VIOLATIONS, Violation, draw_scene_for, hidden_from, twin
 from jepa_lightning.data.physics_world import Scene, simulate
 from jepa_lightning.data.shapes import VAL_OFFSET

@@ -56,11 +56,6 @@ def anywhere(draw: Draw) -> Placing:
     return place
 
 
-def through_the_middle(num_frames: int, draw: Draw) -> Placing:
-    """So that a free body is in the middle of the image, more or less, after half of the frames."""
-    return lambda velocity, _: inside(0.5 - velocity * num_frames / 2 + 0.3 * (draw() - 0.5), MAIN_RADIUS)
-
-
 def _other(draw: Draw) -> Body:
     x, y = (inside(draw(), OTHER_RADIUS) for _ in range(2))
     vx, vy = (0.03 * (draw() - 0.5) for _ in range(2))

@@ -4,7 +4,16 @@ from dataclasses import replace
 from typing import Literal
 
 from jepa_lightning.data.drawing import SHAPES
-from jepa_lightning.data.physics_scenes import OCCLUDER, WALL, between, inside, keep_off, main_body, through_the_middle
+from jepa_lightning.data.physics_scenes import (
+    MAIN_RADIUS,
+    OCCLUDER,
+    WALL,
+    Placing,
+    between,
+    inside,
+    keep_off,
+    main_body,
+)
 from jepa_lightning.data.physics_world import GRAVITY, Body, Draw, Scene, simulate
 
 Violation = Literal["vanish", "teleport", "shape", "wall", "upward"]
@@ -35,6 +44,11 @@ def draw_scene_for(violation: Violation, labels: dict[str, int], num_frames: int
         return Scene((main,), occluder=middle)
     keep_off(main, middle)
     return Scene((main,), wall=middle)
+
+
+def through_the_middle(num_frames: int, draw: Draw) -> Placing:
+    """So that a free body is in the middle of the image, more or less, after half of the frames."""
+    return lambda velocity, _: inside(0.5 - velocity * num_frames / 2 + 0.3 * (draw() - 0.5), MAIN_RADIUS)
 
 
 def twin(scene: Scene, violation: Violation) -> Scene:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.stats import chi2_contingency, chisquare
 
-from jepa_lightning.data.physics_scenes import CLEAR, draw_scene, main_body, through_the_middle
+from jepa_lightning.data.physics_scenes import CLEAR, draw_scene
 from jepa_lightning.data.physics_world import GRAVITY, SPEEDS, Scene, simulate
 
 
@@ -95,14 +95,3 @@ def test_the_main_body_is_seen_to_move_before_it_meets_a_side(scenes: list[tuple
         (states,) = simulate(free, CLEAR + 1).states
         assert states[CLEAR].x - main.x == pytest.approx(CLEAR * main.vx)
         assert states[CLEAR].y - main.y == pytest.approx(CLEAR * main.vy)
-
-
-@pytest.mark.parametrize("num_frames", [8, 16, 32])
-def test_a_free_body_through_the_middle_is_near_it_after_half_of_the_frames(num_frames: int) -> None:
-    for seed in range(300):
-        draw = random.Random(seed)
-        main = main_body(labels(draw), through_the_middle(num_frames, draw.random), draw.random)
-        for place, speed in ((main.x, main.vx), (main.y, main.vy)):
-            # as far as the box lets it begin there
-            at_edge = min(place, 1 - place) == pytest.approx(main.radius)
-            assert at_edge or abs(place + speed * num_frames / 2 - 0.5) <= 0.15 + 1e-9

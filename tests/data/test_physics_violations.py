@@ -2,10 +2,23 @@ import random
 
 import pytest
 
-from jepa_lightning.data.physics_violations import VIOLATIONS, Violation, draw_scene_for, hidden_from, twin
+from jepa_lightning.data.physics_scenes import main_body
+from jepa_lightning.data.physics_violations import (
+    VIOLATIONS,
+    Violation,
+    draw_scene_for,
+    hidden_from,
+    through_the_middle,
+    twin,
+)
 from jepa_lightning.data.physics_world import GRAVITY, simulate
 
 HIDDEN = ("vanish", "teleport", "shape")
+
+
+def labels(draw: random.Random) -> dict[str, int]:
+    classes = {"direction": 8, "speed": 3, "gravity": 2, "shape": 8, "colour": 8}
+    return {name: int(draw.random() * number) for name, number in classes.items()}
 
 
 @pytest.mark.parametrize("violation", VIOLATIONS)
@@ -13,8 +26,7 @@ HIDDEN = ("vanish", "teleport", "shape")
 def test_laws_are_broken_where_it_is_seen(violation: Violation, num_frames: int) -> None:
     for seed in range(100):
         draw = random.Random(seed)
-        classes = {"direction": 8, "speed": 3, "gravity": 2, "shape": 8, "colour": 8}
-        asked = {name: int(draw.random() * number) for name, number in classes.items()}
+        asked = labels(draw)
         scene = draw_scene_for(violation, asked, num_frames, draw.random)
         (main,) = scene.bodies
         assert (main.shape, main.colour) == (asked["shape"], asked["colour"])
@@ -32,8 +44,8 @@ def test_laws_are_broken_where_it_is_seen(violation: Violation, num_frames: int)
 
 
 def test_twins_differ_in_one_thing() -> None:
-    labels = {"direction": 0, "speed": 1, "gravity": 0, "shape": 7, "colour": 2}
-    scenes = {kind: draw_scene_for(kind, labels, 16, random.Random(0).random) for kind in VIOLATIONS}
+    asked = {"direction": 0, "speed": 1, "gravity": 0, "shape": 7, "colour": 2}
+    scenes = {kind: draw_scene_for(kind, asked, 16, random.Random(0).random) for kind in VIOLATIONS}
     assert twin(scenes["vanish"], "vanish").bodies == ()
     (main,), (other,) = scenes["shape"].bodies, twin(scenes["shape"], "shape").bodies
     assert (main.shape, other.shape) == (7, 0)
@@ -42,3 +54,14 @@ def test_twins_differ_in_one_thing() -> None:
     assert other.radius <= other.y <= 1 - other.radius
     assert twin(scenes["wall"], "wall").wall is None
     assert twin(scenes["upward"], "upward") == scenes["upward"]
+
+
+@pytest.mark.parametrize("num_frames", [8, 16, 32])
+def test_a_free_body_through_the_middle_is_near_it_after_half_of_the_frames(num_frames: int) -> None:
+    for seed in range(300):
+        draw = random.Random(seed)
+        main = main_body(labels(draw), through_the_middle(num_frames, draw.random), draw.random)
+        for place, speed in ((main.x, main.vx), (main.y, main.vy)):
+            # as far as the box lets it begin there
+            at_edge = min(place, 1 - place) == pytest.approx(main.radius)
+            assert at_edge or abs(place + speed * num_frames / 2 - 0.5) <= 0.15 + 1e-9
