@@ -83,13 +83,16 @@ class ProbeReport(Callback):
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Measures what it ends with, and warns of labels that it reads no better than what was there before."""
         self.accuracy |= self._measure(trainer, pl_module, "trained")
-        for before, after in (
-            ("random init", "trained"),
-            ("raw pixels", "trained"),
-            (f"random init{ATTENTIVE}", f"trained{ATTENTIVE}"),
+        for probe, before, after in (
+            ("a linear", "random init", "trained"),
+            ("a linear", "raw pixels", "trained"),
+            ("an attentive", f"random init{ATTENTIVE}", f"trained{ATTENTIVE}"),
         ):
             if lost := losses(self.accuracy, before, after):
-                rank_zero_warn(f"Training ends with a probe no better than on {before}: {', '.join(lost)}.")
+                rank_zero_warn(
+                    f"Training ends with {probe} probe no better than on {before.removesuffix(ATTENTIVE)}: "
+                    f"{', '.join(lost)}."
+                )
 
     def state_dict(self) -> dict[str, Any]:
         """What has been measured."""

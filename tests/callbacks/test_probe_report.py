@@ -1,3 +1,4 @@
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -106,12 +107,23 @@ def test_names_what_training_has_not_improved() -> None:
     assert losses({"random init": {"": 0.4}, "trained": {"": 0.4}}, "random init") == ["class 40.0 % (was 40.0 %)"]
 
 
-def test_says_so_at_the_end(tiny_ijepa: Build, shapes: Build, quiet_trainer: Build) -> None:
-    report = ProbeReport(20)
-    report.accuracy = {"raw pixels": {"shape": 1.1}, "random init": {"shape": -0.1}}  # out of any probe's reach
-    with pytest.warns(UserWarning, match=r"no better than on raw pixels: shape .* \(was 110.0 %\)") as given:
-        run(tiny_ijepa, shapes, quiet_trainer, report)
-    assert not any("random init" in str(warning.message) for warning in given)
+@pytest.mark.parametrize(
+    ("before", "said"),
+    [
+        ("raw pixels", "a linear probe no better than on raw pixels"),
+        ("random init", "a linear probe no better than on random init"),
+        ("random init, attentive", "an attentive probe no better than on random init"),
+    ],
+)
+def test_says_so_at_the_end(
+    tiny_ijepa: Build, shapes: Build, quiet_trainer: Build, before: str, said: str, recwarn: pytest.WarningsRecorder
+) -> None:
+    report = ProbeReport(20, attentive_epochs=1)
+    out_of_reach = dict.fromkeys(("raw pixels", "random init", "random init, attentive"), -0.1) | {before: 1.1}
+    report.accuracy = {kind: {"shape": figure} for kind, figure in out_of_reach.items()}
+    run(tiny_ijepa, shapes, quiet_trainer, report)
+    (warning,) = (str(each.message) for each in recwarn if "Training ends" in str(each.message))
+    assert re.fullmatch(rf"Training ends with {said}: shape .* \(was 110.0 %\)\.", warning)
 
 
 def test_the_start_is_kept_in_checkpoints_and_never_measured_on_trained_weights(
