@@ -12,9 +12,20 @@ from torch.distributed.tensor import DTensor
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
+from jepa_lightning.options import Interval
+
 # of those that look at each number of a weight alone; others may need to see the whole of it
 ELEMENTWISE = ("adadelta", "adagrad", "adam", "adamax", "adamw", "adan", "lion", "momentum", "nadam", "nadamw", "radam",
                "rmsprop", "sgd")  # fmt: skip
+
+# of those options that torch and timm leave unchecked
+OPTION_RANGES = {
+    "momentum": Interval("[0, 1)"),
+    "dampening": Interval("[0, 1]"),
+    "alpha": Interval("[0, 1)"),
+    "eps": Interval("[0, inf)"),
+    "trust_coeff": Interval("(0, inf)"),
+}
 
 
 def parameter_groups(
@@ -81,9 +92,13 @@ def create_optimizer(
         The optimizer.
 
     Raises:
-        ValueError: if there is no optimizer of that name, it takes no betas or other options, or it must see whole
-            weights where a strategy has sharded or flattened them.
+        ValueError: if there is no optimizer of that name, it takes no betas or other options, an option is out of
+            range, or it must see whole weights where a strategy has sharded or flattened them.
     """
+    for option, value in (options or {}).items():
+        allowed = OPTION_RANGES.get(option)
+        if allowed and value not in allowed:
+            raise ValueError(f"optimizer '{name}': {option}={value} is out of range: give a number {allowed}.")
     groups = list(groups)
     known = [str(each) for each in list_optimizers()]
     if name.lower() not in known:

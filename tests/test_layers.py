@@ -7,7 +7,7 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "jepa_lightning"
 LAYERS = {
-    "types": 0,
+    "types": 0, "options": 0,
     "nn": 1, "losses": 1, "masking": 1, "optim": 1, "ema": 1, "distributed": 1, "eval_mode": 1, "encode": 1,
     "chance": 1, "checkpoints": 1,
     "data": 2,
@@ -19,20 +19,22 @@ LAYERS = {
 # what these may import from the package, beside their own folder
 ALLOWED = {
     "types": set(),
+    "options": set(),
     "nn": {"types"},
     "losses": {"types", "distributed"},
     "masking": {"types"},
-    "optim": {"types"},
+    "optim": {"types", "options"},
     "ema": {"types"},
     "distributed": {"types"},
     "eval_mode": set(),
     "checkpoints": set(),
     "encode": set(),
     "chance": set(),
-    "data": {"types", "masking"},
+    "data": {"types", "options", "masking"},
     # a module brings its pipeline, and adds the EMA of its targets by itself
     "modules": {
         "types",
+        "options",
         "nn",
         "losses",
         "masking",
@@ -48,7 +50,7 @@ ALLOWED = {
         "checkpoints.shards",
     },
     # callbacks go by contracts, never by networks or a concrete module
-    "callbacks": {"types", "losses", "distributed", "ema", "eval_mode", "encode", "checkpoints"},
+    "callbacks": {"types", "options", "losses", "distributed", "ema", "eval_mode", "encode", "checkpoints"},
 }
 # callbacks that modules add by themselves rest on the lowest layer alone, so that no circle can arise
 ADDED_BY_MODULES = ("callbacks/ema.py",)

@@ -104,6 +104,13 @@ def test_further_options_reach_the_optimizer(name, options):
     assert [group["weight_decay"] for group in optimizer.param_groups] == [0.04, 0.04, 0.0, 0.0]
 
 
+@pytest.mark.parametrize("options", [{"momentum": 2.0}, {"momentum": -0.1}, {"eps": math.nan}, {"momentum": "much"}])
+def test_an_option_out_of_range_is_refused(options):
+    (name,) = options
+    with pytest.raises(ValueError, match=rf"optimizer 'sgd': {name}=.* is out of range: give a number in \["):
+        create_optimizer(parameter_groups(networks(), 0.04), "sgd", 1e-3, options=options)
+
+
 def test_options_stand_beside_betas_and_none_are_the_optimizers_own():
     def group_of(**given):
         return create_optimizer(parameter_groups(networks(), 0.04), "adamw", 1e-3, **given).param_groups[0]

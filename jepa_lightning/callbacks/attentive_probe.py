@@ -14,6 +14,7 @@ from jepa_lightning.callbacks.probe import shown
 from jepa_lightning.callbacks.trained_probe import TrainedProbe
 from jepa_lightning.encode import encode
 from jepa_lightning.eval_mode import eval_mode
+from jepa_lightning.options import AnyInt, NonNegativeFloat, PositiveFloat, PositiveInt, check_options
 from jepa_lightning.types import Batch
 
 
@@ -42,21 +43,19 @@ class OnlineAttentiveProbe(TrainedProbe):
 
     def __init__(
         self,
-        num_classes: int | dict[str, int] | None = None,
-        lrs: Sequence[float] = (1e-2, 3e-3, 1e-3),
-        weight_decay: float = 0.01,
-        depth: int = 1,
-        num_heads: int | None = None,
+        num_classes: PositiveInt | dict[str, PositiveInt] | None = None,
+        lrs: Sequence[PositiveFloat] = (1e-2, 3e-3, 1e-3),
+        weight_decay: NonNegativeFloat = 0.01,
+        depth: PositiveInt = 1,
+        num_heads: PositiveInt | None = None,
         generation: Generation = 2,
-        layers: Sequence[int] | None = None,
+        layers: Sequence[AnyInt] | None = None,
         normalize: bool = True,
     ) -> None:
+        check_options(type(self), locals())
         super().__init__(num_classes)
-        if depth < 1 or not lrs or min(lrs) <= 0 or (num_heads is not None and num_heads < 1):
-            raise ValueError(
-                f"OnlineAttentiveProbe(depth={depth}, lrs={tuple(lrs)}, num_heads={num_heads}): all must be above 0, "
-                "and one lr must be there."
-            )
+        if not lrs:
+            raise ValueError("OnlineAttentiveProbe: lrs is empty: give at least one learning rate.")
         self.lrs, self.weight_decay = tuple(lrs), weight_decay
         self.depth, self.num_heads, self.generation, self.layers = depth, num_heads, generation, layers
         self.normalize = normalize

@@ -1,7 +1,7 @@
 # B batch, N tokens, D width, S samples kept
 """Watches representations for collapse, which the loss of a JEPA does not show."""
 
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
@@ -14,6 +14,7 @@ from jepa_lightning.callbacks.alarms import AlarmBell
 from jepa_lightning.distributed import gather_samples, sum_over_ranks
 from jepa_lightning.eval_mode import eval_mode
 from jepa_lightning.losses import content_share, effective_rank, feature_std, mean_cosine, rankme
+from jepa_lightning.options import Interval, PositiveInt, check_options
 from jepa_lightning.types import Batch, Masks
 
 
@@ -44,17 +45,13 @@ class CollapseMonitor(Callback):
 
     def __init__(
         self,
-        every_n_steps: int = 50,
-        num_samples: int = 32,
-        memory: int = 512,
-        patience: int = 2,
+        every_n_steps: PositiveInt = 50,
+        num_samples: Annotated[int, Interval("[2, inf)")] = 32,
+        memory: Annotated[int, Interval("[2, inf)")] = 512,
+        patience: PositiveInt = 2,
         stop: bool = False,
     ) -> None:
-        if min(every_n_steps, num_samples - 1, memory - 1, patience) < 1:
-            raise ValueError(
-                f"CollapseMonitor(every_n_steps={every_n_steps}, num_samples={num_samples}, memory={memory}, "
-                f"patience={patience}): give at least 1 step, 2 samples, a memory of 2 and a patience of 1."
-            )
+        check_options(type(self), locals())
         self.every_n_steps = every_n_steps
         self.num_samples = num_samples
         self.memory = memory

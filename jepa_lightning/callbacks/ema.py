@@ -9,6 +9,7 @@ from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import Callback, LightningModule, Trainer
 
 from jepa_lightning.ema import EMASchedule, check_pair, ema_decay, ema_update_
+from jepa_lightning.options import Share, check_options
 
 
 class EMACallback(Callback):
@@ -26,9 +27,10 @@ class EMACallback(Callback):
         ValueError: if the range is not within [0, 1], or there is no such schedule.
     """
 
-    def __init__(self, start: float = 0.996, end: float = 1.0, schedule: EMASchedule = "linear") -> None:
-        if not 0 <= start <= end <= 1:
-            raise ValueError(f"the EMA runs from {start} to {end}: give two decays with 0 <= start <= end <= 1.")
+    def __init__(self, start: Share = 0.996, end: Share = 1.0, schedule: EMASchedule = "linear") -> None:
+        check_options(type(self), locals())
+        if start > end:
+            raise ValueError(f"the EMA runs from {start} to {end}: give the smaller decay first.")
         if schedule not in get_args(EMASchedule):
             raise ValueError(
                 f"there is no EMA schedule '{schedule}': choose one of {', '.join(get_args(EMASchedule))}."

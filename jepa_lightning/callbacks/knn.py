@@ -15,6 +15,7 @@ from torchmetrics.utilities.distributed import gather_all_tensors
 
 from jepa_lightning.callbacks.probe import OnlineProbe, data_name
 from jepa_lightning.encode import encode
+from jepa_lightning.options import PositiveFloat, PositiveInt, check_options
 
 SPACING = 25  # a training step of I-JEPA takes at least twice as long as a forward pass
 
@@ -41,18 +42,14 @@ class OnlineKNN(OnlineProbe):
 
     def __init__(
         self,
-        num_classes: int | dict[str, int] | None = None,
-        k: int = 20,
-        temperature: float = 0.07,
-        max_samples: int = 1000,
-        every_n_epochs: int | None = None,
+        num_classes: PositiveInt | dict[str, PositiveInt] | None = None,
+        k: PositiveInt = 20,
+        temperature: PositiveFloat = 0.07,
+        max_samples: PositiveInt = 1000,
+        every_n_epochs: PositiveInt | None = None,
     ) -> None:
+        check_options(type(self), locals())
         super().__init__(num_classes)
-        if min(k, temperature, max_samples, 1 if every_n_epochs is None else every_n_epochs) <= 0:
-            raise ValueError(
-                f"OnlineKNN(k={k}, temperature={temperature}, max_samples={max_samples}, "
-                f"every_n_epochs={every_n_epochs}): all of them must be above 0."
-            )
         self.k = k
         self.temperature = temperature
         self.max_samples = max_samples

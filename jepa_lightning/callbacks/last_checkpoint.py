@@ -5,7 +5,6 @@ import os
 import signal
 from typing import Any
 
-from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.trainer.states import TrainerFn
@@ -13,6 +12,7 @@ from lightning.pytorch.utilities import rank_zero_info
 
 from jepa_lightning.callbacks.held_signals import HeldSignals
 from jepa_lightning.checkpoints import save_whole
+from jepa_lightning.options import PositiveInt, check_options
 
 
 class LastCheckpoint(ModelCheckpoint):
@@ -33,9 +33,8 @@ class LastCheckpoint(ModelCheckpoint):
         MisconfigurationException: if ``every_n_steps`` is below 1.
     """
 
-    def __init__(self, dirpath: str | None = None, every_n_steps: int | None = None) -> None:
-        if every_n_steps is not None and every_n_steps < 1:
-            raise MisconfigurationException(f"every_n_steps={every_n_steps}: give a number of steps, or None.")
+    def __init__(self, dirpath: str | None = None, every_n_steps: PositiveInt | None = None) -> None:
+        check_options(type(self), locals())
         super().__init__(dirpath, filename="last", save_on_train_epoch_end=False, enable_version_counter=False)
         self.every_n_steps = every_n_steps
         self._signals = HeldSignals()

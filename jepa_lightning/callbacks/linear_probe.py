@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from jepa_lightning.callbacks.trained_probe import ProbeHeads, TrainedProbe
+from jepa_lightning.options import NonNegativeFloat, PositiveFloat, PositiveInt, check_options
 
 
 class LinearHeads(ProbeHeads):
@@ -61,8 +62,12 @@ class OnlineLinearProbe(TrainedProbe):
     name = "linear"
 
     def __init__(
-        self, num_classes: int | dict[str, int] | None = None, lr: float = 5e-3, weight_decay: float = 0.0
+        self,
+        num_classes: PositiveInt | dict[str, PositiveInt] | None = None,
+        lr: PositiveFloat = 5e-3,
+        weight_decay: NonNegativeFloat = 0.0,
     ) -> None:
+        check_options(type(self), locals())
         super().__init__(num_classes)
         self.lr = lr
         self.weight_decay = weight_decay

@@ -14,6 +14,7 @@ from torchmetrics.classification import MulticlassAccuracy
 
 from jepa_lightning.encode import encode
 from jepa_lightning.eval_mode import eval_mode
+from jepa_lightning.options import PositiveInt
 from jepa_lightning.types import Batch
 
 DROP = 0.05  # below the best so far, in accuracy
@@ -38,7 +39,7 @@ class OnlineProbe(Callback, ABC):
 
     name: str
 
-    def __init__(self, num_classes: int | dict[str, int] | None = None) -> None:
+    def __init__(self, num_classes: PositiveInt | dict[str, PositiveInt] | None = None) -> None:
         self.num_classes = num_classes
         self.best: dict[str, float] = {}
         self._classes: dict[str, int] = {}

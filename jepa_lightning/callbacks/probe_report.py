@@ -16,6 +16,7 @@ from jepa_lightning.callbacks.frozen_probes import attentive_probe, linear_probe
 from jepa_lightning.callbacks.probe import data_name
 from jepa_lightning.encode import encode
 from jepa_lightning.eval_mode import eval_mode
+from jepa_lightning.options import NonNegativeInt, PositiveInt, check_options
 from jepa_lightning.types import Batch
 
 MAX_PIXEL_VALUES = 3 * 48 * 48  # larger views are averaged down to as many
@@ -53,8 +54,12 @@ class ProbeReport(Callback):
     """
 
     def __init__(
-        self, max_samples: int = 2000, attentive_epochs: int = 0, attentive_samples: int | None = None
+        self,
+        max_samples: PositiveInt = 2000,
+        attentive_epochs: NonNegativeInt = 0,
+        attentive_samples: PositiveInt | None = None,
     ) -> None:
+        check_options(type(self), locals())
         self.max_samples, self.attentive_epochs = max_samples, attentive_epochs
         self.attentive_samples = max_samples if attentive_samples is None else attentive_samples
         self.accuracy: dict[str, dict[str, float]] = {}

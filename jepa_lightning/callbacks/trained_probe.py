@@ -14,6 +14,7 @@ from torch.nn import functional as F
 from torch.nn.utils import parameters_to_vector, vector_to_parameters
 
 from jepa_lightning.callbacks.probe import OnlineProbe
+from jepa_lightning.options import PositiveInt
 
 
 class ProbeHeads(nn.Module):
@@ -53,7 +54,7 @@ class TrainedProbe(OnlineProbe):
         num_classes: as in ``OnlineProbe``.
     """
 
-    def __init__(self, num_classes: int | dict[str, int] | None = None) -> None:
+    def __init__(self, num_classes: PositiveInt | dict[str, PositiveInt] | None = None) -> None:
         super().__init__(num_classes)
         self._heads: ProbeHeads | None = None
         self._optimizer: torch.optim.Optimizer

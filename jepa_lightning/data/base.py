@@ -10,6 +10,7 @@ from torch.utils.data import ConcatDataset, DataLoader, Dataset
 
 from jepa_lightning.data.loading import DrawSampler, ResumableDataLoader, seeded_loader
 from jepa_lightning.data.pipelines import Pipeline
+from jepa_lightning.options import NonNegativeInt, PositiveInt, check_options
 
 
 class JEPADataModule(LightningDataModule, ABC):
@@ -29,7 +30,10 @@ class JEPADataModule(LightningDataModule, ABC):
 
     sampler_class: ClassVar[type[DrawSampler]] = DrawSampler
 
-    def __init__(self, batch_size: int = 64, num_workers: int = 2, pipeline: Pipeline | None = None) -> None:
+    def __init__(
+        self, batch_size: PositiveInt = 64, num_workers: NonNegativeInt = 2, pipeline: Pipeline | None = None
+    ) -> None:
+        check_options(type(self), locals())
         super().__init__()
         self.batch_size = batch_size
         self.num_workers = num_workers

@@ -12,6 +12,7 @@ from torch.utils.data import Dataset, Subset
 from torchvision.transforms.v2.functional import resize
 
 from jepa_lightning.data.base import JEPADataModule
+from jepa_lightning.options import OpenShare, PositiveInt, Seed, check_options
 
 
 class DigitsDataset(Dataset[tuple[Tensor, int, None]]):
@@ -50,7 +51,10 @@ class DigitsDataModule(JEPADataModule):
 
     class_names = tuple("0123456789")
 
-    def __init__(self, val_fraction: float = 0.2, image_size: int = 32, seed: int = 0, **options: Any) -> None:
+    def __init__(
+        self, val_fraction: OpenShare = 0.2, image_size: PositiveInt = 32, seed: Seed = 0, **options: Any
+    ) -> None:
+        check_options(type(self), locals())
         super().__init__(**options)
         self.val_fraction = val_fraction
         self.image_size = image_size

@@ -11,6 +11,7 @@ from torch.utils.data import Subset
 
 from jepa_lightning.data.base import JEPADataModule
 from jepa_lightning.data.media_files import MediaFile, MediaFiles, find_files
+from jepa_lightning.options import OpenShare, Seed, Share, check_options
 
 
 class FilesDataModule(JEPADataModule):
@@ -36,14 +37,13 @@ class FilesDataModule(JEPADataModule):
     def __init__(
         self,
         root: str | Path,
-        val_fraction: float = 0.1,
-        max_bad_share: float = 0.05,
-        seed: int = 0,
+        val_fraction: OpenShare = 0.1,
+        max_bad_share: Share = 0.05,
+        seed: Seed = 0,
         **options: Any,
     ) -> None:
+        check_options(type(self), locals())
         super().__init__(**options)
-        if not 0 < val_fraction < 1:
-            raise ValueError(f"val_fraction {val_fraction} is not between 0 and 1.")
         self.root = Path(root)
         self.val_fraction = val_fraction
         self.max_bad_share = max_bad_share

@@ -13,6 +13,7 @@ from jepa_lightning.data.physics_render import render
 from jepa_lightning.data.physics_scenes import draw_scene
 from jepa_lightning.data.physics_world import DIRECTIONS, Draw, simulate
 from jepa_lightning.data.shapes import COLOURS, VAL_OFFSET
+from jepa_lightning.options import PositiveInt, Seed, check_options
 
 PHYSICS_CLASS_NAMES = {
     "direction": DIRECTIONS,
@@ -90,14 +91,15 @@ class PhysicsVideoDataModule(JEPADataModule):
 
     def __init__(
         self,
-        num_train: int = 4096,
-        num_val: int = 512,
-        num_frames: int = 16,
-        image_size: int = 48,
-        seed: int = 0,
+        num_train: PositiveInt = 4096,
+        num_val: PositiveInt = 512,
+        num_frames: PositiveInt = 16,
+        image_size: PositiveInt = 48,
+        seed: Seed = 0,
         textured: bool = False,
         **options: Any,
     ) -> None:
+        check_options(type(self), locals())
         super().__init__(**options)
         self.num_train, self.num_val = num_train, num_val
         self.num_frames, self.image_size, self.seed, self.textured = num_frames, image_size, seed, textured

@@ -13,6 +13,7 @@ from torch.utils.data import Dataset
 
 from jepa_lightning.data.base import JEPADataModule
 from jepa_lightning.data.drawing import SHAPES, TEXTURES, Place, blend, coordinates, coverage
+from jepa_lightning.options import PositiveInt, Seed, check_options
 
 COLOURS = ("red", "orange", "yellow", "green", "cyan", "blue", "violet", "pink")
 HUES = (0.0, 0.075, 0.15, 0.33, 0.5, 0.62, 0.77, 0.89)
@@ -137,8 +138,14 @@ class ShapesDataModule(JEPADataModule):
     """
 
     def __init__(
-        self, num_train: int = 8192, num_val: int = 1024, image_size: int = 48, seed: int = 0, **options: Any
+        self,
+        num_train: PositiveInt = 8192,
+        num_val: PositiveInt = 1024,
+        image_size: PositiveInt = 48,
+        seed: Seed = 0,
+        **options: Any,
     ) -> None:
+        check_options(type(self), locals())
         super().__init__(**options)
         self.num_train = num_train
         self.num_val = num_val

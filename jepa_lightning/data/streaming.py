@@ -13,6 +13,7 @@ from jepa_lightning.data.shard_sampler import ShardSampler
 from jepa_lightning.data.shards import ShardRecord, Shards
 from jepa_lightning.data.video_file import VideoFile
 from jepa_lightning.data.video_folder import STILLS, CountedVideo
+from jepa_lightning.options import PositiveFloat, PositiveInt, Share, check_options
 
 
 class ShardedFiles(MediaFiles):
@@ -85,16 +86,15 @@ class StreamingDataModule(JEPADataModule):
     def __init__(
         self,
         root: str | Path,
-        window: int = 4096,
+        window: PositiveInt = 4096,
         cache_dir: str | None = None,
-        max_cache_gb: float | None = None,
+        max_cache_gb: PositiveFloat | None = None,
         storage_options: dict[str, Any] | None = None,
-        max_bad_share: float = 0.05,
+        max_bad_share: Share = 0.05,
         **options: Any,
     ) -> None:
+        check_options(type(self), locals())
         super().__init__(**options)
-        if window < 1:
-            raise ValueError(f"window {window} is below 1, which leaves samples in the order of their shard.")
         self.root = str(root)
         self.window = window
         self.max_bad_share = max_bad_share

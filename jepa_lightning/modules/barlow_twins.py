@@ -10,6 +10,7 @@ from jepa_lightning.modules.byol import ASYMMETRIC
 from jepa_lightning.modules.joint_embedding import JointEmbedding
 from jepa_lightning.modules.traits import Traits
 from jepa_lightning.nn import mlp_head
+from jepa_lightning.options import NonNegativeFloat, PositiveFloat, PositiveInt
 from jepa_lightning.types import Batch, StepOutput
 
 
@@ -34,9 +35,9 @@ class BarlowTwins(JointEmbedding):
     def __init__(
         self,
         encoder: str = "resnet18",
-        projector_dim: int = 8192,
-        off_diagonal: float = 0.0051,
-        loss_scale: float = 1.0,
+        projector_dim: PositiveInt = 8192,
+        off_diagonal: NonNegativeFloat = 0.0051,
+        loss_scale: PositiveFloat = 1.0,
         **kwargs: Any,
     ) -> None:
         super().__init__(encoder, **kwargs)

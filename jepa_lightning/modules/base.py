@@ -4,7 +4,7 @@
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Sequence
-from typing import Any, ClassVar, Literal, cast
+from typing import Annotated, Any, ClassVar, Literal, cast
 
 import torch
 from lightning.pytorch import Callback
@@ -23,6 +23,16 @@ from jepa_lightning.modules.portable import Portable
 from jepa_lightning.modules.traits import Traits
 from jepa_lightning.nn import compile_blocks
 from jepa_lightning.optim import WarmupCosine, create_optimizer, parameter_groups, warmup_steps
+from jepa_lightning.options import (
+    EMARange,
+    FiniteFloat,
+    Interval,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    ShareBelowOne,
+    check_options,
+)
 from jepa_lightning.types import Batch, StepOutput
 
 
@@ -58,30 +68,29 @@ class JEPAModule(Portable, ABC):
     def __init__(
         self,
         optimizer: str = "adamw",
-        lr: float = 1e-3,
-        start_lr: float = 2e-4,
-        final_lr: float = 1e-6,
-        weight_decay: float = 0.04,
-        final_weight_decay: float | None = 0.4,
-        betas: tuple[float, float] | None = None,
-        optimizer_options: dict[str, bool | float | str] | None = None,
-        warmup: int | float | str = 0.1,
+        lr: PositiveFloat = 1e-3,
+        start_lr: NonNegativeFloat = 2e-4,
+        final_lr: NonNegativeFloat = 1e-6,
+        weight_decay: NonNegativeFloat = 0.04,
+        final_weight_decay: NonNegativeFloat | None = 0.4,
+        betas: tuple[ShareBelowOne, ShareBelowOne] | None = None,
+        optimizer_options: dict[str, bool | FiniteFloat | str] | None = None,
+        warmup: NonNegativeInt | ShareBelowOne | str = 0.1,
         legacy_schedule: bool = False,
         lr_decay: Literal["cosine", "linear"] = "cosine",
-        schedule_stretch: float = 1.0,
-        ema: tuple[float, float] = (0.996, 1.0),
+        schedule_stretch: Annotated[float, Interval("[1, inf)")] = 1.0,
+        ema: EMARange = (0.996, 1.0),
         ema_schedule: EMASchedule = "linear",
         compile: bool = False,
     ) -> None:
         super().__init__()
         # every argument of the subclass too; all of them plain data, so that checkpoints load without arguments
         self.save_hyperparameters()
+        check_options(type(self), self.hparams)
         self.optimizer_name = optimizer
         self.lr, self.start_lr, self.final_lr = lr, start_lr, final_lr
         self.weight_decay, self.final_weight_decay = weight_decay, final_weight_decay
         self.betas, self.optimizer_options = betas, optimizer_options
-        if schedule_stretch < 1:
-            raise ValueError(f"schedule_stretch={schedule_stretch}: the schedule cannot be shorter than the run.")
         self.warmup, self.legacy_schedule = warmup, legacy_schedule
         self.lr_decay, self.schedule_stretch = lr_decay, schedule_stretch
         self.ema, self.ema_schedule, self.compile_blocks = ema, ema_schedule, compile

@@ -13,6 +13,7 @@ from jepa_lightning.losses import prediction_loss
 from jepa_lightning.modules.joint_embedding import JointEmbedding, target_copy
 from jepa_lightning.modules.traits import Traits
 from jepa_lightning.nn import mlp_head
+from jepa_lightning.options import EMARange, PositiveInt
 from jepa_lightning.types import Batch, StepOutput
 
 # one view is always blurred, the other hardly ever; appendix B, table 6
@@ -42,9 +43,9 @@ class BYOL(JointEmbedding):
     def __init__(
         self,
         encoder: str = "resnet18",
-        projector_hidden: int = 4096,
-        projector_dim: int = 256,
-        ema: tuple[float, float] = (0.996, 1.0),
+        projector_hidden: PositiveInt = 4096,
+        projector_dim: PositiveInt = 256,
+        ema: EMARange = (0.996, 1.0),
         ema_schedule: EMASchedule = "cosine",
         **kwargs: Any,
     ) -> None:

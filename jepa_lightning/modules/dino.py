@@ -15,6 +15,7 @@ from jepa_lightning.modules.joint_embedding import target_copy
 from jepa_lightning.modules.multi_crop import MultiCrop
 from jepa_lightning.modules.traits import Traits
 from jepa_lightning.nn import PrototypeHead
+from jepa_lightning.options import EMARange, NonNegativeInt, PositiveFloat, PositiveInt, Share, ShareBelowOne
 from jepa_lightning.types import Batch, StepOutput
 
 Assignment = Literal["centering", "sinkhorn"]
@@ -52,22 +53,20 @@ class DINO(MultiCrop):
     def __init__(
         self,
         encoder: str = "vit_small",
-        prototypes: int = 65536,
-        head_hidden: int = 2048,
-        bottleneck: int = 256,
+        prototypes: PositiveInt = 65536,
+        head_hidden: PositiveInt = 2048,
+        bottleneck: PositiveInt = 256,
         assignment: Assignment = "centering",
-        student_temperature: float = 0.1,
-        teacher_temperature: tuple[float, float] = (0.04, 0.07),
-        teacher_warmup: float = 0.3,
-        center_momentum: float = 0.9,
-        freeze_epochs: int = 1,
-        ema: tuple[float, float] = (0.996, 1.0),
+        student_temperature: PositiveFloat = 0.1,
+        teacher_temperature: tuple[PositiveFloat, PositiveFloat] = (0.04, 0.07),
+        teacher_warmup: Share = 0.3,
+        center_momentum: ShareBelowOne = 0.9,
+        freeze_epochs: NonNegativeInt = 1,
+        ema: EMARange = (0.996, 1.0),
         ema_schedule: EMASchedule = "cosine",
         **kwargs: Any,
     ) -> None:
         super().__init__(encoder, ema=ema, ema_schedule=ema_schedule, **kwargs)
-        if min(student_temperature, *teacher_temperature) <= 0:
-            raise ValueError(f"temperatures {student_temperature} and {tuple(teacher_temperature)} must be above 0.")
         if assignment not in get_args(Assignment):
             raise ValueError(f"there is no assignment '{assignment}': choose one of {', '.join(get_args(Assignment))}.")
         self.assignment, self.freeze_epochs = assignment, freeze_epochs

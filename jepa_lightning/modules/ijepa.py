@@ -16,6 +16,7 @@ from jepa_lightning.modules.latent_prediction import LatentPrediction, blocks_of
 from jepa_lightning.modules.regularizer import RegularizerName, build_regularizer
 from jepa_lightning.modules.traits import Traits
 from jepa_lightning.nn import VisionTransformer
+from jepa_lightning.options import ImageSize, NonNegativeFloat, PositiveInt, PositiveRange, ShareRange
 from jepa_lightning.types import Batch, Masks, StepOutput
 
 
@@ -63,32 +64,32 @@ class IJEPA(LatentPrediction):
     def __init__(
         self,
         encoder: str = "vit_small",
-        image_size: int | tuple[int, int] = 224,
-        patch_size: int = 16,
-        predictor_depth: int = 6,
-        num_targets: int = 4,
-        target_scale: tuple[float, float] = (0.15, 0.2),
-        context_scale: tuple[float, float] = (0.85, 1.0),
-        aspect_ratio: tuple[float, float] = (0.75, 1.5),
-        min_keep: int = 10,
+        image_size: ImageSize = 224,
+        patch_size: PositiveInt = 16,
+        predictor_depth: PositiveInt = 6,
+        num_targets: PositiveInt = 4,
+        target_scale: ShareRange = (0.15, 0.2),
+        context_scale: ShareRange = (0.85, 1.0),
+        aspect_ratio: PositiveRange = (0.75, 1.5),
+        min_keep: PositiveInt = 10,
         legacy_masks: bool = False,
         distance: Distance = "smooth_l1",
         regularizer: RegularizerName | None = None,
-        variance: float = 5.0,
-        covariance: float = 1.0,
-        sigreg: float = 0.05,
-        uniformity: float = 1.0,
-        projector: int | None = None,
-        num_crops: int = 1,
-        invariance: float = 0.0,
+        variance: NonNegativeFloat = 5.0,
+        covariance: NonNegativeFloat = 1.0,
+        sigreg: NonNegativeFloat = 0.05,
+        uniformity: NonNegativeFloat = 1.0,
+        projector: PositiveInt | None = None,
+        num_crops: PositiveInt = 1,
+        invariance: NonNegativeFloat = 0.0,
         flip: bool = False,
         **kwargs: Any,
     ) -> None:
-        check_crops(num_crops, regularizer, invariance)
         super().__init__(
             encoder, image_size, patch_size, predictor_depth=predictor_depth, distance=distance,
             variance=variance, covariance=covariance, **kwargs,
         )  # fmt: skip
+        check_crops(num_crops, regularizer, invariance)
         self.flip, self.num_crops = flip, num_crops
         if regularizer is not None:
             self.least_samples = 2
@@ -176,8 +177,6 @@ def check_crops(num_crops: int, regularizer: RegularizerName | None, invariance:
     Raises:
         ValueError: saying what is missing.
     """
-    if num_crops < 1:
-        raise ValueError(f"num_crops={num_crops}: give at least 1.")
     if num_crops > 1 and regularizer is None:
         raise ValueError(
             f"num_crops={num_crops} without a regularizer: only that looks at crops after the first. Set regularizer "

@@ -13,6 +13,7 @@ from jepa_lightning.ema import frozen_copy
 from jepa_lightning.losses import prediction_distance
 from jepa_lightning.modules.base import JEPAModule
 from jepa_lightning.nn import VIT_SIZES, Stem, TimmBackbone, VisionTransformer, vit_size
+from jepa_lightning.options import ImageSize, NonNegativeFloat, PositiveInt, Share, ShareBelowOne, ShareRange
 from jepa_lightning.types import Batch
 
 M = TypeVar("M", bound=nn.Module)
@@ -52,23 +53,21 @@ class JointEmbedding(JEPAModule):
     def __init__(
         self,
         encoder: str = "resnet18",
-        image_size: int | tuple[int, int] = 224,
-        patch_size: int = 16,
-        width: int | None = None,
-        depth: int | None = None,
-        heads: int | None = None,
+        image_size: ImageSize = 224,
+        patch_size: PositiveInt = 16,
+        width: PositiveInt | None = None,
+        depth: PositiveInt | None = None,
+        heads: PositiveInt | None = None,
         stem: Stem = "default",
-        drop_path: float = 0.0,
-        crop_scale: tuple[float, float] | None = None,
-        flip: float | None = None,
-        color_strength: float = 1.0,
-        start_lr: float = 0.0,
-        final_weight_decay: float | None = None,
+        drop_path: ShareBelowOne = 0.0,
+        crop_scale: ShareRange | None = None,
+        flip: Share | None = None,
+        color_strength: NonNegativeFloat = 1.0,
+        start_lr: NonNegativeFloat = 0.0,
+        final_weight_decay: NonNegativeFloat | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(start_lr=start_lr, final_weight_decay=final_weight_decay, **kwargs)
-        if color_strength < 0:
-            raise ValueError(f"color_strength={color_strength} cannot be below 0: 0 leaves colours alone.")
         self.encoder_name, self.stem, self.drop_path = encoder, stem, drop_path
         self.image_size = (image_size, image_size) if isinstance(image_size, int) else image_size
         self.patch_size, self.overrides = patch_size, {"width": width, "depth": depth, "heads": heads}

@@ -12,6 +12,7 @@ from jepa_lightning.ema import frozen_copy
 from jepa_lightning.losses import Distance, VarianceCovariance, normalize_targets, prediction_distance, token_content
 from jepa_lightning.modules.base import JEPAModule
 from jepa_lightning.nn import Predictor, take_tokens, vit_size
+from jepa_lightning.options import ImageSize, NonNegativeFloat, PositiveInt, ShareBelowOne, ShareRange
 from jepa_lightning.types import Batch, Masks
 
 
@@ -51,22 +52,22 @@ class LatentPrediction(JEPAModule):
     def __init__(
         self,
         encoder: str,
-        image_size: int | tuple[int, int],
-        patch_size: int,
-        width: int | None = None,
-        depth: int | None = None,
-        heads: int | None = None,
-        predictor_depth: int = 6,
-        predictor_dim: int = 384,
-        predictor_heads: int | None = None,
+        image_size: ImageSize,
+        patch_size: PositiveInt,
+        width: PositiveInt | None = None,
+        depth: PositiveInt | None = None,
+        heads: PositiveInt | None = None,
+        predictor_depth: PositiveInt = 6,
+        predictor_dim: PositiveInt = 384,
+        predictor_heads: PositiveInt | None = None,
         distance: Distance = "smooth_l1",
         normalize_targets: bool = True,
-        target_layers: int = 1,
-        content: float = 0.0,
-        variance: float = 5.0,
-        covariance: float = 1.0,
-        crop_scale: tuple[float, float] = (0.3, 1.0),
-        drop_path: float = 0.0,
+        target_layers: PositiveInt = 1,
+        content: NonNegativeFloat = 0.0,
+        variance: NonNegativeFloat = 5.0,
+        covariance: NonNegativeFloat = 1.0,
+        crop_scale: ShareRange = (0.3, 1.0),
+        drop_path: ShareBelowOne = 0.0,
         legacy_init: bool = False,
         gradient_checkpointing: bool = False,
         **kwargs: Any,

@@ -13,6 +13,7 @@ from jepa_lightning.losses import SIGReg
 from jepa_lightning.modules.multi_crop import MultiCrop
 from jepa_lightning.modules.traits import Traits
 from jepa_lightning.nn import mlp_head
+from jepa_lightning.options import NonNegativeInt, PositiveInt, Share
 from jepa_lightning.types import Batch, StepOutput
 
 
@@ -42,17 +43,15 @@ class LeJEPA(MultiCrop):
     def __init__(
         self,
         encoder: str = "vit_small",
-        projector_hidden: int = 2048,
-        projector_dim: int = 64,
-        sigreg: float = 0.05,
-        num_directions: int = 1024,
-        num_knots: int = 17,
-        num_local: int = 6,
+        projector_hidden: PositiveInt = 2048,
+        projector_dim: PositiveInt = 64,
+        sigreg: Share = 0.05,
+        num_directions: PositiveInt = 1024,
+        num_knots: PositiveInt = 17,
+        num_local: NonNegativeInt = 6,
         **kwargs: Any,
     ) -> None:
         super().__init__(encoder, num_local=num_local, **kwargs)
-        if not 0 <= sigreg <= 1:
-            raise ValueError(f"sigreg={sigreg} is a share of the loss: give a number from 0 to 1.")
         self.sigreg = sigreg
         self.normality = SIGReg(num_directions, num_knots)
         self.projector = mlp_head([self.width, projector_hidden, projector_hidden, projector_dim])

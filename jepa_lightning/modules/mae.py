@@ -11,6 +11,7 @@ from jepa_lightning.masking import RandomMask
 from jepa_lightning.modules.base import JEPAModule
 from jepa_lightning.modules.traits import Traits
 from jepa_lightning.nn import Predictor, VisionTransformer, patchify, take_tokens, vit_size
+from jepa_lightning.options import ImageSize, NonNegativeFloat, OpenShare, PositiveInt, ShareBelowOne, ShareRange
 from jepa_lightning.types import Batch, StepOutput
 
 
@@ -49,23 +50,23 @@ class MAE(JEPAModule):
     def __init__(
         self,
         encoder: str = "vit_small",
-        image_size: int | tuple[int, int] = 224,
-        patch_size: int = 16,
-        width: int | None = None,
-        depth: int | None = None,
-        heads: int | None = None,
-        mask_ratio: float = 0.75,
-        decoder_depth: int = 8,
-        decoder_dim: int = 512,
-        decoder_heads: int = 16,
+        image_size: ImageSize = 224,
+        patch_size: PositiveInt = 16,
+        width: PositiveInt | None = None,
+        depth: PositiveInt | None = None,
+        heads: PositiveInt | None = None,
+        mask_ratio: OpenShare = 0.75,
+        decoder_depth: PositiveInt = 8,
+        decoder_dim: PositiveInt = 512,
+        decoder_heads: PositiveInt = 16,
         normalize_pixels: bool = True,
-        crop_scale: tuple[float, float] = (0.2, 1.0),
+        crop_scale: ShareRange = (0.2, 1.0),
         flip: bool = True,
-        drop_path: float = 0.0,
+        drop_path: ShareBelowOne = 0.0,
         gradient_checkpointing: bool = False,
-        betas: tuple[float, float] | None = (0.9, 0.95),
-        start_lr: float = 0.0,
-        final_weight_decay: float | None = None,
+        betas: tuple[ShareBelowOne, ShareBelowOne] | None = (0.9, 0.95),
+        start_lr: NonNegativeFloat = 0.0,
+        final_weight_decay: NonNegativeFloat | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(betas=betas, start_lr=start_lr, final_weight_decay=final_weight_decay, **kwargs)

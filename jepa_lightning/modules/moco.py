@@ -16,6 +16,7 @@ from jepa_lightning.modules.byol import ASYMMETRIC
 from jepa_lightning.modules.joint_embedding import JointEmbedding, target_copy
 from jepa_lightning.modules.traits import Traits
 from jepa_lightning.nn import KeyQueue, mlp_head
+from jepa_lightning.options import EMARange, PositiveFloat, PositiveInt
 from jepa_lightning.types import Batch, StepOutput
 
 Version = Literal["v2", "v3"]
@@ -50,11 +51,11 @@ class MoCo(JointEmbedding):
         self,
         encoder: str = "resnet18",
         version: Version = "v2",
-        projector_hidden: int | None = None,
-        projector_dim: int | None = None,
-        temperature: float = 0.2,
-        queue_size: int = 65536,
-        ema: tuple[float, float] | None = None,
+        projector_hidden: PositiveInt | None = None,
+        projector_dim: PositiveInt | None = None,
+        temperature: PositiveFloat = 0.2,
+        queue_size: PositiveInt = 65536,
+        ema: EMARange | None = None,
         ema_schedule: EMASchedule = "cosine",
         **kwargs: Any,
     ) -> None:
@@ -64,8 +65,6 @@ class MoCo(JointEmbedding):
         super().__init__(
             encoder, ema=ema or ((0.99, 1.0) if third else (0.999, 0.999)), ema_schedule=ema_schedule, **kwargs
         )
-        if queue_size < 1:
-            raise ValueError(f"queue_size={queue_size}: a queue holds at least one key.")
         self.version, self.temperature = version, temperature
         self.least_samples = 2 if third else 1
         hidden = projector_hidden or (4096 if third else self.width)

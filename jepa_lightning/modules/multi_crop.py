@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from jepa_lightning.data.augmentation import augmented_pipeline
 from jepa_lightning.data.pipelines import Pipeline
 from jepa_lightning.modules.joint_embedding import JointEmbedding
+from jepa_lightning.options import ImageSize, NonNegativeInt, ShareRange
 from jepa_lightning.types import Batch
 
 
@@ -32,15 +33,13 @@ class MultiCrop(JointEmbedding):
     def __init__(
         self,
         encoder: str = "vit_small",
-        num_local: int = 8,
-        local_size: int | tuple[int, int] | None = None,
-        local_crop_scale: tuple[float, float] = (0.05, 0.4),
-        crop_scale: tuple[float, float] = (0.4, 1.0),
+        num_local: NonNegativeInt = 8,
+        local_size: ImageSize | None = None,
+        local_crop_scale: ShareRange = (0.05, 0.4),
+        crop_scale: ShareRange = (0.4, 1.0),
         **kwargs: Any,
     ) -> None:
         super().__init__(encoder, crop_scale=crop_scale, **kwargs)
-        if num_local < 0:
-            raise ValueError(f"num_local={num_local}: give 0 or more local views.")
         self.num_local, self.local_crop_scale = num_local, local_crop_scale
         if local_size is None:
             rows, columns = (max(1, round(side * 3 / 7 / self.patch_size)) for side in self.image_size)

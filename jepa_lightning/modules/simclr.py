@@ -12,6 +12,7 @@ from jepa_lightning.losses import nt_xent_loss
 from jepa_lightning.modules.joint_embedding import JointEmbedding
 from jepa_lightning.modules.traits import Traits
 from jepa_lightning.nn import mlp_head
+from jepa_lightning.options import PositiveFloat, PositiveInt
 from jepa_lightning.types import Batch, StepOutput
 
 
@@ -34,9 +35,9 @@ class SimCLR(JointEmbedding):
     def __init__(
         self,
         encoder: str = "resnet18",
-        projector_hidden: int = 2048,
-        projector_dim: int = 128,
-        temperature: float = 0.1,
+        projector_hidden: PositiveInt = 2048,
+        projector_dim: PositiveInt = 128,
+        temperature: PositiveFloat = 0.1,
         **kwargs: Any,
     ) -> None:
         super().__init__(encoder, **kwargs)

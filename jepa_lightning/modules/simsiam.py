@@ -11,6 +11,7 @@ from jepa_lightning.losses import prediction_loss
 from jepa_lightning.modules.joint_embedding import JointEmbedding
 from jepa_lightning.modules.traits import Traits
 from jepa_lightning.nn import mlp_head
+from jepa_lightning.options import PositiveInt
 from jepa_lightning.types import Batch, StepOutput
 
 
@@ -35,8 +36,8 @@ class SimSiam(JointEmbedding):
     def __init__(
         self,
         encoder: str = "resnet18",
-        projector_dim: int = 2048,
-        predictor_hidden: int = 512,
+        projector_dim: PositiveInt = 2048,
+        predictor_hidden: PositiveInt = 512,
         constant_predictor_lr: bool = True,
         **kwargs: Any,
     ) -> None:

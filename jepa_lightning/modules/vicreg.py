@@ -10,6 +10,7 @@ from jepa_lightning.losses import VarianceCovariance, prediction_loss
 from jepa_lightning.modules.joint_embedding import JointEmbedding
 from jepa_lightning.modules.traits import Traits
 from jepa_lightning.nn import mlp_head
+from jepa_lightning.options import NonNegativeFloat, PositiveInt
 from jepa_lightning.types import Batch, StepOutput
 
 
@@ -36,10 +37,10 @@ class VICReg(JointEmbedding):
     def __init__(
         self,
         encoder: str = "resnet18",
-        projector_dim: int = 8192,
-        invariance: float = 25.0,
-        variance: float = 25.0,
-        covariance: float = 1.0,
+        projector_dim: PositiveInt = 8192,
+        invariance: NonNegativeFloat = 25.0,
+        variance: NonNegativeFloat = 25.0,
+        covariance: NonNegativeFloat = 1.0,
         **kwargs: Any,
     ) -> None:
         super().__init__(encoder, **kwargs)

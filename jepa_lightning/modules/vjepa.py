@@ -16,6 +16,7 @@ from jepa_lightning.masking import CausalMask, MaskSampler, MultiBlock3DMask
 from jepa_lightning.modules.latent_prediction import LatentPrediction, blocks_of
 from jepa_lightning.modules.traits import Traits
 from jepa_lightning.nn import RopeStyle, VisionTransformer
+from jepa_lightning.options import EMARange, ImageSize, PositiveFloat, PositiveInt, PositiveRange, PositiveShare
 from jepa_lightning.types import Batch, Masks, StepOutput
 
 
@@ -67,38 +68,37 @@ class VJEPA(LatentPrediction):
     def __init__(
         self,
         encoder: str = "vit_large",
-        image_size: int | tuple[int, int] = 224,
-        patch_size: int = 16,
-        num_frames: int = 16,
-        tubelet_size: int = 2,
-        frame_step: int = 4,
-        fps: float | None = None,
-        num_blocks: tuple[int, ...] = (8, 2),
-        spatial_scale: tuple[float, ...] = (0.15, 0.7),
-        aspect_ratio: tuple[float, float] = (0.75, 1.5),
-        context_share: float = 1.0,
-        causal_frames: tuple[int, int] | None = None,
-        min_keep: int = 10,
+        image_size: ImageSize = 224,
+        patch_size: PositiveInt = 16,
+        num_frames: PositiveInt = 16,
+        tubelet_size: PositiveInt = 2,
+        frame_step: PositiveInt = 4,
+        fps: PositiveFloat | None = None,
+        num_blocks: tuple[PositiveInt, ...] = (8, 2),
+        spatial_scale: tuple[PositiveShare, ...] = (0.15, 0.7),
+        aspect_ratio: PositiveRange = (0.75, 1.5),
+        context_share: PositiveShare = 1.0,
+        causal_frames: tuple[PositiveInt, PositiveInt] | None = None,
+        min_keep: PositiveInt = 10,
         legacy_masks: bool = False,
         rope: bool = False,
         rope_style: RopeStyle = "exact",
         uniform_power: bool = True,
-        predictor_depth: int = 12,
+        predictor_depth: PositiveInt = 12,
         distance: Distance = "l1",
-        loss_exponent: float = 1.0,
+        loss_exponent: PositiveFloat = 1.0,
         flip: bool = True,
-        eval_clips: int = 1,
-        eval_crops: int = 1,
-        lr: float = 6.25e-4,
-        ema: tuple[float, float] = (0.998, 1.0),
+        eval_clips: PositiveInt = 1,
+        eval_crops: PositiveInt = 1,
+        lr: PositiveFloat = 6.25e-4,
+        ema: EMARange = (0.998, 1.0),
         **kwargs: Any,
     ) -> None:
-        check_kinds(num_blocks, spatial_scale, causal_frames)
-        check_positive(num_frames=num_frames, loss_exponent=loss_exponent, eval_clips=eval_clips, eval_crops=eval_crops)
         super().__init__(
             encoder, image_size, patch_size, predictor_depth=predictor_depth, distance=distance,
             lr=lr, ema=ema, **kwargs,
         )  # fmt: skip
+        check_kinds(num_blocks, spatial_scale, causal_frames)
         self.num_frames, self.tubelet_size, self.flip = num_frames, tubelet_size, flip
         self.eval_clips, self.eval_crops = eval_clips, eval_crops
         self.rope_style, self.uniform_power = rope_style if rope else None, uniform_power
@@ -207,16 +207,6 @@ class VJEPA(LatentPrediction):
         """Context ``[B, Kc, D]``, and what it predicts, ``[B, M, Kt, D]``."""
         context = self.context_encoder(view, keep=masks.context)
         return context, self.predictor(context, masks.context, masks.target, mask_index=kind)
-
-
-def check_positive(**options: float) -> None:
-    """Refuses options that are not above 0.
-
-    Raises:
-        ValueError: naming them all.
-    """
-    if min(options.values()) <= 0:
-        raise ValueError(f"{', '.join(f'{name}={value}' for name, value in options.items())} must all be above 0.")
 
 
 def check_kinds(

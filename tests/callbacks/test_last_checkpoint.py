@@ -5,7 +5,6 @@ from typing import Any
 
 import pytest
 import torch
-from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import Callback
 
 from jepa_lightning.callbacks import CollapseMonitor, LastCheckpoint, OnlineLinearProbe
@@ -122,8 +121,3 @@ def test_before_a_validation_nothing_is_saved_that_would_go_on_after_it(
     )  # fmt: skip
     trainer.fit(tiny_ijepa(), shapes())
     assert watch.seen == seen
-
-
-def test_steps_are_counted_from_one() -> None:
-    with pytest.raises(MisconfigurationException, match="every_n_steps=0: give a number of steps, or None"):
-        LastCheckpoint(every_n_steps=0)

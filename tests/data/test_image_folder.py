@@ -124,9 +124,3 @@ def test_too_few_images_to_split_are_an_error(tmp_path: Path) -> None:
     fill(tmp_path, "a/1.png", "b/2.png")
     with pytest.raises(ValueError, match=re.escape(f"{tmp_path} has no class with two images")):
         set_up(tmp_path)
-
-
-@pytest.mark.parametrize("fraction", [0.0, 1.0, 20.0])
-def test_a_val_fraction_outside_0_and_1_is_an_error(tmp_path: Path, fraction: float) -> None:
-    with pytest.raises(ValueError, match=f"val_fraction {fraction} is not between 0 and 1"):
-        ImageFolderDataModule(tmp_path, val_fraction=fraction)

@@ -129,11 +129,6 @@ def test_shards_of_another_kind_are_refused(shard_folder: Path) -> None:
         StreamingVideoDataModule(shard_folder).setup()
 
 
-def test_a_window_below_1_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="window 0 is below 1"):
-        StreamingImageDataModule(tmp_path, window=0)
-
-
 @pytest.mark.filterwarnings("ignore:cannot read")
 def test_clips_are_those_of_the_files(tmp_path: Path, make_video: Make, spoil: Make) -> None:
     for i in range(6):

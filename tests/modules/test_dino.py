@@ -147,8 +147,6 @@ def test_the_trainer_leaves_prototypes_alone_for_an_epoch(
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"student_temperature": 0.0}, r"temperatures 0\.0 and \(0\.04, 0\.07\) must be above 0"),
-        ({"teacher_temperature": (0.04, -0.07)}, r"temperatures 0\.1 and \(0\.04, -0\.07\) must be above 0"),
         ({"assignment": "sinkhron"}, "there is no assignment 'sinkhron': choose one of centering, sinkhorn"),
     ],
 )

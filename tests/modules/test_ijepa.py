@@ -202,7 +202,6 @@ def test_masks_that_do_not_fit_the_grid_are_refused_at_construction() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"num_crops": 0}, "num_crops=0: give at least 1"),
         ({"num_crops": 2}, "num_crops=2 without a regularizer"),
         ({"invariance": 5.0, "regularizer": "sigreg"}, "invariance=5.0 is between crops of an image: set num_crops"),
     ],

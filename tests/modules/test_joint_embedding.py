@@ -46,7 +46,6 @@ def test_batch_norm_inside_a_targets_backbone_follows_its_mode(tiny_method: Buil
         ({"encoder": "resnet18"}, "width and depth and heads cannot be set for resnet18, .*: set them to null"),
         ({"stem": "cifar"}, "stem 'cifar' is for ResNets like resnet18, not for vit_tiny"),
         ({**RESNET, "encoder": "vit_tiny_patch16_224", "stem": "cifar"}, "'cifar' is for ResNets like resnet18, not"),
-        ({"color_strength": -0.5}, r"color_strength=-0\.5 cannot be below 0"),
         ({"heads": 5}, "width 48 is not a multiple of heads 5"),
     ],
 )

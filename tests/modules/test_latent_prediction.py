@@ -20,7 +20,6 @@ def test_targets_that_are_not_normalised_are_the_plain_mean_of_the_layers(tiny_i
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"target_layers": 0}, "target_layers=0 is not from 1 to the encoder's"),
         ({"target_layers": 9}, "target_layers=9 is not from 1 to the encoder's"),
         ({"distance": "l3"}, "there is no distance 'l3': choose one of smooth_l1"),
     ],

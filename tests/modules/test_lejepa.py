@@ -81,9 +81,3 @@ def test_there_is_no_teacher_and_every_view_gets_a_gradient(tiny_method: Build, 
     views = [view.requires_grad_() for view in views_of(model).views]
     model.objective(Batch(views), 0.0).loss.backward()
     assert all(view.grad.norm() > 0 for view in views)
-
-
-@pytest.mark.parametrize("share", [-0.1, 1.5])
-def test_a_share_that_is_none_is_named(tiny_method: Build, share: float) -> None:
-    with pytest.raises(ValueError, match=f"sigreg={share} is a share of the loss: give a number from 0 to 1"):
-        tiny_method("LeJEPA", sigreg=share)

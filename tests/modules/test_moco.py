@@ -119,16 +119,8 @@ def test_versions_differ_in_their_ema_heads_and_views(moco: Build) -> None:
     ("options", "message"),
     [
         ({"version": "v1"}, "there is no version 'v1': choose one of v2, v3"),
-        ({"queue_size": 0}, "queue_size=0: a queue holds at least one key"),
     ],
 )
 def test_options_that_make_no_sense_are_named(tiny_method: Build, options: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         tiny_method("MoCo v2", **options)
-
-
-@pytest.mark.parametrize("version", ["v2", "v3"])
-def test_a_bad_temperature_is_named(moco: Build, views_of: Build, version: str) -> None:
-    model = moco(version, temperature=-0.2)
-    with pytest.raises(ValueError, match=r"needs a temperature above 0, got -0\.2"):
-        model.objective(views_of(model, size=2), 0.0)

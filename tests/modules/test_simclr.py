@@ -47,13 +47,6 @@ def test_colours_change_twice_as_much_as_in_byol(tiny_method: Build) -> None:
     assert view.solarize == 0
 
 
-@pytest.mark.parametrize("temperature", [0.0, -0.1])
-def test_a_bad_temperature_is_named(tiny_method: Build, views_of: Build, temperature: float) -> None:
-    model = tiny_method("SimCLR", temperature=temperature)
-    with pytest.raises(ValueError, match=f"needs a temperature above 0, got {temperature}"):
-        model.objective(views_of(model, size=2), 0.0)
-
-
 def test_a_batch_of_one_is_refused(tiny_method: Build, views_of: Build) -> None:
     model = tiny_method("SimCLR")
     with pytest.raises(ValueError, match="needs at least 2 samples, got 1: use a larger batch"):
