@@ -72,9 +72,23 @@ def check_options(owner: type, values: Mapping[str, Any]) -> None:
     Raises:
         ValueError: if a value is out of its range, with the name of the option, the value and the range.
     """
-    for option, hint in option_types(owner).items():
+    check_values(owner.__name__, option_types(owner), values)
+
+
+def check_values(owner: str, hints: Mapping[str, Any], values: Mapping[str, Any]) -> None:
+    """Checks values against types, where no signature of ours declares them.
+
+    Args:
+        owner: whose options they are, for the message.
+        hints: the type of each option.
+        values: by name; names without a type are left out.
+
+    Raises:
+        ValueError: as ``check_options``.
+    """
+    for option, hint in hints.items():
         if option in values and (fault := _fault(values[option], hint)):
-            raise ValueError(f"{owner.__name__}: {option}={_shown(values[option])} is out of range: {fault}.")
+            raise ValueError(f"{owner}: {option}={_shown(values[option])} is out of range: {fault}.")
 
 
 def option_types(owner: type) -> dict[str, Any]:
