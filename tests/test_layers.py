@@ -51,7 +51,18 @@ ALLOWED = {
         "checkpoints.shards",
     },
     # callbacks go by contracts, never by networks or a concrete module
-    "callbacks": {"types", "options", "losses", "distributed", "ema", "eval_mode", "encode", "checkpoints"},
+    "callbacks": {
+        "types",
+        "options",
+        "nn.attention",  # layers of the attentive poolers
+        "nn.blocks",
+        "losses",
+        "distributed",
+        "ema",
+        "eval_mode",
+        "encode",
+        "checkpoints",
+    },
 }
 # callbacks that modules add by themselves rest on the lowest layer alone, so that no circle can arise
 ADDED_BY_MODULES = ("callbacks/ema.py",)

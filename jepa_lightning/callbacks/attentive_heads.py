@@ -8,11 +8,11 @@ from typing import Any, Literal, cast
 
 import torch
 from timm.layers.mlp import Mlp
-from timm.models.vision_transformer import Block
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from jepa_lightning.callbacks.trained_probe import ProbeHeads
+from jepa_lightning.nn.attention import attend
+from jepa_lightning.nn.blocks import TransformerBlock
 
 Generation = Literal[1, 2]
 
@@ -34,7 +34,7 @@ class CrossAttention(nn.Module):
         """``[B, L, D]`` and ``[B, N, D]`` to ``[B, L, D]``."""
         q = self.q(queries).view(*queries.shape[:2], self.heads, -1).transpose(1, 2)
         k, v = self.kv(tokens).view(*tokens.shape[:2], 2, self.heads, -1).permute(2, 0, 3, 1, 4)
-        return F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2)
+        return attend(q, k, v).transpose(1, 2).flatten(2)
 
 
 class AttentivePooler(nn.Module):
@@ -58,9 +58,7 @@ class AttentivePooler(nn.Module):
         self.query_tokens = nn.Parameter(torch.empty(1, num_queries, width))
         self.norm1, self.xattn = norm(width), CrossAttention(width, heads)
         self.norm2, self.mlp = norm(width), Mlp(width, 4 * width)
-        self.blocks = nn.Sequential(
-            *(Block(width, heads, qkv_bias=True, norm_layer=norm) for _ in range(depth - 1))  # type: ignore[arg-type]
-        )
+        self.blocks = nn.Sequential(*(TransformerBlock(width, heads, eps=1e-5) for _ in range(depth - 1)))
         nn.init.normal_(self.query_tokens, std=0.02)
         for layer in self.modules():
             if isinstance(layer, nn.Linear):

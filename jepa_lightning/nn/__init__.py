@@ -1,11 +1,12 @@
+from jepa_lightning.nn.attention import SelfAttention, attend
 from jepa_lightning.nn.backbone import Stem, TimmBackbone
-from jepa_lightning.nn.blocks import compile_blocks
+from jepa_lightning.nn.blocks import TransformerBlock, compile_blocks
 from jepa_lightning.nn.heads import PrototypeHead, mlp_head, projection_head
 from jepa_lightning.nn.key_queue import KeyQueue
 from jepa_lightning.nn.patchify import patchify
 from jepa_lightning.nn.pos_embed import grid_size, sincos_pos_embed
 from jepa_lightning.nn.predictor import Predictor
-from jepa_lightning.nn.rope import RoPEAttention, RoPEBlock, RopeStyle, rope_table, rotate
+from jepa_lightning.nn.rope import RopeStyle, rope_table, rotate
 from jepa_lightning.nn.tokens import take_tokens
 from jepa_lightning.nn.vit import VIT_SIZES, VisionTransformer, ViTSize, vit_size
 
@@ -14,13 +15,14 @@ __all__ = [
     "KeyQueue",
     "Predictor",
     "PrototypeHead",
-    "RoPEAttention",
-    "RoPEBlock",
     "RopeStyle",
+    "SelfAttention",
     "Stem",
     "TimmBackbone",
+    "TransformerBlock",
     "ViTSize",
     "VisionTransformer",
+    "attend",
     "compile_blocks",
     "grid_size",
     "mlp_head",

@@ -1,22 +1,49 @@
 # B batch, K kept tokens, D width
-"""The stack of transformer blocks that encoder and predictor are made of."""
+"""The transformer blocks that encoder and predictor are made of."""
 
 from collections.abc import Sequence
 from functools import partial
 from typing import cast
 
 import torch
+from timm.layers.drop import DropPath
+from timm.layers.mlp import Mlp
 from timm.models.vision_transformer import Block
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from jepa_lightning.nn.rope import RoPEBlock
+from jepa_lightning.nn.attention import SelfAttention
 
 
-def build_blocks(
-    width: int, depth: int, heads: int, mlp_ratio: float = 4.0, drop_path: float = 0.0, rope: bool = False
-) -> nn.ModuleList:
-    """Pre-norm blocks: timm's, or with rotary positions.
+class TransformerBlock(nn.Module):
+    """timm's pre-norm ``Block``, parameter for parameter, with rotary positions where they are given.
+
+    Args:
+        width: D.
+        heads: of the attention.
+        mlp_ratio: hidden width of the MLP over D.
+        drop_path: stochastic depth rate.
+        eps: of the norms.
+    """
+
+    def __init__(
+        self, width: int, heads: int, mlp_ratio: float = 4.0, drop_path: float = 0.0, eps: float = 1e-6
+    ) -> None:
+        super().__init__()
+        norm = partial(nn.LayerNorm, eps=eps)
+        self.norm1, self.attn = norm(width), SelfAttention(width, heads)
+        self.norm2, self.mlp = norm(width), Mlp(width, int(width * mlp_ratio))
+        self.drop_path = DropPath(drop_path) if drop_path else nn.Identity()
+
+    def forward(self, x: Tensor, table: Tensor | None = None) -> Tensor:
+        """Tokens ``[B, K, D]``, and the table of their rotary positions if there is one, to tokens."""
+        x = x + self.drop_path(self.attn(self.norm1(x), table))
+        out: Tensor = x + self.drop_path(self.mlp(self.norm2(x)))
+        return out
+
+
+def build_blocks(width: int, depth: int, heads: int, mlp_ratio: float = 4.0, drop_path: float = 0.0) -> nn.ModuleList:
+    """A stack of blocks.
 
     Args:
         width: D.
@@ -24,16 +51,9 @@ def build_blocks(
         heads: attention heads per block.
         mlp_ratio: hidden width of the MLP over D.
         drop_path: stochastic depth rate of the last block; rises linearly from 0.
-        rope: blocks take a table of rotary positions.
     """
     rates = [drop_path * i / max(depth - 1, 1) for i in range(depth)]
-    if rope:
-        return nn.ModuleList(RoPEBlock(width, heads, mlp_ratio, rate) for rate in rates)
-    norm = partial(nn.LayerNorm, eps=1e-6)
-    return nn.ModuleList(
-        Block(width, heads, mlp_ratio, qkv_bias=True, drop_path=rate, norm_layer=norm)  # type: ignore[arg-type]
-        for rate in rates
-    )
+    return nn.ModuleList(TransformerBlock(width, heads, mlp_ratio, rate) for rate in rates)
 
 
 def run_block(block: nn.Module, tokens: Tensor, table: Tensor | None, recompute: bool) -> Tensor:
@@ -42,7 +62,7 @@ def run_block(block: nn.Module, tokens: Tensor, table: Tensor | None, recompute:
     Args:
         block: one of ``build_blocks``.
         tokens: its input.
-        table: rotary positions of the tokens, for blocks that take them.
+        table: rotary positions of the tokens; None for tokens that carry their positions.
         recompute: run it again in the backward pass instead of keeping what it computes on the way.
     """
     inputs: Sequence[Tensor] = (tokens,) if table is None else (tokens, table)
@@ -52,7 +72,7 @@ def run_block(block: nn.Module, tokens: Tensor, table: Tensor | None, recompute:
 
 
 def compile_blocks(module: nn.Module) -> None:
-    """Compiles every transformer block in place; state-dict names stay."""
+    """Compiles every transformer block in place, timm's too; state-dict names stay."""
     for layer in module.modules():
-        if isinstance(layer, Block | RoPEBlock):
+        if isinstance(layer, Block | TransformerBlock):
             layer.compile()

@@ -73,7 +73,7 @@ class Predictor(nn.Module):
         self.predictor_pos_embed: Tensor
         self.rope_table: Tensor
         self.predictor_embed = nn.Linear(encoder_width, width)
-        self.predictor_blocks = build_blocks(width, depth, heads, rope=rope is not None)
+        self.predictor_blocks = build_blocks(width, depth, heads)
         self.predictor_norm = nn.LayerNorm(width, eps=1e-6)
         self.predictor_proj = nn.Linear(width, out_width or encoder_width)
         self.gradient_checkpointing = gradient_checkpointing

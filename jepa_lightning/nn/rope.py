@@ -1,18 +1,14 @@
 # B batch, N tokens of the grid, K kept tokens, D width, A heads, E width of a head, R channels of it that are rotated
-"""Rotary positions over frames, rows and columns, and the transformer block that has them.
+"""Rotary positions over frames, rows and columns.
 
 Source: V-JEPA 2 (arXiv 2506.09985), section 2.1; RoFormer (arXiv 2104.09864).
 """
 
 from collections.abc import Sequence
-from functools import partial
 from typing import Literal
 
 import torch
-from timm.layers.drop import DropPath
-from timm.layers.mlp import Mlp
-from torch import Tensor, nn
-from torch.nn import functional as F
+from torch import Tensor
 
 RopeStyle = Literal["exact", "vjepa2"]
 
@@ -71,49 +67,3 @@ def rotate(x: Tensor, table: Tensor) -> Tensor:
 def take_positions(table: Tensor, indices: Tensor | None) -> Tensor:
     """The part of a table ``[2, N, R]`` for int64 ``[B, K]`` tokens: ``[2, B, 1, K, R]``; None takes all."""
     return table if indices is None else table[:, indices].unsqueeze(2)
-
-
-class RoPEAttention(nn.Module):
-    """Self-attention with rotated queries and keys; parameters are named as in timm's.
-
-    Args:
-        width: D.
-        heads: A.
-    """
-
-    def __init__(self, width: int, heads: int) -> None:
-        super().__init__()
-        self.heads = heads
-        self.qkv = nn.Linear(width, 3 * width)
-        self.proj = nn.Linear(width, width)
-
-    def forward(self, x: Tensor, table: Tensor) -> Tensor:
-        """Attends from all tokens ``[B, K, D]`` to all, with the table of their positions."""
-        q, k, v = self.qkv(x).view(*x.shape[:2], 3, self.heads, -1).permute(2, 0, 3, 1, 4)
-        attended = F.scaled_dot_product_attention(rotate(q, table), rotate(k, table), v)
-        projected: Tensor = self.proj(attended.transpose(1, 2).flatten(2))
-        return projected
-
-
-class RoPEBlock(nn.Module):
-    """timm's pre-norm ``Block`` with rotary positions, parameter for parameter.
-
-    Args:
-        width: D.
-        heads: A.
-        mlp_ratio: hidden width of the MLP over D.
-        drop_path: stochastic depth rate.
-    """
-
-    def __init__(self, width: int, heads: int, mlp_ratio: float = 4.0, drop_path: float = 0.0) -> None:
-        super().__init__()
-        norm = partial(nn.LayerNorm, eps=1e-6)
-        self.norm1, self.attn = norm(width), RoPEAttention(width, heads)
-        self.norm2, self.mlp = norm(width), Mlp(width, int(width * mlp_ratio))
-        self.drop_path = DropPath(drop_path) if drop_path else nn.Identity()
-
-    def forward(self, x: Tensor, table: Tensor) -> Tensor:
-        """Tokens ``[B, K, D]`` and the table of their positions to tokens."""
-        x = x + self.drop_path(self.attn(self.norm1(x), table))
-        out: Tensor = x + self.drop_path(self.mlp(self.norm2(x)))
-        return out

@@ -132,7 +132,7 @@ class VisionTransformer(nn.Module):
             self.register_buffer("rope_table", rope_table(self.grid_size, self.head_width, rope), persistent=False)
         self.pos_embed: Tensor
         self.rope_table: Tensor
-        self.blocks = build_blocks(width, depth, heads, mlp_ratio, drop_path, rope is not None)
+        self.blocks = build_blocks(width, depth, heads, mlp_ratio, drop_path)
         self.norm = nn.LayerNorm(width, eps=1e-6)
         self.gradient_checkpointing = gradient_checkpointing
         init_weights(self, self.blocks, legacy=legacy_init)

@@ -1,0 +1,55 @@
+import pytest
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from jepa_lightning.nn.attention import MAX_EXPLICIT_KEYS, SelfAttention, attend, explicit_attention
+
+
+def inputs(queries: int, keys: int, dtype: torch.dtype) -> list[Tensor]:
+    torch.manual_seed(0)
+    return [torch.randn(2, 3, length, 16).to(dtype).requires_grad_() for length in (queries, keys, keys)]
+
+
+def gradients(out: Tensor, given: list[Tensor]) -> tuple[Tensor, ...]:
+    return torch.autograd.grad(out.float().square().sum(), given)
+
+
+@pytest.mark.parametrize(("queries", "keys"), [(1, 1), (1, 9), (16, 16), (49, 49), (7, 130)])
+def test_the_explicit_form_is_the_fused_one(queries: int, keys: int) -> None:
+    given = inputs(queries, keys, torch.float32)
+    ours, torchs = explicit_attention(*given), F.scaled_dot_product_attention(*given)
+    torch.testing.assert_close(ours, torchs, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(gradients(ours, given), gradients(torchs, given), atol=1e-5, rtol=1e-5)
+
+
+def test_in_bfloat16_it_is_right_to_two_units_in_the_last_place() -> None:
+    given = inputs(49, 49, torch.bfloat16)
+    exact = F.scaled_dot_product_attention(*(x.double() for x in given))
+    torch.testing.assert_close(attend(*given).double(), exact, atol=2**-7, rtol=2**-7)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "keys", "form"),
+    [
+        (torch.float32, 49, F.scaled_dot_product_attention),
+        (torch.bfloat16, 49, explicit_attention),
+        (torch.bfloat16, MAX_EXPLICIT_KEYS, explicit_attention),
+        (torch.bfloat16, MAX_EXPLICIT_KEYS + 1, F.scaled_dot_product_attention),
+    ],
+)
+def test_the_form_follows_from_precision_and_length(dtype: torch.dtype, keys: int, form) -> None:  # type: ignore[no-untyped-def]
+    given = inputs(4, keys, dtype)
+    other = {explicit_attention: F.scaled_dot_product_attention}.get(form, explicit_attention)
+    assert torch.equal(attend(*given), form(*given))
+    assert not torch.equal(attend(*given), other(*given))
+
+
+def test_autocast_takes_the_explicit_form() -> None:
+    torch.manual_seed(0)
+    attention, x = SelfAttention(48, 3), torch.randn(2, 9, 48)
+    exact = attention(x)
+    with torch.autocast("cpu", torch.bfloat16), torch.profiler.profile() as profile:
+        mixed = attention(x)
+    assert not any("scaled_dot_product" in event.key for event in profile.key_averages())
+    torch.testing.assert_close(mixed.float(), exact, atol=2e-2, rtol=2e-2)
