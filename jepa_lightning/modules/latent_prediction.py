@@ -41,7 +41,8 @@ class LatentPrediction(JEPAModule):
         covariance: weight of the covariance term in them.
         crop_scale: range of a random crop's area over the image's.
         drop_path: stochastic depth rate of the context encoder's last block.
-        legacy_init: initialise as the reference effectively does.
+        legacy_init: initialize as the reference effectively does, which keeps features best; False scales patch
+            embeddings to the positions and output projections with depth, see ``nn.init.init_weights``.
         gradient_checkpointing: recompute blocks in the backward pass, for less memory.
         kwargs: optimizer, schedule, EMA and compilation, as in ``JEPAModule``.
 
@@ -68,7 +69,7 @@ class LatentPrediction(JEPAModule):
         covariance: NonNegativeFloat = 1.0,
         crop_scale: ShareRange = (0.3, 1.0),
         drop_path: ShareBelowOne = 0.0,
-        legacy_init: bool = False,
+        legacy_init: bool = True,
         gradient_checkpointing: bool = False,
         **kwargs: Any,
     ) -> None:

@@ -45,7 +45,7 @@ class Predictor(nn.Module):
         width: int = 384,
         depth: int = 6,
         heads: int = 12,
-        legacy_init: bool = False,
+        legacy_init: bool = True,
         gradient_checkpointing: bool = False,
         out_width: int | None = None,
         num_mask_tokens: int | None = None,
@@ -77,7 +77,7 @@ class Predictor(nn.Module):
         self.predictor_norm = nn.LayerNorm(width, eps=1e-6)
         self.predictor_proj = nn.Linear(width, out_width or encoder_width)
         self.gradient_checkpointing = gradient_checkpointing
-        init_weights(self, self.predictor_blocks, legacy=legacy_init)
+        init_weights(self, self.predictor_blocks, scale_depth=not legacy_init)
         if self.single:
             nn.init.normal_(self.mask_token, std=0.02)
 

@@ -85,7 +85,8 @@ class VisionTransformer(nn.Module):
         num_frames: T; above 1 the input is ``[B, C, T, H, W]``.
         tubelet_size: frames per token.
         drop_path: stochastic depth rate of the last block; rises linearly from 0.
-        legacy_init: draw all weights from N(0, 0.02), as the reference effectively does; see ``init_weights``.
+        legacy_init: draw all weights from N(0, 0.02), as the reference effectively does; False adds both parts of
+            ``init_weights``.
         gradient_checkpointing: recompute each block in the backward pass.
         pos_order: axes of an image's sin-cos table, and
         pos_uniform: channels of a clip's, as in ``sincos_pos_embed``.
@@ -107,7 +108,7 @@ class VisionTransformer(nn.Module):
         num_frames: int = 1,
         tubelet_size: int = 2,
         drop_path: float = 0.0,
-        legacy_init: bool = False,
+        legacy_init: bool = True,
         gradient_checkpointing: bool = False,
         pos_order: str | None = None,
         pos_uniform: bool = False,
@@ -135,7 +136,7 @@ class VisionTransformer(nn.Module):
         self.blocks = build_blocks(width, depth, heads, mlp_ratio, drop_path)
         self.norm = nn.LayerNorm(width, eps=1e-6)
         self.gradient_checkpointing = gradient_checkpointing
-        init_weights(self, self.blocks, legacy=legacy_init)
+        init_weights(self, self.blocks, scale_patches=not legacy_init, scale_depth=not legacy_init)
 
     def forward(
         self, x: Tensor, keep: Tensor | None = None, layers: Sequence[int] | None = None
