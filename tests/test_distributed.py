@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from collections.abc import Iterable
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -17,12 +18,15 @@ from jepa_lightning.distributed import gather_samples, rank, world_size
 from jepa_lightning.losses import (
     Centre,
     SIGReg,
+    Uniformity,
     VarianceCovariance,
     barlow_twins_loss,
+    covariance_loss,
     info_nce_loss,
     nt_xent_loss,
     sinkhorn_knopp,
     token_content,
+    variance_loss,
 )
 from jepa_lightning.nn import KeyQueue
 from jepa_lightning.types import Batch
@@ -32,17 +36,24 @@ LOSSES = {
     "nt_xent": lambda a, b: nt_xent_loss(a, b, 0.3, gather=True),
     "info_nce": lambda a, b: info_nce_loss(a, b, 0.3, gather=True),
     "barlow_twins": lambda a, b: barlow_twins_loss(a, b, 0.1, gather=True),
-    "variance_covariance": lambda a, b: VarianceCovariance(target_std=5)(gather_samples(a)),
-    "variance_covariance, summed": lambda a, b: VarianceCovariance(target_std=5, gather=True)(a),
+    "variance_covariance": lambda a, b: VarianceCovariance(target_std=5, gather=True)(a, b),
+    "variance": lambda a, b: variance_loss(a, 5.0, gather=True),
+    "covariance": lambda a, b: covariance_loss(a, gather=True),
     "content": lambda a, b: content(a, gather=True),
-    "sigreg": lambda a, b: SIGReg(num_directions=8)(gather_samples(a)) + SIGReg(num_directions=8)(gather_samples(b)),
+    "sigreg": lambda a, b: SIGReg(num_directions=8, gather=True)(a, b),
+    "uniformity": lambda a, b: Uniformity(gather=True)(a, b),
     # they see their own images alone, so that the mean over ranks must be another one
     "nt_xent alone": lambda a, b: nt_xent_loss(a, b, 0.3),
     "barlow_twins alone": lambda a, b: barlow_twins_loss(a, b, 0.1),
+    "variance_covariance alone": lambda a, b: VarianceCovariance(target_std=5)(a),
+    "uniformity alone": lambda a, b: Uniformity()(a),
     "sigreg alone": lambda a, b: SIGReg(num_directions=8)(a),
     "content alone": lambda a, b: content(a, gather=False),
 }
-
+# of which each rank may have another number of samples
+STATISTICS = ("barlow_twins", "variance_covariance", "variance", "covariance", "sigreg")
+# a step's collectives, forward and backward, however many views there are
+COLLECTIVES = {"BarlowTwins": 2, "VICReg": 2, "LeJEPA": 1}
 
 ENCODER = {"encoder": "vit_tiny", "width": 24, "depth": 1, "heads": 3, "image_size": 16, "patch_size": 8}
 METHODS: dict[str, Any] = {
@@ -79,16 +90,42 @@ def weights_of(number: int) -> Tensor:
     return numbers(IMAGES, 5, seed=10 + number)
 
 
-def find(part: slice) -> dict[str, Any]:
-    """What a process finds that has a part of the joint batch."""
+def losses_of(part: slice, names: Iterable[str]) -> dict[str, Any]:
+    """Losses of a part of the joint batch, and their gradients."""
     first = numbers(IMAGES, 5)
     second = first + 0.5 * numbers(IMAGES, 5, seed=1)
-    found: dict[str, Any] = {}
-    for name, loss in LOSSES.items():
+    found = {}
+    for name in names:
         weight = numbers(5, 4, seed=2).requires_grad_()
-        value = loss(first[part] @ weight, second[part] @ weight)
+        value = LOSSES[name](first[part] @ weight, second[part] @ weight)
         value.backward()
         found[name] = {"loss": value.item(), "gradient": weight.grad}
+    return found
+
+
+def collectives_of(build: Any, part: slice) -> int:
+    """How often a step of a method sends something to the other ranks."""
+    count = 0
+
+    def counting(function: Any) -> Any:
+        def counted(*args: Any, **kwargs: Any) -> Any:
+            nonlocal count
+            count += 1
+            return function(*args, **kwargs)
+
+        return counted
+
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("all_reduce", "all_gather", "reduce_scatter_tensor", "reduce_scatter_single", "scatter"):
+            if hasattr(dist, name):
+                patch.setattr(dist, name, counting(getattr(dist, name)))
+        step_of(build, part)
+    return count
+
+
+def find(part: slice) -> dict[str, Any]:
+    """What a process finds that has a part of the joint batch."""
+    found = losses_of(part, LOSSES)
     found["assigned"] = sinkhorn_knopp(60 * numbers(IMAGES, 3, seed=3)[part], 0.5)
     centre = Centre(5)
     for step in range(3):
@@ -137,7 +174,13 @@ def work(folder: Path, number: int) -> None:
         "gloo", f"file://{folder}/meeting", world_size=RANKS, rank=number, timeout=timedelta(seconds=60)
     )
     size = IMAGES // RANKS
-    torch.save({**find(slice(number * size, (number + 1) * size)), **gathered()}, folder / f"{number}.pt")
+    found = {**find(slice(number * size, (number + 1) * size)), **gathered()}
+    found["unequal"] = losses_of((slice(0, 2), slice(2, None))[number], STATISTICS)
+    found["of one"] = losses_of(slice(number, number + 1), STATISTICS)
+    found["collectives"] = {
+        name: collectives_of(METHODS[name], slice(number * size, (number + 1) * size)) for name in COLLECTIVES
+    }
+    torch.save(found, folder / f"{number}.pt")
     dist.destroy_process_group()
 
 
@@ -182,6 +225,20 @@ def test_losses_and_gradients_averaged_over_ranks_are_those_of_the_joint_batch(
     torch.testing.assert_close(mean_over(ranks, name, "gradient"), alone[name]["gradient"], rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.parametrize("name", STATISTICS)
+@pytest.mark.parametrize(("kind", "joint"), [("unequal", slice(None)), ("of one", slice(0, 2))])
+def test_statistics_of_ranks_with_other_numbers_of_samples_are_those_of_the_joint_batch(
+    ranks: list[dict[str, Any]], name: str, kind: str, joint: slice
+) -> None:
+    expected, found = losses_of(joint, [name]), [each[kind] for each in ranks]
+    assert mean_over(found, name, "loss").item() == pytest.approx(expected[name]["loss"], rel=1e-5)
+    torch.testing.assert_close(mean_over(found, name, "gradient"), expected[name]["gradient"], rtol=1e-5, atol=1e-4)
+
+
+def test_a_step_sends_sums_once_or_twice_and_nothing_in_its_backward_pass(ranks: list[dict[str, Any]]) -> None:
+    assert [found["collectives"] for found in ranks] == [COLLECTIVES] * RANKS
+
+
 @pytest.mark.parametrize("name", METHODS)
 def test_a_step_on_two_ranks_is_that_of_one_on_the_joint_batch(
     ranks: list[dict[str, Any]], alone: dict[str, Any], name: str
@@ -203,7 +260,7 @@ def test_without_gathering_they_are_not(ranks: list[dict[str, Any]], alone: dict
 
 
 def test_every_rank_computes_the_same_statistic(ranks: list[dict[str, Any]]) -> None:
-    for name in ("barlow_twins", "variance_covariance", "variance_covariance, summed", "content", "sigreg"):
+    for name in (*STATISTICS, "content", "uniformity"):
         assert ranks[0][name]["loss"] == ranks[1][name]["loss"]
 
 

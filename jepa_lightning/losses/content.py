@@ -27,10 +27,12 @@ def token_content(tokens: Tensor, positions: Tensor, num_positions: int, gather:
     Raises:
         ValueError: if there is a single image, or another shape.
     """
-    check_samples("token_content", tokens, axes="BKD")
+    check_samples("token_content", tokens, axes="BKD", gather=gather)
     values, places = tokens.float().flatten(0, 1), positions.flatten()
-    sums = values.new_zeros(num_positions, values.shape[1]).index_add(0, places, values)
-    counts = torch.bincount(places, minlength=num_positions)
+    # torch.bincount would make the host wait for the device
+    sums = torch.zeros(num_positions, values.shape[1], device=values.device).index_add(0, places, values)
+    counts = torch.zeros(num_positions, 1, device=values.device).index_add(0, places, torch.ones_like(values[:, :1]))
     if gather:
-        sums, counts = sum_over_ranks(sums), sum_over_ranks(counts)
-    return values - (sums / counts.clamp_min(1)[:, None])[places]
+        joint = sum_over_ranks(torch.cat([sums, counts], dim=1))
+        sums, counts = joint[:, :-1], joint[:, -1:]
+    return values - (sums / counts.clamp_min(1))[places]

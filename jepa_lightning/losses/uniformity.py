@@ -10,10 +10,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from jepa_lightning.distributed import gather_samples
 from jepa_lightning.losses.samples import check_samples
 
 
-def uniformity_loss(features: Tensor, sharpness: float = 2.0) -> Tensor:
+def uniformity_loss(features: Tensor, sharpness: float = 2.0, gather: bool = False) -> Tensor:
     """Logarithm of the mean Gaussian potential between the directions of different samples.
 
     It is 0 where all point the same way, and least where they are spread evenly: about -4 + 8 / D for the default
@@ -22,6 +23,7 @@ def uniformity_loss(features: Tensor, sharpness: float = 2.0) -> Tensor:
     Args:
         features: ``[B, D]``, of any length; only directions count.
         sharpness: factor t on the squared distance in the exponent.
+        gather: over pairs of the samples of all ranks.
 
     Returns:
         A scalar in float32.
@@ -29,6 +31,7 @@ def uniformity_loss(features: Tensor, sharpness: float = 2.0) -> Tensor:
     Raises:
         ValueError: if there is a single sample, or another shape.
     """
+    features = gather_samples(features) if gather else features
     check_samples("uniformity_loss", features)
     batch = len(features)
     # autocast would multiply in half precision
@@ -46,13 +49,16 @@ class Uniformity(nn.Module):
     Args:
         weight: factor on the loss.
         sharpness: as in ``uniformity_loss``.
+        gather: as in ``uniformity_loss``.
     """
 
-    def __init__(self, weight: float = 1.0, sharpness: float = 2.0) -> None:
+    def __init__(self, weight: float = 1.0, sharpness: float = 2.0, gather: bool = False) -> None:
         super().__init__()
+        self.gather = gather
         self.weight = weight
         self.sharpness = sharpness
 
-    def forward(self, features: Tensor) -> Tensor:
-        """Penalty of ``[B, D]`` features: a scalar."""
-        return self.weight * uniformity_loss(features, self.sharpness)
+    def forward(self, *views: Tensor) -> Tensor:
+        """Penalty of ``[B, D]`` features, a scalar; of several views the mean."""
+        each = [uniformity_loss(features, self.sharpness, self.gather) for features in views]
+        return self.weight * torch.stack(each).mean()

@@ -7,7 +7,7 @@ Source: VICReg, arXiv 2105.04906. The invariance term is a ``prediction_loss`` w
 import torch
 from torch import Tensor, nn
 
-from jepa_lightning.distributed import sum_over_ranks
+from jepa_lightning.losses.moments import Moments, moments
 from jepa_lightning.losses.samples import check_samples
 
 
@@ -28,11 +28,8 @@ def variance_loss(features: Tensor, target_std: float = 1.0, eps: float = 1e-4, 
     Raises:
         ValueError: if there is a single sample, or another shape.
     """
-    check_samples("variance_loss", features)
-    centred, number = _centred(features, gather)
-    squares = centred.square().sum(dim=0)
-    std = torch.sqrt((sum_over_ranks(squares) if gather else squares) / (number - 1) + eps)
-    return torch.relu(target_std - std).mean()
+    check_samples("variance_loss", features, gather=gather)
+    return _hinge(moments([features], [], gather), 0, target_std, eps)
 
 
 def covariance_loss(features: Tensor, gather: bool = False) -> Tensor:
@@ -50,14 +47,8 @@ def covariance_loss(features: Tensor, gather: bool = False) -> Tensor:
     Raises:
         ValueError: if there is a single sample, or another shape.
     """
-    check_samples("covariance_loss", features)
-    centred, number = _centred(features, gather)
-    # autocast would multiply in half precision, where small covariances drown
-    with torch.autocast(features.device.type, enabled=False):
-        products = centred.T @ centred
-    covariance = (sum_over_ranks(products) if gather else products) / (number - 1)
-    off_diagonal = covariance - torch.diag(covariance.diagonal())
-    return off_diagonal.square().sum() / features.shape[1]
+    check_samples("covariance_loss", features, gather=gather)
+    return _off_diagonal(moments([features], [(0, 0)], gather), 0)
 
 
 class VarianceCovariance(nn.Module):
@@ -79,16 +70,23 @@ class VarianceCovariance(nn.Module):
         self.target_std = target_std
         self.gather = gather
 
-    def forward(self, features: Tensor) -> Tensor:
-        """Penalty of ``[B, D]`` features: a scalar."""
-        spread = variance_loss(features, self.target_std, gather=self.gather)
-        return self.variance * spread + self.covariance * covariance_loss(features, self.gather)
+    def forward(self, *views: Tensor) -> Tensor:
+        """Penalty of ``[B, D]`` features, a scalar; of several views the mean."""
+        for features in views:
+            check_samples("VarianceCovariance", features, gather=self.gather)
+        found = moments(views, [(i, i) for i in range(len(views))], self.gather)
+        each = [
+            self.variance * _hinge(found, i, self.target_std, 1e-4) + self.covariance * _off_diagonal(found, i)
+            for i in range(len(views))
+        ]
+        return torch.stack(each).mean()
 
 
-def _centred(features: Tensor, gather: bool) -> tuple[Tensor, Tensor | int]:
-    """Features less their mean over the batch, and the size of that."""
-    features = features.float()
-    if not gather:
-        return features - features.mean(dim=0), len(features)
-    number = sum_over_ranks(features.new_tensor(len(features)))
-    return features - sum_over_ranks(features.sum(dim=0)) / number, number
+def _hinge(found: Moments, view: int, target_std: float, eps: float) -> Tensor:
+    std = torch.sqrt(found.squares[view] / (found.number - 1) + eps)
+    return torch.relu(target_std - std).mean()
+
+
+def _off_diagonal(found: Moments, pair: int) -> Tensor:
+    covariance = found.products[pair] / (found.number - 1)
+    return (covariance - torch.diag(covariance.diagonal())).square().sum() / len(covariance)

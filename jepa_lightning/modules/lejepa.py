@@ -8,7 +8,6 @@ import torch
 from torch import Tensor
 
 from jepa_lightning.data.augmentation import Augmentation
-from jepa_lightning.distributed import gather_samples
 from jepa_lightning.losses import SIGReg
 from jepa_lightning.modules.multi_crop import MultiCrop
 from jepa_lightning.modules.traits import Traits
@@ -53,7 +52,7 @@ class LeJEPA(MultiCrop):
     ) -> None:
         super().__init__(encoder, num_local=num_local, **kwargs)
         self.sigreg = sigreg
-        self.normality = SIGReg(num_directions, num_knots)
+        self.normality = SIGReg(num_directions, num_knots, gather=True)
         self.projector = mlp_head([self.width, projector_hidden, projector_hidden, projector_dim])
 
     def augmentations(self) -> Sequence[Augmentation]:
@@ -72,6 +71,6 @@ class LeJEPA(MultiCrop):
         projected = self.projector(torch.cat(features)).float().unflatten(0, (len(features), -1))  # [V, B, P]
         centre = projected[:2].mean(dim=0)
         distance = (projected - centre).square().mean()
-        normality = self.normality(*(gather_samples(view) for view in projected))
+        normality = self.normality(*projected)
         logs = {"invariance": distance.detach(), "normality": normality.detach()}
         return StepOutput((1 - self.sigreg) * distance + self.sigreg * normality, features[0].detach(), logs)

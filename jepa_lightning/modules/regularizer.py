@@ -8,7 +8,6 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from jepa_lightning.distributed import gather_samples
 from jepa_lightning.losses import Distance, SIGReg, Uniformity, VarianceCovariance, prediction_distance
 from jepa_lightning.nn import projection_head
 
@@ -19,7 +18,7 @@ class PooledRegularizer(nn.Module):
     """A statistic of the joint batch over the pooled features of each view, and the distance of an image's views.
 
     Args:
-        statistic: takes ``[B, D]`` to a scalar, low where the samples differ.
+        statistic: takes ``[B, D]`` of each view to a scalar, low where the samples of all ranks differ.
         invariance: weight of the distance between views, averaged over pairs of views.
         distance: between views.
         projector: what features go through first.
@@ -37,7 +36,7 @@ class PooledRegularizer(nn.Module):
     def forward(self, views: Sequence[Tensor]) -> Tensor:
         """Penalty of ``[B, D]`` features of each view: a scalar."""
         projected = [self.projector(features) for features in views]
-        penalty = torch.stack([self.statistic(gather_samples(features)) for features in projected]).mean()
+        penalty: Tensor = self.statistic(*projected)
         pairs = [prediction_distance(a, b, self.distance).mean() for a, b in combinations(projected, 2)]
         return penalty + self.invariance * torch.stack(pairs).mean() if pairs else penalty
 
@@ -61,10 +60,10 @@ def build_regularizer(
         return None
     statistic: nn.Module
     if name == "variance_covariance":
-        statistic = VarianceCovariance(variance, covariance)
+        statistic = VarianceCovariance(variance, covariance, gather=True)
     elif name == "sigreg":
-        statistic = SIGReg(weight=sigreg)
+        statistic = SIGReg(weight=sigreg, gather=True)
     else:
-        statistic = Uniformity(uniformity)
+        statistic = Uniformity(uniformity, gather=True)
     head = None if projector is None else projection_head(width, projector, projector)
     return PooledRegularizer(statistic, invariance, "cosine" if name == "uniformity" else "l2", head)

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from typing import Any, ClassVar
 
 from jepa_lightning.data.augmentation import Augmentation
-from jepa_lightning.distributed import gather_samples
 from jepa_lightning.losses import VarianceCovariance, prediction_loss
 from jepa_lightning.modules.joint_embedding import JointEmbedding
 from jepa_lightning.modules.traits import Traits
@@ -45,7 +44,7 @@ class VICReg(JointEmbedding):
     ) -> None:
         super().__init__(encoder, **kwargs)
         self.invariance = invariance
-        self.spread = VarianceCovariance(variance, covariance)
+        self.spread = VarianceCovariance(variance, covariance, gather=True)
         self.projector = mlp_head([self.width, projector_dim, projector_dim, projector_dim], last_bias=False)
 
     def augmentations(self) -> Sequence[Augmentation]:
@@ -58,6 +57,6 @@ class VICReg(JointEmbedding):
         features = [self.features(self.encoder, view) for view in self.two_views(batch)]
         projected = [self.projector(pooled) for pooled in features]
         invariance = self.invariance * prediction_loss(projected[0], projected[1], "l2")
-        first, second = (self.spread(gather_samples(view)) for view in projected)
-        logs = {"invariance": invariance.detach(), "spread": (first + second).detach()}
-        return StepOutput(invariance + first + second, features[0].detach(), logs)
+        spread = 2 * self.spread(*projected)  # a sum over both views
+        logs = {"invariance": invariance.detach(), "spread": spread.detach()}
+        return StepOutput(invariance + spread, features[0].detach(), logs)
