@@ -7,6 +7,7 @@ from collections.abc import Collection, Sequence
 from typing import Annotated, Any, ClassVar, Literal, cast
 
 import torch
+from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import Callback
 from lightning.pytorch.strategies import ModelParallelStrategy
 from lightning.pytorch.trainer.states import TrainerFn
@@ -63,6 +64,8 @@ class JEPAModule(Portable, ABC):
 
     traits: ClassVar[Traits | None] = None  # what ``jepa-lightning methods`` says of it
     constant_lr: Collection[str] = ()  # networks whose learning rate stays at its peak
+    # whether validation and test compute the objective on the deterministic view and log it; otherwise features alone
+    objective_in_validation: bool = True
     least_samples: int = 1  # that a loss can be taken of; the last batch of an evaluation may have fewer
 
     def __init__(
@@ -144,11 +147,11 @@ class JEPAModule(Portable, ABC):
         """One step; callbacks find ``loss``, ``features`` and ``tokens`` in its output."""
         return self._step(batch, batch_idx, "train")
 
-    def validation_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor | None]:
-        """The same objective on the deterministic view; ``features`` are always there."""
+    def validation_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> dict[str, Tensor | None]:
+        """Features for the probes, and the objective on the deterministic view where ``objective_in_validation``."""
         return self._step(batch, batch_idx, "val")
 
-    def test_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor | None]:
+    def test_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> dict[str, Tensor | None]:
         """As in validation."""
         return self._step(batch, batch_idx, "test")
 
@@ -198,7 +201,14 @@ class JEPAModule(Portable, ABC):
         return [] if has_own or not self.ema_pairs() else [EMACallback(*self.ema, self.ema_schedule)]
 
     def on_fit_start(self) -> None:
-        """Notes the seed of chance within the networks."""
+        """Records the dropout seed; refuses callbacks that monitor a validation loss that is not logged."""
+        for callback in self.trainer.callbacks:  # type: ignore[attr-defined]
+            if getattr(callback, "monitor", None) == "val/loss" and not self.objective_in_validation:
+                raise MisconfigurationException(
+                    f"{type(callback).__name__} monitors val/loss, and {type(self).__name__} logs no val/loss: its "
+                    "validation shows one view of an image, of which there is no loss. Monitor val/knn or val/linear "
+                    "with mode max (callbacks OnlineKNN and OnlineLinearProbe), or train/loss."
+                )
         self._seed = torch.initial_seed() if self._seed is None else self._seed
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
@@ -230,8 +240,9 @@ class JEPAModule(Portable, ABC):
     def _step(self, batch: Batch, batch_idx: int, stage: str) -> dict[str, Tensor | None]:
         self._check_batch(batch)
         size, training = len(batch.views[0]), stage == "train"
-        if not training and size < self.least_samples:
-            return {"loss": None, "features": encode(self, batch.views), "tokens": None}
+        if not training and not (self.objective_in_validation and size >= self.least_samples):
+            tokens = encode(self, batch.views, pool=False)
+            return {"loss": None, "features": tokens.mean(dim=1), "tokens": tokens}
         numbers = (self._seed or 0, self.global_rank, self.global_step, batch_idx) if training else (0,)
         with seeded_chance(*numbers, device=self.device):
             output = self.objective(batch, self._progress())

@@ -25,6 +25,10 @@ BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
 class JointEmbedding(JEPAModule):
     """Base of the methods that bring views of an image together.
 
+    Validation shows one view of an image, and the loss between an image and itself tells nothing: only features are
+    computed there, and no ``val/loss`` is logged. A subclass whose own pipeline shows all views in evaluation sets
+    ``objective_in_validation = True``.
+
     A subclass builds its ``projector`` and writes ``objective``, and ``embed`` where it compares other things.
 
     Args:
@@ -48,6 +52,7 @@ class JointEmbedding(JEPAModule):
         ValueError: if there is no such encoder, or an option is not for it.
     """
 
+    objective_in_validation = False
     projector: nn.Module
 
     def __init__(
@@ -125,18 +130,18 @@ class JointEmbedding(JEPAModule):
         return 2 * prediction_distance(context, target, "cosine")
 
     def two_views(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """The views of a batch; the one view of evaluation stands for both.
+        """The views of a batch.
 
         Raises:
             ValueError: if there are not two.
         """
         views = batch.views
-        if len(views) != 2 and (self.training or len(views) != 1):
+        if len(views) != 2:
             raise ValueError(
                 f"{type(self).__name__} takes 2 views of an image, got {len(views)}: use the transform of "
                 "module.pipeline()."
             )
-        return views[0], views[-1]
+        return views[0], views[1]
 
     def features(self, encoder: nn.Module, images: Tensor) -> Tensor:
         """Pooled features of images, ``[B, C, H, W]`` to ``[B, D]``."""

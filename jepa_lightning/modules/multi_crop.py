@@ -54,14 +54,12 @@ class MultiCrop(JointEmbedding):
         return augmented_pipeline([*views, *[(local, self.local_size)] * self.num_local])
 
     def multi_crop(self, batch: Batch) -> list[Tensor]:
-        """The views of a batch; the one view of evaluation stands for both global ones.
+        """The views of a batch, global ones first.
 
         Raises:
             ValueError: if they are not two and the local ones.
         """
         views, wanted = batch.views, 2 + self.num_local
-        if len(views) == 1 and not self.training:
-            return [views[0], views[0]]
         if len(views) != wanted:
             raise ValueError(
                 f"{type(self).__name__} takes {wanted} views of an image, 2 global and {self.num_local} local ones, "

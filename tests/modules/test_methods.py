@@ -2,15 +2,20 @@
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.fabric.utilities.exceptions import MisconfigurationException
+from lightning.pytorch import Callback
+from lightning.pytorch.callbacks import Checkpoint, EarlyStopping, ModelCheckpoint
 from torch import Tensor, nn
 
-from jepa_lightning import MAE, JEPAModule, MoCo
+from jepa_lightning import MAE, JEPAModule, MoCo, SimCLR
+from jepa_lightning.data.pipelines import Pipeline
 from jepa_lightning.ema import ema_update_
 from jepa_lightning.optim import parameter_groups
 from jepa_lightning.types import Batch
@@ -169,10 +174,9 @@ def test_energy_has_a_number_for_each_image_which_others_do_not_change(every_met
     assert not torch.allclose(model.energy(batch), model.energy(crossed))
 
 
-def test_evaluation_needs_one_view_and_leaves_the_module_as_it_is(every_method: Build, views_of: Build) -> None:
+def test_the_objective_in_eval_mode_leaves_the_module_as_it_is(every_method: Build, views_of: Build) -> None:
     model = every_method().eval()
-    batch = views_of(model, training=False)
-    assert len(batch.views) == 1
+    batch = views_of(model)
     before = buffers(model)
     first, second = (model.objective(batch, 1.0) for _ in range(2))
     assert first.loss.isfinite()
@@ -180,19 +184,107 @@ def test_evaluation_needs_one_view_and_leaves_the_module_as_it_is(every_method: 
     assert equal(before, buffers(model))
 
 
-def test_validation_and_prediction_with_the_trainer(every_method: Build, shapes: Build, quiet_trainer: Build) -> None:
-    trainer, model = quiet_trainer(), every_method()
-    (first,), (second,) = (trainer.validate(model, shapes(), verbose=False) for _ in range(2))
-    assert first["val/loss"] == second["val/loss"]
-    predictions = trainer.predict(model, shapes(num_train=16))
+def validation_loader(model: JEPAModule, shapes: Build, **options: Any) -> Any:
+    data = shapes(pipeline=model.pipeline(), **options)
+    data.setup()
+    return data.val_dataloader()
+
+
+def encoded_images(model: JEPAModule) -> list[int]:
+    """Grows by the number of images whenever an encoder is called, the target's included."""
+    encoded: list[int] = []
+    targets = (getattr(model, name, None) for name in ("encoder", "context_encoder", "target_encoder"))
+    for encoder in filter(None, targets):
+        encoder.register_forward_hook(lambda network, args, output: encoded.append(len(args[0])))
+    return encoded
+
+
+@pytest.mark.parametrize("stage", ["validate", "test"])
+def test_validation_encodes_each_image_once_and_logs_no_loss_between_an_image_and_itself(
+    every_method: Build, shapes: Build, quiet_trainer: Build, stage: str
+) -> None:
+    model, seen = every_method(), []
+    encoded = encoded_images(model)
+
+    class Watch(Callback):
+        def on_validation_batch_end(self, trainer: Any, pl_module: Any, outputs: Any, batch: Batch, *_: Any) -> None:
+            seen.append((outputs["features"], outputs["tokens"], batch.views[0]))
+
+        on_test_batch_end = on_validation_batch_end
+
+    trainer = quiet_trainer(callbacks=[Watch()])
+    evaluate = partial(getattr(trainer, stage), model, validation_loader(model, shapes), verbose=False)
+    (first,), (second,) = evaluate(), evaluate()
+    reconstructs = isinstance(model, MAE)
+    # an objective needs a pass of its own beside that of the features
+    assert sum(encoded) == 2 * 16 * (2 if reconstructs else 1)
+    name = "val" if stage == "validate" else "test"
+    assert first == second
+    assert set(first) == ({f"{name}/loss"} if reconstructs else set())
+    features, tokens, view = seen[0]
+    with torch.inference_mode():
+        expected = model(view, pool=False)
+    torch.testing.assert_close(features, expected.mean(dim=1))
+    assert reconstructs or torch.equal(tokens, expected)
+
+
+def test_validation_of_jepas_encodes_each_image_by_context_and_target(
+    tiny_ijepa: Build, shapes: Build, quiet_trainer: Build
+) -> None:
+    model = tiny_ijepa()
+    encoded = encoded_images(model)
+    (found,) = quiet_trainer().validate(model, shapes(), verbose=False)
+    assert sum(encoded) == 2 * 16
+    assert found["val/loss"] > 0
+
+
+class BothViews(SimCLR):
+    objective_in_validation = True
+
+    def pipeline(self) -> Pipeline:
+        pipeline = super().pipeline()
+        return replace(pipeline, eval_transform=lambda image: 2 * pipeline.eval_transform(image))
+
+
+def test_a_subclass_that_shows_both_views_has_a_validation_loss(shapes: Build, quiet_trainer: Build) -> None:
+    model = BothViews("vit_tiny", width=48, depth=1, image_size=32, patch_size=8)
+    (found,) = quiet_trainer().validate(model, shapes(), verbose=False)
+    assert math.isfinite(found["val/loss"])
+
+
+@pytest.mark.parametrize("callback", [EarlyStopping("val/loss"), ModelCheckpoint(monitor="val/loss")])
+def test_whoever_waits_for_the_validation_loss_of_views_is_told_that_there_is_none(
+    tiny_method: Build, shapes: Build, quiet_trainer: Build, callback: Callback
+) -> None:
+    trainer = quiet_trainer(max_epochs=1, callbacks=[callback], enable_checkpointing=isinstance(callback, Checkpoint))
+    with pytest.raises(MisconfigurationException, match=r"SimCLR logs no val/loss: .*val/knn"):
+        trainer.fit(tiny_method("SimCLR"), shapes())
+
+
+def test_prediction_with_the_trainer(every_method: Build, shapes: Build, quiet_trainer: Build) -> None:
+    predictions = quiet_trainer().predict(every_method(), shapes(num_train=16))
     assert [p["features"].shape for p in predictions] == [(16, 48)] * 2
+
+
+def test_several_validation_loaders_have_metrics_of_their_own(
+    tiny_ijepa: Build, shapes: Build, quiet_trainer: Build
+) -> None:
+    model = tiny_ijepa()
+    loaders = [validation_loader(model, shapes, num_val=number) for number in (16, 8)]
+    for name in ("validate", "test"):
+        found = getattr(quiet_trainer(), name)(model, loaders, verbose=False)
+        stage = name.removesuffix("idate")
+        assert [f"{stage}/loss/dataloader_idx_{i}" in each for i, each in enumerate(found)] == [True, True]
+        alone = [getattr(quiet_trainer(), name)(model, loader, verbose=False)[0] for loader in loaders]
+        for i in range(2):
+            assert found[i][f"{stage}/loss/dataloader_idx_{i}"] == pytest.approx(alone[i][f"{stage}/loss"])
 
 
 def test_a_last_batch_of_one_image_does_not_stop_a_validation(
     every_method: Build, shapes: Build, quiet_trainer: Build
 ) -> None:
     (found,) = quiet_trainer().validate(every_method(), shapes(num_val=17), verbose=False)
-    assert math.isfinite(found["val/loss"])
+    assert all(map(math.isfinite, found.values()))
 
 
 def test_a_wrong_number_of_views_is_refused_with_a_hint(every_method: Build, views_of: Build) -> None:
@@ -202,10 +294,9 @@ def test_a_wrong_number_of_views_is_refused_with_a_hint(every_method: Build, vie
     wrong.append(batch._replace(masks=()) if isinstance(model, MAE) else batch._replace(views=batch.views[:1]))
     for each in wrong:
         message = rf"^{type(model).__name__} takes .*, got {len(each.views)}.*: .* module\.pipeline\(\)"
-        with pytest.raises(ValueError, match=message):
-            model.objective(each, 0.0)
-    with pytest.raises(ValueError, match=r"module\.pipeline\(\)"):
-        model.eval().objective(wrong[0], 0.0)
+        for mode in (True, False):
+            with pytest.raises(ValueError, match=message):
+                model.train(mode).objective(each, 0.0)
     with pytest.raises(TypeError, match=r"collate_fn=module\.pipeline"):
         model.training_step(batch.views, 0)
 

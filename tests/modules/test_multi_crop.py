@@ -61,11 +61,3 @@ def test_a_batch_without_the_local_views_is_refused(tiny_method: Build, views_of
     for mode in (True, False):
         with pytest.raises(ValueError, match=message):
             model.train(mode).objective(batch._replace(views=batch.views[:2]), 0.0)
-
-
-@BOTH
-def test_the_one_view_of_evaluation_stands_for_both_global_ones(tiny_method: Build, views_of: Build, name: str) -> None:
-    model, plain = tiny_method(name).eval(), tiny_method(name, num_local=0).eval()
-    batch = views_of(model, training=False)
-    twice = batch._replace(views=batch.views * 2)
-    torch.testing.assert_close(model.objective(batch, 1.0).loss, plain.objective(twice, 1.0).loss)
