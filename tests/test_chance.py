@@ -1,3 +1,4 @@
+import pytest
 import torch
 
 from jepa_lightning.chance import seeded_chance
@@ -23,3 +24,18 @@ def test_the_generator_and_its_seed_are_put_back() -> None:
     draw(7)
     assert torch.initial_seed() == 3
     assert torch.equal(torch.rand(2), expected)
+
+
+def test_on_mps_the_state_is_asked_for_without_a_device_as_earlier_versions_of_torch_want(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    state, put_back = torch.arange(3), []
+    monkeypatch.setattr(torch.mps, "get_rng_state", lambda: state)
+    monkeypatch.setattr(torch.mps, "set_rng_state", put_back.append)
+    drawn = draw(0, 1, 5)
+    with seeded_chance(0, 1, 5, device=torch.device("mps")):
+        assert torch.equal(torch.rand(4), drawn)
+        assert not put_back
+    with pytest.raises(KeyError), seeded_chance(0, device=torch.device("mps")):
+        raise KeyError
+    assert put_back == [state, state]

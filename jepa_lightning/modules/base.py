@@ -20,6 +20,7 @@ from jepa_lightning.data.pipelines import Pipeline
 from jepa_lightning.distributed import data_parallel_mesh, shard_, wrap_
 from jepa_lightning.ema import EMASchedule, check_pair
 from jepa_lightning.encode import encode
+from jepa_lightning.modules.finite_loss import FiniteLoss
 from jepa_lightning.modules.portable import Portable
 from jepa_lightning.modules.traits import Traits
 from jepa_lightning.nn import compile_blocks
@@ -98,6 +99,7 @@ class JEPAModule(Portable, ABC):
         self.lr_decay, self.schedule_stretch = lr_decay, schedule_stretch
         self.ema, self.ema_schedule, self.compile_blocks = ema, ema_schedule, compile
         self._seed: int | None = None
+        self._finite_loss = FiniteLoss()
 
     @abstractmethod
     def objective(self, batch: Batch, progress: float) -> StepOutput:
@@ -212,23 +214,26 @@ class JEPAModule(Portable, ABC):
         self._seed = torch.initial_seed() if self._seed is None else self._seed
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Keeps it."""
+        """Saves the dropout seed, unless the last loss was not finite."""
+        self._finite_loss.check()
         super().on_save_checkpoint(checkpoint)
         checkpoint["seed"] = self._seed
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Goes on with it."""
+        """Restores the dropout seed."""
         self._seed = checkpoint.get("seed")
 
     def on_before_backward(self, loss: Tensor) -> None:
-        """Ends a run whose loss is no number, with a FloatingPointError, before the step can spoil the weights."""
-        if not torch.isfinite(loss):
-            lr = self.trainer.optimizers[0].param_groups[0]["lr"]
-            raise FloatingPointError(
-                f"the loss is {loss.item()} at step {self.global_step}, learning rate {lr:.3g}. Checkpoints are from "
-                "before this step: lower the learning rate, lengthen the warm-up or clip gradients "
-                "(--trainer.gradient_clip_val 1), and resume with --ckpt_path last."
-            )
+        """Stops training with a FloatingPointError when the loss is not finite: on a GPU, that of the step before."""
+        self._finite_loss.add(loss, self.global_step, self.trainer.optimizers[0].param_groups[0]["lr"])
+
+    def on_validation_start(self) -> None:
+        """Checks the last loss."""
+        self._finite_loss.check()
+
+    def on_train_end(self) -> None:
+        """Checks the last loss."""
+        self._finite_loss.check()
 
     def train(self, mode: bool = True) -> "JEPAModule":
         """Sets the mode; EMA targets stay in eval mode."""

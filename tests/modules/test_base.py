@@ -10,6 +10,7 @@ from torch.utils.data import DataLoader
 
 from jepa_lightning import IJEPA
 from jepa_lightning.callbacks import EMACallback
+from jepa_lightning.modules.finite_loss import FiniteLoss
 from jepa_lightning.types import StepOutput
 
 Build = Callable[..., Any]
@@ -123,9 +124,13 @@ class Scaled(IJEPA):
 
 
 class Broken(IJEPA):
+    def __init__(self, at: float = 0.5, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.at = at
+
     def objective(self, batch: Any, progress: float) -> StepOutput:
         output = super().objective(batch, progress)
-        return output._replace(loss=output.loss * (float("nan") if progress >= 0.5 else 1))
+        return output._replace(loss=output.loss * (float("nan") if progress >= self.at else 1))
 
 
 def test_nan_ends_the_run_before_the_step(tiny_ijepa: Build, shapes: Build, quiet_trainer: Build) -> None:
@@ -133,6 +138,25 @@ def test_nan_ends_the_run_before_the_step(tiny_ijepa: Build, shapes: Build, quie
     with pytest.raises(FloatingPointError, match=r"the loss is nan at step 2, learning rate"):
         quiet_trainer(max_steps=4).fit(model, shapes())
     assert all(p.isfinite().all() for p in model.parameters())
+
+
+@pytest.mark.parametrize("when", ["saved", "ended"])
+def test_a_loss_that_a_gpu_is_still_computing_is_checked_before_anything_is_saved_and_at_the_end(
+    tiny_ijepa: Build, shapes: Build, quiet_trainer: Build, tmp_path: Path, monkeypatch: Any, when: str
+) -> None:
+    """A GPU, on which the check of a loss waits for the next one, is played by a check that does not take place."""
+
+    def add(losses: FiniteLoss, loss: torch.Tensor, step: int, lr: float) -> None:
+        losses.check()
+        losses._pending = (loss.item, step, lr)
+
+    monkeypatch.setattr(FiniteLoss, "add", add)
+    saver = ModelCheckpoint(tmp_path, filename="{step}", every_n_train_steps=1, save_top_k=-1)
+    options = {"callbacks": [saver], "enable_checkpointing": True} if when == "saved" else {}
+    with pytest.raises(FloatingPointError, match="the loss is nan at step 2"):
+        quiet_trainer(max_steps=3, limit_val_batches=0, **options).fit(tiny_ijepa(Broken, at=2 / 3), shapes())
+    saved = {path.stem for path in tmp_path.glob("*.ckpt")}
+    assert saved == ({"step=1", "step=2"} if when == "saved" else set())
 
 
 def test_objective_sees_the_progress_of_the_run(tiny_ijepa: Build, shapes: Build, quiet_trainer: Build) -> None:
@@ -146,6 +170,38 @@ def test_objective_sees_the_progress_of_the_run(tiny_ijepa: Build, shapes: Build
 
     quiet_trainer(max_steps=4).fit(tiny_ijepa(Watching), shapes())
     assert seen == [0.0, 0.25, 0.5, 0.75]
+
+
+class Drawing(IJEPA):
+    """Keeps a random number from each objective in training."""
+
+    def __init__(self, rank: int = 0, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.rank = rank
+        self.drawn: list[float] = []
+
+    @property
+    def global_rank(self) -> int:
+        return self.rank
+
+    def objective(self, batch: Any, progress: float) -> StepOutput:
+        self.drawn.append(torch.rand(()).item())
+        return super().objective(batch, progress)
+
+
+def test_dropout_differs_between_ranks_steps_and_micro_batches_and_not_between_runs(
+    tiny_ijepa: Build, shapes: Build, quiet_trainer: Build
+) -> None:
+    def drawn(rank: int, seed: int = 3) -> list[float]:
+        model, data = tiny_ijepa(Drawing, rank=rank), shapes()
+        torch.manual_seed(seed)
+        quiet_trainer(max_steps=2, accumulate_grad_batches=2, limit_val_batches=0).fit(model, data)
+        return model.drawn
+
+    first, second = drawn(rank=0), drawn(rank=1)
+    assert len({*first, *second}) == 8
+    assert drawn(rank=0) == first
+    assert {*drawn(rank=0, seed=4)}.isdisjoint(first)
 
 
 def test_validation_and_prediction(tiny_ijepa: Build, shapes: Build, quiet_trainer: Build) -> None:

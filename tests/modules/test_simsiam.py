@@ -1,6 +1,7 @@
 from collections.abc import Callable
 from typing import Any
 
+import pytest
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -51,3 +52,17 @@ def test_there_is_no_target_and_the_projection_ends_in_a_norm_without_scale_and_
     assert not last.affine
     assert [layer.out_features for layer in model.projector if isinstance(layer, nn.Linear)] == [64, 64, 64]
     assert [layer.out_features for layer in model.predictor if isinstance(layer, nn.Linear)] == [32, 64]
+
+
+@pytest.mark.parametrize("constant", [True, False])
+def test_the_predictors_learning_rate_stays_at_its_peak_if_it_is_to(
+    tiny_method: Build, shapes: Build, quiet_trainer: Build, constant: bool
+) -> None:
+    options = {} if constant else {"constant_predictor_lr": False}  # the paper's by default
+    model = tiny_method("SimSiam", lr=0.01, warmup=0, final_lr=1e-4, **options)
+    trainer = quiet_trainer(max_steps=3, limit_val_batches=0)
+    trainer.fit(model, shapes())
+    rates = {group["name"]: group["lr"] for group in trainer.optimizers[0].param_groups}
+    assert {"encoder", "projector", "predictor", "predictor-no_decay"} <= rates.keys()
+    for name, rate in rates.items():
+        assert rate == pytest.approx(0.01 if constant and name.startswith("predictor") else 1e-4), name
