@@ -6,13 +6,14 @@ from functools import partial
 from typing import cast
 
 import torch
-from timm.layers.drop import DropPath
+from timm.layers import DropPath as TimmDropPath  # type: ignore[attr-defined]
 from timm.layers.mlp import Mlp
 from timm.models.vision_transformer import Block
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from jepa_lightning.nn.attention import SelfAttention
+from jepa_lightning.nn.drop_path import DropPath
 
 
 class TransformerBlock(nn.Module):
@@ -72,7 +73,14 @@ def run_block(block: nn.Module, tokens: Tensor, table: Tensor | None, recompute:
 
 
 def compile_blocks(module: nn.Module) -> None:
-    """Compiles every transformer block in place, timm's too; state-dict names stay."""
-    for layer in module.modules():
+    """Compiles every transformer block in place, timm's too; state-dict names stay.
+
+    Blocks with stochastic depth share a graph whatever their rates: it is computed with the rate in a tensor.
+    """
+    for layer in list(module.modules()):
+        if isinstance(layer, Block):
+            for name, child in layer.named_children():
+                if isinstance(child, TimmDropPath):
+                    setattr(layer, name, DropPath(child.drop_prob).train(child.training))
         if isinstance(layer, Block | TransformerBlock):
             layer.compile()

@@ -13,7 +13,7 @@ from jepa_lightning.nn.rope import rope_table
 def test_drop_path_rises_to_the_last_block_and_recomputing_changes_nothing(rope: bool) -> None:
     torch.manual_seed(0)
     blocks = build_blocks(24, 3, 2, drop_path=0.2)
-    rates = [getattr(block.drop_path, "drop_prob", 0.0) for block in blocks]
+    rates = [1 - float(getattr(block.drop_path, "keep", 1.0)) for block in blocks]
     assert rates == pytest.approx([0.0, 0.1, 0.2])
     tokens, table = torch.randn(2, 4, 24, requires_grad=True), rope_table((2, 2), 12, "exact") if rope else None
     kept, again = (run_block(blocks[0], tokens, table, recompute) for recompute in (False, True))
