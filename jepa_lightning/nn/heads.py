@@ -4,6 +4,7 @@
 from collections.abc import Sequence
 from itertools import pairwise
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -79,6 +80,9 @@ class PrototypeHead(nn.Module):
                 nn.init.zeros_(linear.bias)
 
     def forward(self, features: Tensor) -> Tensor:
-        """Cosines of ``[B, D]`` features with the prototypes, ``[B, P]``."""
-        projected = F.normalize(self.mlp(features), dim=-1)
-        return F.linear(projected, F.normalize(self.prototypes.weight, dim=-1))
+        """Cosines of ``[B, D]`` features with the prototypes, float32 ``[B, P]``."""
+        projected = self.mlp(features)
+        # autocast would round cosines that a small temperature then blows up
+        with torch.autocast(features.device.type, enabled=False):
+            directions = F.normalize(self.prototypes.weight.float(), dim=-1)
+            return F.linear(F.normalize(projected.float(), dim=-1), directions)

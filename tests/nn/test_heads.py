@@ -89,3 +89,15 @@ def test_prototype_head_starts_from_small_weights_without_shift(layers: int) -> 
     for layer in linear:
         assert layer.weight.std().item() == pytest.approx(0.02, rel=0.05)
         assert not layer.bias.any()
+
+
+def test_autocast_does_not_coarsen_cosines_with_prototypes() -> None:
+    torch.manual_seed(0)
+    head = PrototypeHead(16, hidden=32, bottleneck=8, prototypes=500)
+    features = torch.randn(4, 16)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        cosines = head(features)
+        bottleneck = head.mlp(features).float()
+    assert cosines.dtype == torch.float32
+    exact = F.cosine_similarity(bottleneck[:, None].double(), head.prototypes.weight.double(), dim=-1)
+    torch.testing.assert_close(cosines.double(), exact, rtol=0, atol=1e-6)
