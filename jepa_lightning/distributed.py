@@ -1,7 +1,6 @@
 # W ranks, B batch of one rank
 """Samples of all ranks for a loss, and weights that are spread over them."""
 
-import warnings
 from collections.abc import Iterator
 from typing import Any
 
@@ -86,8 +85,6 @@ def shard_(module: nn.Module, mesh: DeviceMesh) -> None:
     if any(isinstance(child, FSDPModule) for child in module.children()):
         return
     _refuse_own_parameters(module)
-    # said of predictions, which nothing here changes in place
-    warnings.filterwarnings("ignore", message=r"FSDP2-wrapped module \(FSDPPredictor\) returned a view")
     module.to(mesh.device_type)
     for tensor in (*module.parameters(), *module.buffers()):
         dist.broadcast(tensor.detach(), src=0)
@@ -95,6 +92,7 @@ def shard_(module: nn.Module, mesh: DeviceMesh) -> None:
         if mesh.device_type != "cpu":
             network = nn.SyncBatchNorm.convert_sync_batchnorm(network)  # type: ignore[no-untyped-call]
             module.register_module(name, network)
+        network.register_forward_hook(_not_a_view)  # before FSDP2's own
         for unit in (*sharding_units(network), network):
             # else a target, which has no backward pass, would stay gathered: the moving average would meet both kinds
             fully_shard(unit, mesh=mesh, reshard_after_forward=True)
@@ -179,6 +177,11 @@ def _reduced(values: Tensor) -> Tensor:
     total = values.clone(memory_format=torch.contiguous_format)
     dist.all_reduce(total)
     return total
+
+
+def _not_a_view(network: nn.Module, inputs: Any, output: Any) -> Any:
+    """The output in memory of its own: FSDP2 gathers weights for the backward pass by hooks that views can lose."""
+    return output.clone() if isinstance(output, Tensor) and output._is_view() else output
 
 
 def _networks(module: nn.Module) -> dict[str, nn.Module]:

@@ -1,5 +1,6 @@
 """Sharding in a group of one process: what is sharded, and what is refused."""
 
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from jepa_lightning.distributed import data_parallel_mesh, shard_, sharding_unit
 from jepa_lightning.ema import check_pair, ema_update_
 from jepa_lightning.nn import TimmBackbone, VisionTransformer, mlp_head
 from jepa_lightning.optim import create_optimizer, parameter_groups
+from jepa_lightning.types import Batch
 
 
 @pytest.fixture
@@ -47,6 +49,21 @@ def test_every_network_and_its_blocks_are_sharded_and_the_target_as_the_online_n
     shard_(module, mesh)  # again, as for a validation after the training
     for online, target in module.ema_pairs():
         check_pair(online, target)
+
+
+def test_a_sharded_step_gives_no_warning_of_views_and_leaves_the_filters_of_the_process_alone(
+    mesh: DeviceMesh, tiny_ijepa: Callable[..., IJEPA], make_batch: Callable[..., Batch]
+) -> None:
+    module = tiny_ijepa()
+    batch, expected = make_batch(module), tiny_ijepa().objective
+    before = list(warnings.filters)
+    shard_(module, mesh)
+    assert list(warnings.filters) == before
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", message=".*returned a view")
+        loss = module.objective(batch, 0.0).loss
+        loss.backward()
+    torch.testing.assert_close(loss, expected(batch, 0.0).loss)
 
 
 @pytest.mark.parametrize(
