@@ -138,13 +138,9 @@ class IJEPA(LatentPrediction):
         ]
         layers = self.encode_target(batch.views[0])
         predicted = self.predictor(contexts[0], masks.context, masks.target)
-        target = blocks_of(self.target_tokens(layers), masks)
-        loss = self.distance(predicted, target).mean()
-        logs = {
-            "prediction_loss": loss.detach(),
-            "prediction_std": predicted.detach().float().std(dim=0).mean(),
-            "target_std": target.float().std(dim=0).mean(),
-        }
+        tokens = self.target_tokens(layers)
+        loss = self.distance(predicted, blocks_of(tokens, masks)).mean()
+        logs = {"prediction_loss": loss.detach(), **self.spread_of(predicted.detach(), tokens, masks)}
         for name, penalty in self._penalties(contexts, each).items():
             loss = loss + penalty
             logs[name] = penalty.detach()

@@ -155,6 +155,28 @@ class LatentPrediction(JEPAModule):
             tokens = normalize_targets(tokens)  # an average is smaller than what it is of
         return tokens
 
+    def spread_of(self, predicted: Tensor, tokens: Tensor, masks: Masks) -> dict[str, Tensor]:
+        """How much predictions and targets differ between images at the same position; empty for a single image.
+
+        Both fall to 0 if images are no longer told apart, even if positions are.
+
+        Args:
+            predicted: ``[B, M, Kt, D]``.
+            tokens: ``[B, N, D]`` target tokens of the whole view.
+            masks: where the predictions stand.
+
+        Returns:
+            ``target_std``, the standard deviation over the batch, averaged over N and D, and ``prediction_std``, the
+            root of the variance of predictions around the mean of their position. Both are unbiased.
+        """
+        if len(tokens) < 2:
+            return {}
+        positions, number = masks.target.flatten(1), math.prod(self.grid_size)
+        content = token_content(predicted.flatten(1, 2), positions, number)
+        means_taken = torch.zeros(number, device=content.device).index_fill(0, positions.flatten(), 1.0).sum()
+        variance = content.square().mean(dim=1).sum() / (len(content) - means_taken).clamp_min(1)
+        return {"prediction_std": variance.sqrt(), "target_std": tokens.float().std(dim=0).mean()}
+
     def content_penalty(self, contexts: Sequence[Tensor], masks: Sequence[Masks]) -> Tensor:
         """The weighted terms on the content of context tokens, ``[B, Kc, D]`` each: a scalar."""
         spread = [

@@ -175,7 +175,8 @@ class VJEPA(LatentPrediction):
         )
         loss = distances.mean()
         logs = {f"prediction_loss_{kind}": each.detach() for kind, each in enumerate(distances)}
-        logs["target_std"] = layers[-1].float().std(dim=0).mean()
+        if len(tokens) > 1:
+            logs["target_std"] = layers[-1].float().std(dim=0).mean()
         if self.content:
             penalty = self.content_penalty([context for context, _ in found], masks)
             loss = loss + penalty

@@ -267,3 +267,41 @@ def test_a_last_batch_of_one_image_has_features_and_no_loss(
 ) -> None:
     (found,) = quiet_trainer().validate(tiny_ijepa(**options), shapes(num_val=17), verbose=False)
     assert found["val/loss"] > 0
+
+
+def test_standard_deviations_are_those_between_images_at_each_position(tiny_ijepa: Build, make_batch: Build) -> None:
+    model = tiny_ijepa()
+    batch = make_batch(model)
+    (masks,) = batch.masks
+    output = model.objective(batch, 0.0)
+    tokens = model.target_tokens(model.encode_target(batch.views[0]))
+    predicted = model.predictor(
+        model.context_encoder(batch.views[0], keep=masks.context), masks.context, masks.target
+    ).detach()
+    found: dict[int, list[Tensor]] = {}
+    for place, token in zip(masks.target.flatten().tolist(), predicted.flatten(0, 2), strict=True):
+        found.setdefault(place, []).append(token)
+    # the variances at all positions, each weighted by its degrees of freedom
+    squares = sum(torch.stack(each).var(dim=0).mean() * (len(each) - 1) for each in found.values() if len(each) > 1)
+    expected = (squares / sum(len(each) - 1 for each in found.values())).sqrt()
+    torch.testing.assert_close(output.logs["prediction_std"], expected, rtol=1e-4, atol=1e-6)
+    torch.testing.assert_close(output.logs["target_std"], tokens.std(dim=0).mean())
+
+
+def test_tokens_that_tell_positions_alone_have_no_standard_deviation(tiny_ijepa: Build, make_batch: Build) -> None:
+    model = tiny_ijepa()
+    batch = make_batch(model)
+    same = batch._replace(views=[batch.views[0][:1].expand(8, -1, -1, -1)])
+    assert model.objective(batch, 0.0).logs["target_std"] > 0.01
+    assert model.objective(same, 0.0).logs["target_std"] < 1e-5
+    (masks,) = same.masks
+    by_position = torch.randn(model.grid_size[0] * model.grid_size[1], 48)
+    found = model.spread_of(by_position[masks.target], by_position.expand(8, -1, -1), masks)
+    assert all(value < 1e-5 for value in found.values())
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_batch_of_one_image_logs_no_standard_deviation(tiny_ijepa: Build, make_batch: Build) -> None:
+    model = tiny_ijepa()
+    logs = model.objective(make_batch(model, size=1), 0.0).logs
+    assert logs.keys() == {"prediction_loss"}

@@ -135,3 +135,10 @@ def test_content_term_of_several_kinds_equals_a_slow_one(tiny_vjepa: Build, clip
     torch.testing.assert_close(output.logs["content_regularizer"], sum(terms) / 3, atol=1e-5, rtol=1e-5)
     predictions = [output.logs[f"prediction_loss_{kind}"] for kind in range(3)]
     torch.testing.assert_close(output.loss, sum(predictions) / 3 + sum(terms) / 3, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_batch_of_one_clip_logs_no_standard_deviation(tiny_vjepa: Build, clips_of: Build) -> None:
+    model = tiny_vjepa()
+    assert "target_std" not in model.objective(clips_of(model, size=1), 0.0).logs
+    assert model.objective(clips_of(model, size=2), 0.0).logs["target_std"] > 0
