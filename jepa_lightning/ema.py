@@ -61,11 +61,50 @@ def check_pair(online: nn.Module, target: nn.Module) -> None:
             )
 
 
-@torch.no_grad()
+class EMAPair:
+    """An online network and its target, with their parameters side by side, so that an update walks no names.
+
+    Args:
+        online: the network that is trained.
+        target: its frozen copy.
+
+    Raises:
+        ValueError: as ``check_pair``.
+    """
+
+    def __init__(self, online: nn.Module, target: nn.Module) -> None:
+        self.online, self.target = online, target
+        self._match()
+
+    @torch.no_grad()
+    def update_(self, decay: float) -> None:
+        """Moves the target, as ``ema_update_`` does; parameters that have been replaced are checked again.
+
+        Args:
+            decay: the weight of the old target, from 0 to 1.
+
+        Raises:
+            ValueError: as ``check_pair``, if parameters have been replaced.
+        """
+        now = [*self.online.parameters(), *self.target.parameters()]
+        if len(now) != len(self._known) or any(a is not b for a, b in zip(now, self._known, strict=True)):
+            self._match()
+        # one fused update: a loop over a few hundred parameters costs more than the arithmetic
+        torch._foreach_lerp_(self._moved, self._sources, 1 - decay)
+
+    def _match(self) -> None:
+        check_pair(self.online, self.target)
+        sources, moved = dict(self.online.named_parameters()), dict(self.target.named_parameters())
+        self._moved: list[torch.Tensor] = [*moved.values()]
+        self._sources: list[torch.Tensor] = [sources[name] for name in moved]
+        self._known = [*sources.values(), *self._moved]
+
+
 def ema_update_(online: nn.Module, target: nn.Module, decay: float) -> None:
     """Moves every parameter of the target in place to ``decay * target + (1 - decay) * online``; buffers stay.
 
-    Sharded weights are moved where they are: ranks need not talk.
+    Sharded weights are moved where they are: ranks need not talk. For many updates of one pair, ``EMAPair`` checks it
+    once.
 
     Args:
         online: the network that is trained.
@@ -75,14 +114,11 @@ def ema_update_(online: nn.Module, target: nn.Module, decay: float) -> None:
     Raises:
         ValueError: as ``check_pair``.
     """
-    check_pair(online, target)
-    source, moved = dict(online.named_parameters()), dict(target.named_parameters())
-    # one fused update: a loop over a few hundred parameters costs more than the arithmetic
-    torch._foreach_lerp_(list(moved.values()), [source[name] for name in moved], 1 - decay)
+    EMAPair(online, target).update_(decay)
 
 
-def ema_decay(step: int, total_steps: int, start: float, end: float, schedule: EMASchedule = "linear") -> float:
-    """The decay after a given optimizer step: from start to end, and the end ever after.
+def ema_decay(step: int, total_steps: float, start: float, end: float, schedule: EMASchedule = "linear") -> float:
+    """The decay after a given optimizer step: from start to end, where it stays.
 
     Args:
         step: optimizer steps before this one, from 0.

@@ -6,6 +6,8 @@ import re
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
+from lightning.pytorch import Trainer
+from lightning.pytorch.callbacks import GradientAccumulationScheduler
 from timm.optim import create_optimizer_v2, get_optimizer_info, list_optimizers  # type: ignore[attr-defined]
 from torch import nn
 from torch.distributed.tensor import DTensor
@@ -128,7 +130,25 @@ def create_optimizer(
     return optimizer
 
 
-def warmup_steps(warmup: int | float | str, total_steps: int, steps_per_epoch: float) -> int:
+def optimizer_steps(trainer: Trainer) -> float:
+    """Optimizer steps in the run of a Trainer, with ``accumulate_grad_batches`` of each epoch.
+
+    ``Trainer.estimated_stepping_batches`` knows that of the present epoch alone. Infinite where the run has no end, or
+    is counted in epochs and the training data has no known length.
+    """
+    steps = trainer.estimated_stepping_batches
+    if steps == -1:  # Lightning's max_steps where nothing else is known
+        return math.inf
+    callbacks = trainer.callbacks  # type: ignore[attr-defined]
+    schedulers = [callback for callback in callbacks if isinstance(callback, GradientAccumulationScheduler)]
+    batches, epochs = trainer.num_training_batches, trainer.max_epochs
+    if not schedulers or math.isinf(batches) or epochs is None or epochs < 0:
+        return steps
+    each = (math.ceil(batches / schedulers[-1].get_accumulate_grad_batches(epoch)) for epoch in range(max(epochs, 1)))
+    return sum(each) if trainer.max_steps == -1 else min(sum(each), trainer.max_steps)
+
+
+def warmup_steps(warmup: int | float | str, total_steps: float, steps_per_epoch: float, name: str = "warm-up") -> int:
     """Turns a warm-up as people write it into optimizer steps.
 
     Args:
@@ -136,6 +156,7 @@ def warmup_steps(warmup: int | float | str, total_steps: int, steps_per_epoch: f
             ``"500 steps"`` or ``"10%"``.
         total_steps: optimizer steps in the run.
         steps_per_epoch: optimizer steps in an epoch.
+        name: of the option, for messages.
 
     Returns:
         Optimizer steps, rounded.
@@ -147,22 +168,22 @@ def warmup_steps(warmup: int | float | str, total_steps: int, steps_per_epoch: f
         match = re.fullmatch(r"\s*(\d+(?:\.\d+)?|\.\d+)\s*(epoch|step|%)s?\s*", warmup)
         if match:
             per_unit = {"epoch": steps_per_epoch, "step": 1.0, "%": total_steps / 100}[match[2]]
-            return _whole(warmup, float(match[1]) * per_unit)
+            return _whole(name, warmup, float(match[1]) * per_unit)
     elif isinstance(warmup, int) and warmup >= 0:
         return warmup
     elif 0 <= warmup < 1:
-        return _whole(warmup, warmup * total_steps)
+        return _whole(name, warmup, warmup * total_steps)
     raise ValueError(
-        f"warm-up {warmup!r} is not understood: give whole steps (500), a fraction of the run below 1 (0.1), or a "
+        f"{name} {warmup!r} is not understood: give whole steps (500), a fraction of the run below 1 (0.1), or a "
         "text with its unit ('40 epochs', '500 steps', '10%')."
     )
 
 
-def _whole(warmup: float | str, steps: float) -> int:
+def _whole(name: str, warmup: float | str, steps: float) -> int:
     if not math.isfinite(steps):
         raise ValueError(
-            f"warm-up {warmup!r} cannot be turned into steps, because the run or its epochs have no known length: "
-            "give the warm-up in steps and the Trainer max_steps."
+            f"{name} {warmup!r} cannot be turned into steps, because the run or its epochs have no known length: "
+            f"give the {name} in steps and the Trainer max_steps."
         )
     return round(steps)
 
@@ -208,7 +229,10 @@ class WarmupCosine(LRScheduler):
         linear: bool = False,
     ) -> None:
         if not 1 <= total_steps < math.inf:
-            raise ValueError(f"a schedule over {total_steps} steps is not possible: set max_steps or max_epochs.")
+            raise ValueError(
+                f"a schedule over {total_steps} steps is not possible: set max_steps, or max_epochs where the length "
+                "of the data is known."
+            )
         if not 0 <= warmup_steps < total_steps:
             raise ValueError(
                 f"a warm-up of {warmup_steps} steps does not end within {total_steps} steps in total: "
@@ -283,11 +307,11 @@ class WarmupCosine(LRScheduler):
 
 
 def _cosine(start: float, end: float, step: int, last: int) -> float:
-    """Half a cosine from start at step 0 to end at the last step, and end ever after."""
+    """Half a cosine from start at step 0 to end at the last step, where it stays."""
     progress = min(step / max(last, 1), 1.0)
     return end + (start - end) / 2 * (1 + math.cos(math.pi * progress))
 
 
 def _line(start: float, end: float, step: int, last: int) -> float:
-    """From start at step 0 to end at the last step, and end ever after."""
+    """A line from start at step 0 to end at the last step, where it stays."""
     return start + (end - start) * min(step / max(last, 1), 1.0)

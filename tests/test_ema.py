@@ -4,7 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from jepa_lightning.ema import ema_decay, ema_update_, frozen_copy
+from jepa_lightning import ema
+from jepa_lightning.ema import EMAPair, ema_decay, ema_update_, frozen_copy
 
 
 class Network(nn.Module):
@@ -138,3 +139,32 @@ def test_decay_along_a_cosine_is_that_of_byol():
 
 def test_decay_that_does_not_move_stays_exact():
     assert {ema_decay(step, 7, 0.99925, 0.99925) for step in range(20)} == {0.99925}
+
+
+def test_a_pair_is_checked_once_and_again_when_parameters_are_replaced() -> None:
+    online = nn.Sequential(nn.Linear(3, 2), nn.Linear(2, 2))
+    target = frozen_copy(online)
+    pair, other = EMAPair(online, target), frozen_copy(target)
+    for value in (1.0, 3.0):
+        with torch.no_grad():
+            for parameter in online.parameters():
+                parameter.fill_(value)
+        pair.update_(0.5)
+        ema_update_(online, other, 0.5)
+    assert all(torch.equal(a, b) for a, b in zip(target.parameters(), other.parameters(), strict=True))
+    online[0].weight = nn.Parameter(torch.full((2, 3), 7.0))
+    target[1].bias = nn.Parameter(torch.zeros(2), requires_grad=False)
+    other = frozen_copy(target)
+    ema_update_(online, other, 0.5)
+    pair.update_(0.5)
+    assert all(torch.equal(a, b) for a, b in zip(target.parameters(), other.parameters(), strict=True))
+    online[0].weight = nn.Parameter(torch.zeros(2, 4))
+    with pytest.raises(ValueError, match=r"parameter '0\.weight' is \(2, 4\) online and \(2, 3\) in the target"):
+        pair.update_(0.5)
+
+
+def test_an_update_of_a_pair_does_not_check_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    online = nn.Linear(3, 2)
+    pair = EMAPair(online, frozen_copy(online))
+    monkeypatch.setattr(ema, "check_pair", None)
+    pair.update_(0.5)

@@ -59,6 +59,7 @@ ALLOWED = {
         "losses",
         "distributed",
         "ema",
+        "optim",
         "eval_mode",
         "encode",
         "checkpoints",

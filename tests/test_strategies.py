@@ -141,7 +141,8 @@ def whole(module: nn.Module, with_grads: bool = False) -> Iterator[None]:
 def build(name: str, seed: int = 0) -> JEPAModule:
     torch.manual_seed(seed)
     cls, options, _ = METHODS[name]
-    module = cls(**{"lr": 1e-2, "start_lr": 1e-4, "warmup": 2, "ema": (0.9, 1.0), **ENCODER, **options})
+    ema = {"ema": (0.9, 1.0)} if cls in (IJEPA, VJEPA, BYOL, MoCo, DINO) else {}
+    module = cls(**{"lr": 1e-2, "start_lr": 1e-4, "warmup": 2, **ema, **ENCODER, **options})
     for parent in list(module.modules()):
         for key, child in parent.named_children():
             if isinstance(child, nn.BatchNorm1d):

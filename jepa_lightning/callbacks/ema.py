@@ -2,13 +2,13 @@
 
 import math
 import warnings
-from typing import Any, cast, get_args
+from typing import Any, get_args
 
-import torch
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import Callback, LightningModule, Trainer
 
-from jepa_lightning.ema import EMASchedule, check_pair, ema_decay, ema_update_
+from jepa_lightning.ema import EMAPair, EMASchedule, ema_decay
+from jepa_lightning.optim import optimizer_steps
 from jepa_lightning.options import Share, check_options
 
 
@@ -39,12 +39,15 @@ class EMACallback(Callback):
         self.end = end
         self.schedule: EMASchedule = schedule
         self._last_step = 0
-        self._total_steps: int
+        self._pairs: list[EMAPair] = []
+        self._filter: Any = None
+        self._total_steps: float
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Refuses weights in half precision, in which a step of 1 - decay would vanish."""
         # Lightning's warning is about modules that are not meant to be in eval mode, as targets are
         warnings.filterwarnings("ignore", message=r"Found \d+ module\(s\) in eval mode")
+        self._filter = warnings.filters[0]
         if trainer.precision in ("bf16-true", "16-true"):
             raise MisconfigurationException(
                 f"an EMA target cannot follow in precision {trainer.precision}: steps of {1 - self.start:.1e} vanish. "
@@ -53,22 +56,38 @@ class EMACallback(Callback):
 
     def on_train_start(self, trainer: Trainer, pl_module: Any) -> None:
         """Notes where the run starts or resumes, and how long it is; refuses targets that cannot follow."""
+        self._show_warnings()
         self._last_step = trainer.global_step
-        self._total_steps = cast(int, trainer.estimated_stepping_batches)
+        self._total_steps = optimizer_steps(trainer)
         if math.isinf(self._total_steps) and self.start != self.end:
             raise MisconfigurationException(
                 f"the EMA runs from {self.start} to {self.end}, and this run has no known length: give the Trainer "
                 "max_steps, or the EMA one decay for both."
             )
-        for online, target in pl_module.ema_pairs():
-            check_pair(online, target)
+        self._pairs = [EMAPair(*pair) for pair in pl_module.ema_pairs()]
 
-    @torch.no_grad()
     def on_train_batch_end(self, trainer: Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
         """Moves the targets if this batch ended in an optimizer step."""
         if trainer.global_step == self._last_step:
             return
         self._last_step = trainer.global_step
         decay = ema_decay(trainer.global_step - 1, self._total_steps, self.start, self.end, self.schedule)
-        for online, target in pl_module.ema_pairs():
-            ema_update_(online, target, decay)
+        pairs = pl_module.ema_pairs()
+        if [(known.online, known.target) for known in self._pairs] != [*map(tuple, pairs)]:
+            self._pairs = [EMAPair(*pair) for pair in pairs]
+        for pair in self._pairs:
+            pair.update_(decay)
+
+    def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Keeps no network, and no warning from being shown."""
+        self._pairs = []
+        self._show_warnings()
+
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+        """Lets warnings be shown again."""
+        self._show_warnings()
+
+    def _show_warnings(self) -> None:
+        if self._filter in warnings.filters:
+            warnings.filters.remove(self._filter)  # type: ignore[attr-defined]
+        self._filter = None

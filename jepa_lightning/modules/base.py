@@ -4,6 +4,7 @@
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Sequence
+from inspect import signature
 from typing import Annotated, Any, ClassVar, Literal, cast
 
 import torch
@@ -24,7 +25,7 @@ from jepa_lightning.modules.finite_loss import FiniteLoss
 from jepa_lightning.modules.portable import Portable
 from jepa_lightning.modules.traits import Traits
 from jepa_lightning.nn import compile_blocks
-from jepa_lightning.optim import WarmupCosine, create_optimizer, parameter_groups, warmup_steps
+from jepa_lightning.optim import WarmupCosine, create_optimizer, optimizer_steps, parameter_groups, warmup_steps
 from jepa_lightning.options import (
     EMARange,
     FiniteFloat,
@@ -100,6 +101,7 @@ class JEPAModule(Portable, ABC):
         self.ema, self.ema_schedule, self.compile_blocks = ema, ema_schedule, compile
         self._seed: int | None = None
         self._finite_loss = FiniteLoss()
+        self._total_steps: float | None = None
 
     @abstractmethod
     def objective(self, batch: Batch, progress: float) -> StepOutput:
@@ -164,7 +166,13 @@ class JEPAModule(Portable, ABC):
 
     def configure_optimizers(self) -> Any:
         """One optimizer by name and one schedule for learning rate and weight decay, moved at every optimizer step."""
-        total = cast(int, self.trainer.estimated_stepping_batches)
+        if math.isinf(steps := optimizer_steps(self.trainer)):
+            raise MisconfigurationException(
+                f"the learning rate follows a schedule, and max_epochs={self.trainer.max_epochs} does not tell how "
+                "many steps this run has, since it has no end or its training data no known length: set max_steps "
+                "(--trainer.max_steps)."
+            )
+        total = int(steps)
         groups = parameter_groups(dict(self.named_children()), self.weight_decay, self.constant_lr)
         optimizer = create_optimizer(groups, self.optimizer_name, self.lr, self.betas, self.optimizer_options)
         if math.isinf(self.trainer.num_training_batches):
@@ -198,7 +206,19 @@ class JEPAModule(Portable, ABC):
             check_pair(online, target)
 
     def configure_callbacks(self) -> list[Callback]:
-        """The EMA of the targets, unless the Trainer brings one of its own."""
+        """The EMA of the targets, unless the Trainer brings one of its own.
+
+        Raises:
+            ValueError: if there is no target, and the module has been given an EMA.
+        """
+        if not self.ema_pairs():
+            options = signature(JEPAModule.__init__).parameters
+            given = tuple(self.ema), self.ema_schedule
+            if given != (options["ema"].default, options["ema_schedule"].default):
+                raise ValueError(
+                    f"{type(self).__name__} has no EMA target, and does nothing with ema={given[0]} and ema_schedule="
+                    f"'{given[1]}': leave both out."
+                )
         has_own = any(isinstance(callback, EMACallback) for callback in self.trainer.callbacks)  # type: ignore[attr-defined]
         return [] if has_own or not self.ema_pairs() else [EMACallback(*self.ema, self.ema_schedule)]
 
@@ -211,6 +231,7 @@ class JEPAModule(Portable, ABC):
                     "validation shows one view of an image, of which there is no loss. Monitor val/knn or val/linear "
                     "with mode max (callbacks OnlineKNN and OnlineLinearProbe), or train/loss."
                 )
+        self._total_steps = None
         self._seed = torch.initial_seed() if self._seed is None else self._seed
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
@@ -262,7 +283,9 @@ class JEPAModule(Portable, ABC):
         """Share of the run that is done; 1 outside of training."""
         if self.trainer.state.fn != TrainerFn.FITTING:
             return 1.0
-        return min(1.0, self.global_step / max(1, self.trainer.estimated_stepping_batches))
+        if self._total_steps is None:
+            self._total_steps = optimizer_steps(self.trainer)
+        return min(1.0, self.global_step / max(1, self._total_steps))
 
     def _check_batch(self, batch: Any) -> None:
         if not isinstance(batch, Batch):

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Any, ClassVar, Literal, get_args
 
 import torch
+from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor, nn
 
 from jepa_lightning.data.augmentation import Augmentation
@@ -15,6 +16,7 @@ from jepa_lightning.modules.joint_embedding import target_copy
 from jepa_lightning.modules.multi_crop import MultiCrop
 from jepa_lightning.modules.traits import Traits
 from jepa_lightning.nn import PrototypeHead
+from jepa_lightning.optim import optimizer_steps, warmup_steps
 from jepa_lightning.options import EMARange, NonNegativeInt, PositiveFloat, PositiveInt, Share, ShareBelowOne
 from jepa_lightning.types import Batch, StepOutput
 
@@ -37,7 +39,8 @@ class DINO(MultiCrop):
         teacher_temperature: divides the teacher's, at the first step and after the warm-up.
         teacher_warmup: share of the run in which that temperature rises, along a line.
         center_momentum: weight of the old centre.
-        freeze_epochs: epochs in which the prototypes stay as they are.
+        freeze_epochs: epochs in which the prototypes stay as they are, or a text with a unit such as "500 steps" or
+            "1%", for runs within a single epoch.
         ema: decay of the teacher at the first and the last step.
         ema_schedule: between them, along a line or a cosine.
         kwargs: views as in ``MultiCrop``, the rest as in ``JointEmbedding`` and ``JEPAModule``.
@@ -61,7 +64,7 @@ class DINO(MultiCrop):
         teacher_temperature: tuple[PositiveFloat, PositiveFloat] = (0.04, 0.07),
         teacher_warmup: Share = 0.3,
         center_momentum: ShareBelowOne = 0.9,
-        freeze_epochs: NonNegativeInt = 1,
+        freeze_epochs: NonNegativeInt | str = 1,
         ema: EMARange = (0.996, 1.0),
         ema_schedule: EMASchedule = "cosine",
         **kwargs: Any,
@@ -69,7 +72,9 @@ class DINO(MultiCrop):
         super().__init__(encoder, ema=ema, ema_schedule=ema_schedule, **kwargs)
         if assignment not in get_args(Assignment):
             raise ValueError(f"there is no assignment '{assignment}': choose one of {', '.join(get_args(Assignment))}.")
-        self.assignment, self.freeze_epochs = assignment, freeze_epochs
+        if isinstance(freeze_epochs, str):
+            warmup_steps(freeze_epochs, 1, 1.0, "freeze_epochs")  # refuses a text without a unit
+        self.assignment, self.freeze_epochs, self._frozen_steps = assignment, freeze_epochs, 0
         self.student_temperature, self.teacher_temperature = student_temperature, teacher_temperature
         self.teacher_warmup = teacher_warmup
         self.head = PrototypeHead(self.width, head_hidden, bottleneck, prototypes)
@@ -116,9 +121,28 @@ class DINO(MultiCrop):
         loss = distillation_loss(list(student), list(assigned.chunk(2)), self.student_temperature)
         return StepOutput(loss, features[0], {"teacher_entropy": entropy})
 
+    def on_train_start(self) -> None:
+        """Warns if the prototypes are to stay as they are in the whole run."""
+        total = optimizer_steps(self.trainer)
+        epoch = self.trainer.num_training_batches / self.trainer.accumulate_grad_batches
+        if isinstance(self.freeze_epochs, str):
+            self._frozen_steps = warmup_steps(self.freeze_epochs, total, epoch, "freeze_epochs")
+            frozen: float = self._frozen_steps
+        else:
+            frozen = self.freeze_epochs * epoch if self.freeze_epochs else 0
+        if frozen >= total:
+            rank_zero_warn(
+                f"DINO(freeze_epochs={self.freeze_epochs!r}) keeps the prototypes as they are in all {total} steps of "
+                "this run: give a part of the run, such as '1%' or '100 steps', or train for more epochs."
+            )
+
     def on_after_backward(self) -> None:
-        """Leaves the prototypes as they are in the first epochs. Source: appendix C."""
-        if self.current_epoch < self.freeze_epochs:
+        """Leaves the prototypes as they are at first. Source: appendix C."""
+        if isinstance(self.freeze_epochs, str):
+            frozen = self.global_step < self._frozen_steps
+        else:
+            frozen = self.current_epoch < self.freeze_epochs
+        if frozen:
             self.head.prototypes.weight.grad = None
 
     def _assign(self, logits: Tensor, progress: float) -> Tensor:

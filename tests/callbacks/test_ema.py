@@ -1,9 +1,13 @@
+import warnings
+
 import pytest
 import torch
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import Callback
+from lightning.pytorch.callbacks import GradientAccumulationScheduler
 
 from jepa_lightning.callbacks import EMACallback
+from jepa_lightning.ema import frozen_copy
 
 
 class OnlineWeights(Callback):
@@ -112,3 +116,45 @@ def test_a_module_hands_its_schedule_to_the_callback(tiny_ijepa, shapes, quiet_t
     trainer.fit(module, datamodule=shapes())
     (callback,) = (callback for callback in trainer.callbacks if isinstance(callback, EMACallback))
     assert (callback.start, callback.end, callback.schedule) == (0.9, 1.0, "cosine")
+
+
+def test_lightnings_warning_about_modules_in_eval_mode_is_kept_back_for_the_start_of_the_run_alone(
+    tiny_ijepa, shapes, quiet_trainer
+):
+    with warnings.catch_warnings(record=True) as seen:
+        warnings.simplefilter("always")
+        before = list(warnings.filters)
+        quiet_trainer(max_steps=1, limit_val_batches=0).fit(tiny_ijepa(), datamodule=shapes())
+        assert list(warnings.filters) == before
+        assert not [each for each in seen if "in eval mode" in str(each.message)]
+        warnings.warn("Found 3 module(s) in eval mode at the start", stacklevel=1)
+    assert "in eval mode" in str(seen[-1].message)
+
+
+def test_a_run_that_fails_before_its_start_leaves_no_filter(tiny_ijepa, shapes, quiet_trainer):
+    before = list(warnings.filters)
+    with pytest.raises(MisconfigurationException):
+        quiet_trainer(max_steps=1, precision="bf16-true").fit(tiny_ijepa(), datamodule=shapes())
+    assert list(warnings.filters) == before
+
+
+def test_a_network_that_is_replaced_in_training_is_followed(tiny_ijepa, shapes, quiet_trainer):
+    class Replace(Callback):
+        def on_train_batch_start(self, trainer, pl_module, batch, batch_idx):
+            if batch_idx == 1:
+                pl_module.target_encoder = frozen_copy(pl_module.context_encoder)
+                self.start = snapshot(pl_module.target_encoder)
+
+    module, replace = tiny_ijepa(ema=(0.5, 0.5)), Replace()
+    quiet_trainer(max_steps=2, callbacks=[replace], limit_val_batches=0).fit(module, datamodule=shapes())
+    moved = zip(replace.start, module.target_encoder.parameters(), strict=True)
+    assert any(not torch.equal(a, b) for a, b in moved)
+
+
+def test_the_last_decay_is_that_of_the_real_number_of_steps(tiny_ijepa, shapes, quiet_trainer):
+    module = tiny_ijepa(ema=(0.5, 0.9))
+    callbacks = [GradientAccumulationScheduler({0: 4, 1: 2, 2: 1})]
+    trainer = quiet_trainer(max_epochs=3, callbacks=callbacks, limit_val_batches=0)
+    trainer.fit(module, datamodule=shapes())
+    (ema,) = (callback for callback in trainer.callbacks if isinstance(callback, EMACallback))
+    assert trainer.global_step == ema._total_steps == 1 + 2 + 4

@@ -1,4 +1,6 @@
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -144,9 +146,47 @@ def test_the_trainer_leaves_prototypes_alone_for_an_epoch(
     assert not torch.equal(seen[0][1], seen[1][1])
 
 
+@pytest.mark.parametrize(("text", "frozen"), [("2 steps", 2), ("50%", 2), ("1 epoch", 4), ("0 steps", 0)])
+def test_prototypes_are_left_alone_for_a_part_of_a_single_epoch(
+    tiny_method: Build, shapes: Build, quiet_trainer: Build, text: str, frozen: int
+) -> None:
+    seen = []
+
+    class Recorder(Callback):
+        def on_train_batch_end(self, trainer: Any, pl_module: Any, *_: Any) -> None:
+            seen.append(pl_module.head.prototypes.weight.detach().clone())
+
+    model = tiny_method("DINO", lr=0.01, start_lr=0.01, freeze_epochs=text)
+    start = model.head.prototypes.weight.detach().clone()
+    trainer = quiet_trainer(max_steps=4, callbacks=[Recorder()], limit_val_batches=0)
+    with pytest.warns(UserWarning, match="keeps the prototypes as they are in all 4 steps") if frozen == 4 else quiet():
+        trainer.fit(model, shapes())  # 4 steps an epoch
+    assert [torch.equal(prototypes, start) for prototypes in seen] == [step < frozen for step in range(4)]
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """No warning about prototypes."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", message=".*prototypes")
+        yield
+
+
+def test_prototypes_that_never_train_within_a_long_epoch_are_warned_about(
+    tiny_method: Build, shapes: Build, quiet_trainer: Build
+) -> None:
+    trainer = quiet_trainer(max_steps=2, limit_val_batches=0)
+    with pytest.warns(UserWarning, match=r"DINO\(freeze_epochs=1\) keeps .* all 2 steps of this run: give a part"):
+        trainer.fit(tiny_method("DINO"), shapes())
+    for options in ({"freeze_epochs": 0}, {"freeze_epochs": "1 step"}):
+        with quiet():
+            quiet_trainer(max_steps=2, limit_val_batches=0).fit(tiny_method("DINO", **options), shapes())
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
+        ({"freeze_epochs": "long"}, "freeze_epochs 'long' is not understood"),
         ({"assignment": "sinkhron"}, "there is no assignment 'sinkhron': choose one of centering, sinkhorn"),
     ],
 )

@@ -110,6 +110,15 @@ def test_optimizer_holds_what_trains_and_networks_hold_all_parameters(every_meth
     assert not list(model.named_parameters(recurse=False))
 
 
+@pytest.mark.parametrize("options", [{"ema": (0.9, 1.0)}, {"ema_schedule": "cosine"}])
+def test_an_ema_is_refused_where_there_is_no_target(
+    tiny_method: Build, shapes: Build, quiet_trainer: Build, options: dict[str, Any]
+) -> None:
+    for name in ("SimCLR", "SimSiam", "MAE"):
+        with pytest.raises(ValueError, match=f"{name} has no EMA target, .*: leave both out"):
+            quiet_trainer(max_steps=1).fit(tiny_method(name, **options), shapes())
+
+
 def test_targets_share_no_storage_and_only_their_batch_norm_is_ever_in_train_mode(
     every_method: Build, request: Any
 ) -> None:
