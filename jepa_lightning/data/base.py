@@ -53,7 +53,7 @@ class JEPADataModule(LightningDataModule, ABC):
         """Training and validation set.
 
         Each sample is (PIL image or uint8 ``[C, H, W]``, labels, path), or None where the image cannot be read. Labels
-        are a number, a dict of them, or None; the path is a string or None.
+        are what `jepa_lightning.data.labels.stack_labels` takes; the path is a string or None.
         """
 
     @property

@@ -1,16 +1,18 @@
 # B batch, C channels, H W height and width
 """What a method must be shown: the transform of one image and the collate that makes a Batch of them."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 from torchvision.transforms import v2
 
+from jepa_lightning.data.labels import stack_labels
 from jepa_lightning.masking import MaskSampler
-from jepa_lightning.types import Batch, Labels
+from jepa_lightning.types import Batch
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -22,8 +24,9 @@ Views = list[Tensor]
 class Collate:
     """Makes a Batch of samples, and draws its masks.
 
-    A sample is an image tensor ``[C, H, W]`` or a list of views of it, alone or with its labels (a number, or a dict of
-    numbers), and with a path as a third; so the samples of an ordinary data set whose transform ends in a tensor fit.
+    A sample is an image tensor ``[C, H, W]`` or a list of views of it, alone or with its labels, and with a path as a
+    third; so the samples of an ordinary data set whose transform ends in a tensor fit. `stack_labels` says which labels
+    there are.
     Masks come from torch's global generator, which in a worker is the worker's own.
 
     Args:
@@ -41,7 +44,8 @@ class Collate:
 
         Raises:
             TypeError: if a sample is not of the form above.
-            ValueError: if the views of the samples differ in size or number.
+            ValueError: if a sample has more parts than these, or a third one that is no path; if the views of the
+                samples differ in size or number; if labels are not of one kind that is known.
         """
         parts = [_split(sample) for sample in samples]
         views = [views for views, _, _ in parts]
@@ -54,8 +58,8 @@ class Collate:
         return Batch(
             views=[torch.stack(view) for view in zip(*views, strict=True)],
             masks=tuple(sampler(len(samples), sizes=sizes) for sampler in self.masks),
-            labels=_stack_labels([labels for _, labels, _ in parts]),
-            paths=tuple(path for _, _, path in parts if path is not None),
+            labels=stack_labels([labels for _, labels, _ in parts]),
+            paths=tuple(path for _, _, path in parts),
         )
 
 
@@ -168,29 +172,31 @@ def to_tensor(steps: Sequence[v2.Transform], mean: Sequence[float], std: Sequenc
     )
 
 
-def _split(sample: Any) -> tuple[Views, Any, str | None]:
-    """A sample's views, labels and path."""
-    views, labels, path = sample, None, None
-    if isinstance(sample, tuple):
-        views, labels, path = (*sample, None, None)[:3]
+def _split(sample: Any) -> tuple[Views, Any, str]:
+    """A sample's views, labels and path.
+
+    Raises:
+        TypeError: if its image is no tensor and no list of them.
+        ValueError: if it has more than these three parts, or a third one that is no path.
+    """
+    parts = sample if isinstance(sample, tuple) else (sample,)
+    views, labels, path = (*parts, None, None)[:3]
+    form = ", ".join(type(part).__name__ for part in parts)
     if isinstance(views, Tensor):
         views = [views]
-    if not (isinstance(views, list) and views and all(isinstance(view, Tensor) for view in views)) or (
-        isinstance(labels, Tensor) and labels.numel() != 1
-    ):
-        form = ", ".join(type(part).__name__ for part in (sample if isinstance(sample, tuple) else [sample]))
+    if not (isinstance(views, list) and views and all(isinstance(view, Tensor) for view in views)):
         raise TypeError(
             f"a sample must be an image tensor or a list of views, alone or with labels, not ({form}): "
             "give the data set the module's own transform, module.pipeline().transform."
         )
-    return views, labels, path
-
-
-def _stack_labels(labels: Sequence[Any]) -> Labels | None:
-    """Labels of one batch, ``[B]`` or a dict of them; None where no sample has any."""
-    if all(label is None for label in labels):
-        return None
-    first = next(label for label in labels if label is not None)
-    if isinstance(first, Mapping):
-        return {name: torch.tensor([int((label or {}).get(name, -1)) for label in labels]) for name in first}
-    return torch.tensor([-1 if label is None else int(label) for label in labels])
+    if len(parts) > 3:
+        raise ValueError(
+            f"a sample has {len(parts)} parts, ({form}), and only (image, labels, path) are used: drop the others in "
+            "the data set, or put what is a label into a dict of labels."
+        )
+    if path is not None and not isinstance(path, (str, Path)):
+        raise ValueError(
+            f"the third part of a sample is its path, text or None, and is {type(path).__name__} in ({form}): drop it "
+            "in the data set, or put what is a label into a dict of labels."
+        )
+    return views, labels, "" if path is None else str(path)

@@ -1,4 +1,5 @@
 import pickle
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -24,7 +25,7 @@ def scene(height: int, width: int) -> Tensor:
 def test_collate_takes_bare_images() -> None:
     batch = Collate()(IMAGES)
     assert torch.equal(batch.views[0], torch.stack(IMAGES))
-    assert (batch.masks, batch.labels, batch.paths) == ((), None, ())
+    assert (batch.masks, batch.labels, batch.paths) == ((), None, ("", "", ""))
 
 
 def test_collate_takes_images_with_labels() -> None:
@@ -42,20 +43,30 @@ def test_collate_takes_lists_of_views_of_different_sizes() -> None:
     assert batch.paths == ("0.png", "1.png", "2.png")
 
 
-def test_a_missing_label_is_minus_one() -> None:
-    batch = Collate()(list(zip(IMAGES, [2, None, -1], strict=True)))
-    assert isinstance(batch.labels, Tensor)
-    assert batch.labels.tolist() == [2, -1, -1]
-
-
-def test_several_labels_stay_a_dict() -> None:
-    labels = [{"shape": 1, "colour": 2}, None, {"shape": 3}]
+def test_collate_stacks_labels_of_every_kind() -> None:
+    labels = [{"shape": 1, "size": 0.5}, None, {"shape": 3, "parts": [0, 1]}]
     batch = Collate()(list(zip(IMAGES, labels, strict=True)))
     assert isinstance(batch.labels, dict)
-    assert {name: label.tolist() for name, label in batch.labels.items()} == {
-        "shape": [1, -1, 3],
-        "colour": [2, -1, -1],
-    }
+    assert batch.labels["shape"].tolist() == [1, -1, 3]
+    assert batch.labels["size"].isnan().tolist() == [False, True, True]
+    assert batch.labels["parts"].tolist() == [[-1, -1], [-1, -1], [0, 1]]
+
+
+def test_there_is_a_path_for_each_sample() -> None:
+    batch = Collate()([(IMAGES[0], 0, "a.png"), (IMAGES[1], 1, None), (IMAGES[2], 1, Path("b/c.png"))])
+    assert batch.paths == ("a.png", "", str(Path("b/c.png")))
+
+
+@pytest.mark.parametrize("path", [{"id": 3}, 7, torch.zeros(2), b"a.png", ["a.png"]])
+def test_a_third_part_that_is_no_path_is_refused(path: Any) -> None:
+    with pytest.raises(ValueError, match=rf"third part of a sample is its path.* is {type(path).__name__} in"):
+        Collate()([(IMAGES[0], 0, path)])
+
+
+@pytest.mark.parametrize("rest", [(torch.zeros(4),), (None,), ("view", 3)])
+def test_parts_that_nobody_reads_are_refused(rest: Any) -> None:
+    with pytest.raises(ValueError, match=r"a sample has [45] parts, \(Tensor, int, str, .*: drop the others"):
+        Collate()([(IMAGES[0], 0, "a.png", *rest)])
 
 
 def test_collate_draws_one_set_of_masks_a_sampler_from_the_global_generator() -> None:
@@ -76,7 +87,6 @@ def test_collate_draws_one_set_of_masks_a_sampler_from_the_global_generator() ->
         ((Image.new("RGB", (8, 8)), 3), r"\(Image, int\)"),
         ({"image": IMAGES[0]}, r"\(dict\)"),
         ([], r"\(list\)"),
-        ((IMAGES[0], IMAGES[1]), r"\(Tensor, Tensor\)"),
     ],
 )
 def test_a_sample_of_the_wrong_form_says_which_and_what_to_do(sample: Any, form: str) -> None:
