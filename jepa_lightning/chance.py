@@ -19,10 +19,20 @@ def seeded_chance(*numbers: int, device: torch.device) -> Iterator[None]:
     state = torch.mps.get_rng_state() if on_mps else None
     kind = "cpu" if on_mps else device.type
     with torch.random.fork_rng([] if kind == "cpu" else [device], device_type=kind):
-        # the hash of a tuple of integers is the same in every process
-        torch.manual_seed(hash(numbers) & 0x7FFF_FFFF_FFFF_FFFF)
+        torch.manual_seed(seed_from(*numbers))
         try:
             yield
         finally:
             if state is not None:
                 torch.mps.set_rng_state(state)
+
+
+def seed_from(*numbers: int) -> int:
+    """A seed in [0, 2^63) that follows from some integers, the same in every process.
+
+    Args:
+        numbers: for example seed, epoch and sample; other numbers give another seed.
+    """
+    # The hash of a tuple of integers does not depend on PYTHONHASHSEED. CPython gives -1 and -2 the same hash, so -2 is
+    # replaced by a number that nothing counts to.
+    return hash(tuple(-(2**60) if number == -2 else number for number in numbers)) & 0x7FFF_FFFF_FFFF_FFFF

@@ -31,7 +31,7 @@ ALLOWED = {
     "checkpoints": set(),
     "encode": set(),
     "chance": set(),
-    "data": {"types", "options", "masking"},
+    "data": {"types", "options", "masking", "chance"},
     # a module brings its pipeline, and adds the EMA of its targets by itself
     "modules": {
         "types",

@@ -14,6 +14,7 @@ import torch
 from lightning_utilities.core.rank_zero import rank_zero_warn
 from torch.utils.data import DataLoader, Dataset, DistributedSampler
 
+from jepa_lightning.chance import seed_from
 from jepa_lightning.data.pipelines import Collate, Pipeline
 from jepa_lightning.data.video_file import UnreadableVideoError
 from jepa_lightning.types import Batch
@@ -49,7 +50,7 @@ class DrawSampler(DistributedSampler[Any]):
         # without shuffling the draws are those of the first epoch: validation sees the same masks every time
         epoch = self.epoch if self.shuffle else 0
         for place, sample in enumerate(self.order()[self.start :], self.start):
-            yield Draw(sample, _seed_from(self.seed, epoch, sample), _seed_from(self.seed, epoch, -1 - place))
+            yield Draw(sample, seed_from(self.seed, epoch, sample), seed_from(self.seed, epoch, -1 - place))
 
 
 class SeededViews(Dataset[Any]):
@@ -88,7 +89,7 @@ class SeededCollate:
     Attributes:
         collate: of the pipeline.
         fill: whether the batch keeps its size where a sample could not be read: another one of it then stands twice,
-            the second time without a label. Ranks that compare samples need batches of one size.
+            the second time without a label and with index -1. Ranks that compare samples need batches of one size.
     """
 
     collate: Collate
@@ -101,15 +102,18 @@ class SeededCollate:
             RuntimeError: if none of them could.
         """
         readable = [sample for _, sample in samples if sample is not None]
+        indices = tuple(draw.sample for draw, sample in samples if sample is not None)
         if not readable:
             raise RuntimeError(f"none of the {len(samples)} samples of a batch could be read: see the warnings above.")
         if self.fill:
             missing = len(samples) - len(readable)
             readable += [_unlabelled(readable[i % len(readable)]) for i in range(missing)]
+            indices += (-1,) * missing
         first = samples[0][0]
         # not the very seed of that sample's view: the two draws must not depend on each other
         with _seeded(first.seed ^ 1):
-            return self.collate(readable, sizes=torch.Generator().manual_seed(first.shared))
+            batch = self.collate(readable, sizes=torch.Generator().manual_seed(first.shared))
+        return batch._replace(indices=indices)
 
 
 class ResumableDataLoader(DataLoader[Any]):
@@ -208,15 +212,9 @@ def seeded_loader(
     )
 
 
-def _seed_from(*numbers: int) -> int:
-    # the hash of a tuple of integers is the same in every process
-    return hash(numbers) & 0x7FFF_FFFF_FFFF_FFFF
-
-
 def _unlabelled(sample: tuple[Any, ...]) -> tuple[Any, ...]:
-    views, labels, *rest = sample
-    nothing = dict.fromkeys(labels, -1) if isinstance(labels, dict) else None if labels is None else -1
-    return views, nothing, *rest
+    views, _, *rest = sample
+    return views, None, *rest
 
 
 @contextmanager

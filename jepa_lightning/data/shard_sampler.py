@@ -5,6 +5,7 @@ from typing import ClassVar
 
 import torch
 
+from jepa_lightning.chance import seed_from
 from jepa_lightning.data.loading import Draw, DrawSampler
 
 
@@ -22,7 +23,7 @@ class ShardSampler(DrawSampler):
         if not self.shuffle:
             return super().order()
         index, window = self.dataset.shards.shard_index, self.dataset.window  # type: ignore[attr-defined]
-        generator = torch.Generator().manual_seed(hash((self.seed, self.epoch)) & 0x7FFF_FFFF_FFFF_FFFF)
+        generator = torch.Generator().manual_seed(seed_from(self.seed, self.epoch))
         shards = torch.randperm(len(index.shards), generator=generator).tolist()
         samples = torch.cat([torch.arange(index.starts[i], index.starts[i + 1]) for i in shards])
         # more than there are where ranks repeat some to have equally many

@@ -8,8 +8,8 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 from torch.utils.data import DataLoader, Dataset, StackDataset
 
-from jepa_lightning.data.loading import seeded_loader
-from jepa_lightning.data.pipelines import Pipeline, masked_image_pipeline
+from jepa_lightning.data.loading import DrawSampler, seeded_loader
+from jepa_lightning.data.pipelines import Collate, Pipeline, masked_image_pipeline
 from jepa_lightning.data.shapes import ShapesDataset
 from jepa_lightning.masking import MultiBlockMask
 from jepa_lightning.types import Batch
@@ -235,6 +235,8 @@ def test_batches_of_several_ranks_keep_their_size_where_an_image_cannot_be_read(
     batches = list(loader(Scenes(unreadable=(2,)), train=False, world_size=2))
     # the third scene is the second of the first rank, after which the first one stands again, without a label
     assert batches[0].labels.tolist() == [0, 4, 6, -1]
+    assert batches[0].indices == (0, 4, 6, -1)
+    assert batches[1].indices == (8, 10, 12, 14)
     assert torch.equal(batches[0].views[0], whole[0].views[0][[0, 2, 3, 0]])
     assert torch.equal(batches[1].views[0], whole[1].views[0])
 
@@ -246,11 +248,52 @@ def test_unreadable_images_are_left_out() -> None:
     assert batches[0].views[0].shape[0] == batches[0].masks[0].target.shape[0] == 3
     assert torch.equal(batches[0].views[0], whole[0].views[0][1:])
     assert batches[0].paths == ("scene 1", "scene 2", "scene 3")
+    assert [i for batch in batches for i in batch.indices] == labels(batches)
+
+
+class Labelled(Scenes):
+    """Scenes with a label that is no class index; one of the first batch cannot be read."""
+
+    def __init__(self, label: Any) -> None:
+        super().__init__(8, unreadable=(2,))
+        self.label = label
+
+    def __getitem__(self, index: int) -> Any:
+        sample = super().__getitem__(index)
+        return sample and (sample[0], self.label, None)
+
+
+@pytest.mark.parametrize(("label", "filled"), [(0.5, float("nan")), ([0, 1], [-1, -1]), ({"a": 0.5}, float("nan"))])
+def test_a_repeated_sample_is_unlabeled_in_the_way_of_its_label(label: Any, filled: Any) -> None:
+    (batch,) = loader(Labelled(label), train=False, world_size=2)
+    found = batch.labels["a"] if isinstance(label, dict) else batch.labels
+    torch.testing.assert_close(found[-1], torch.tensor(filled), equal_nan=True)
+    assert not found[:-1].isnan().any()
 
 
 def test_a_batch_without_a_readable_image_is_an_error() -> None:
     with pytest.raises(RuntimeError, match="none of the 4 samples"):
         list(loader(Scenes(unreadable=(4, 5, 6, 7)), train=False))
+
+
+def test_masks_of_a_batch_do_not_follow_from_the_seed_of_its_first_view() -> None:
+    numbers = Pipeline(lambda _: [torch.rand(1)], lambda _: [torch.rand(1)], WithNumber())
+    for batch in seeded_loader(Scenes(), numbers, train=True, shuffle=True, seed=0, batch_size=4):
+        drawn, views = batch.views
+        assert not torch.isin(drawn, views).any()
+
+
+class WithNumber(Collate):
+    """Draws a number where masks are drawn, as the first view of the batch."""
+
+    def __call__(self, samples: Any, sizes: Any = None) -> Batch:
+        batch = super().__call__(samples)
+        return batch._replace(views=[torch.rand(1), *batch.views])
+
+
+def test_no_two_places_of_an_epoch_share_the_seed_of_sizes() -> None:
+    draws = list(DrawSampler(Scenes(), num_replicas=1, rank=0, shuffle=True, seed=0))
+    assert len({draw.shared for draw in draws}) == len(draws) == 22
 
 
 class Recorder(LightningModule):
