@@ -5,8 +5,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from lightning_utilities.core.rank_zero import rank_zero_warn
 from torchvision.transforms import v2
 
+from jepa_lightning.data.blur import SeparableGaussianBlur
 from jepa_lightning.data.pipelines import IMAGENET_MEAN, IMAGENET_STD, Collate, Pipeline, Views, eval_view, to_tensor
 
 SMALL = 64  # below so many pixels a blur leaves nothing to see
@@ -19,9 +21,9 @@ class Augmentation:
     Attributes:
         crop_scale: range of the crop's area over the image's.
         flip: chance of a mirrored view.
-        jitter: brightness, contrast, saturation and hue, each the largest change.
+        jitter: brightness, contrast, saturation and hue, each the largest change; only of images of 3 channels.
         jitter_chance: chance of any of these.
-        grayscale: chance of a view without colour.
+        grayscale: chance of a view without color; only of images of 3 channels.
         blur: chance of a Gaussian blur; views under 64 px have none.
         solarize: chance of inverted bright pixels.
     """
@@ -49,18 +51,25 @@ class Augmentation:
             **chances,
         )
 
-    def steps(self, image_size: tuple[int, int]) -> list[v2.Transform]:
-        """Transforms of a uint8 image to one view of it."""
-        steps: list[v2.Transform] = [v2.RandomResizedCrop(image_size, scale=self.crop_scale, antialias=True)]
+    def steps(self, image_size: tuple[int, int], channels: int = 3) -> list[Any]:
+        """Transforms of a uint8 image to one view of it.
+
+        Args:
+            image_size: height and width of the view.
+            channels: of the image; color jitter and grayscale are left out where they are not 3.
+        """
+        steps: list[Any] = [v2.RandomResizedCrop(image_size, scale=self.crop_scale, antialias=True)]
         if self.flip:
             steps.append(v2.RandomHorizontalFlip(self.flip))
-        if any(self.jitter):
-            steps.append(v2.RandomApply([v2.ColorJitter(*self.jitter)], self.jitter_chance))
-        if self.grayscale:
+        if any(self.jitter) and channels == 3:
+            # PIL changes hues in half of the time that torchvision takes on tensors
+            on_pil = [v2.ToPILImage(), v2.ColorJitter(*self.jitter), v2.ToImage()]
+            steps.append(v2.RandomApply(on_pil, self.jitter_chance))
+        if self.grayscale and channels == 3:
             steps.append(v2.RandomGrayscale(self.grayscale))
         if self.blur and min(image_size) >= SMALL:
             kernel = max(3, min(image_size) // 20 * 2 + 1)  # a tenth of the view, and odd
-            steps.append(v2.RandomApply([v2.GaussianBlur(kernel, sigma=(0.1, 2.0))], self.blur))
+            steps.append(v2.RandomApply([SeparableGaussianBlur(kernel, (0.1, 2.0))], self.blur))
         if self.solarize:
             steps.append(v2.RandomSolarize(128, self.solarize))
         return steps
@@ -87,10 +96,17 @@ def augmented_pipeline(
     Args:
         augmentations: for each view, what happens to it and its height and width; the first size is the deterministic
             view's.
-        mean: subtracted, per channel, from values in [0, 1].
+        mean: subtracted, per channel, from values in [0, 1]; its length is the number of channels of the images. Color
+            jitter and grayscale are left out, with a warning, where it is not 3.
         std: divides the rest.
     """
-    views = [to_tensor(augmentation.steps(size), mean, std) for augmentation, size in augmentations]
+    channels = len(mean)
+    if channels != 3 and any(any(augmentation.jitter) or augmentation.grayscale for augmentation, _ in augmentations):
+        rank_zero_warn(
+            f"color jitter and grayscale are for images of 3 channels and are left out for those of {channels}: give "
+            "augmentations without them (color_strength 0 leaves out all changes of color)."
+        )
+    views = [to_tensor(augmentation.steps(size, channels), mean, std) for augmentation, size in augmentations]
     return Pipeline(
         transform=SeparateViews(tuple(views)),
         eval_transform=eval_view(augmentations[0][1], mean, std),
