@@ -100,7 +100,18 @@ def test_configurations_that_cannot_be_understood(tiny_cli: str, capsys: Any, wr
         ("--data ImageFolderDataModule --data.root unlabelled", "OnlineLinearProbe needs labels, and ImageFolderData"),
         ("--data ImageFolderDataModule --data.root damaged", "images in damaged cannot be read"),
         ("--data ImageFolderDataModule --data.root damaged --data.num_workers 1", "images in damaged cannot be read"),
-        ("--data PhysicsVideoDataModule --data.num_workers 0", "clips are [B, C, T, H, W] and need num_frames > 1."),
+        (
+            "--data PhysicsVideoDataModule --data.num_workers 0",
+            "takes images and was given a video (Tensor)",
+        ),
+        (
+            "--data PhysicsVideoDataModule --data.num_workers 1",
+            "takes images and was given a video (Tensor)",
+        ),
+        (
+            "--data VideoFolderDataModule --data.root films",
+            "takes images and was given a video (VideoFile): use a data",
+        ),
         ("--data VideoFolderDataModule --data.root empty", "there are no videos in empty"),
         (
             "--model VJEPA --model.image_size 32 --data VideoFolderDataModule --data.root films --data.num_workers 0",

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torchvision.transforms import v2
 
+from jepa_lightning.data.channels import ToChannels, check_statistics
 from jepa_lightning.data.labels import stack_labels
 from jepa_lightning.masking import MaskSampler
 from jepa_lightning.types import Batch
@@ -68,7 +69,7 @@ class Pipeline:
     """What a method must be shown.
 
     Attributes:
-        transform: one image (PIL, or a uint8 tensor ``[C, H, W]``) to its training views.
+        transform: one image (PIL, a uint8 tensor ``[C, H, W]`` or a uint8 array ``[H, W, C]``) to its training views.
         eval_transform: the same without chance, for probes, features and validation.
         collate: samples to a Batch.
     """
@@ -109,7 +110,7 @@ def masked_image_pipeline(
         crop_scale: range of the crop's area over the image's.
         flip: mirror half of the images; the paper does not.
         num_crops: views of an image, each with masks of its own; the deterministic view is always one.
-        mean: subtracted, per channel, from values in [0, 1].
+        mean: subtracted, per channel, from values in [0, 1]; its length is the number of channels of the images.
         std: divides the rest.
     """
     train = [v2.RandomResizedCrop(image_size, scale=crop_scale, antialias=True)]
@@ -158,12 +159,24 @@ class _CoverCrop:
         return crop
 
 
-def to_tensor(steps: Sequence[v2.Transform], mean: Sequence[float], std: Sequence[float]) -> v2.Transform:
-    """Puts steps on uint8 (faster than float) between reading an image and normalising it."""
+def to_tensor(
+    steps: Sequence[v2.Transform], mean: Sequence[float], std: Sequence[float], frames: bool = False
+) -> v2.Transform:
+    """Puts steps on uint8 (faster than float) between reading an image and normalizing it.
+
+    Args:
+        steps: of an image ``[C, H, W]``.
+        mean: subtracted, per channel, from values in [0, 1]; images must have as many channels.
+        std: divides the rest.
+        frames: take the frames of a clip, ``[T, C, H, W]``, too.
+
+    Raises:
+        ValueError: if mean and std differ in length.
+    """
+    check_statistics(mean, std)
     return v2.Compose(
         [
-            v2.RGB(),
-            v2.ToImage(),
+            ToChannels(len(mean), frames),
             *steps,
             v2.ToDtype(torch.float32, scale=True),
             v2.Normalize(mean, std),

@@ -162,7 +162,8 @@ def as_video(sample: Any) -> Video:
         TypeError: if it is none of these.
     """
     if isinstance(sample, Image):
-        sample = v2.functional.pil_to_tensor(sample.convert("RGB"))
+        gray = sample.mode in ("1", "L")  # the pipeline knows how many channels it takes
+        sample = v2.functional.pil_to_tensor(sample.convert("L" if gray else "RGB"))
     if isinstance(sample, Tensor) and sample.ndim in (3, 4):
         return TensorVideo(sample if sample.ndim == 4 else sample[None])
     if not hasattr(sample, "read"):
@@ -197,7 +198,7 @@ def masked_video_pipeline(
         crop_scale: range of the crop's area over the frame's.
         crop_ratio: range of its width over its height.
         flip: mirror half of the clips.
-        mean: subtracted, per channel, from values in [0, 1].
+        mean: subtracted, per channel, from values in [0, 1]; its length is the number of channels of the frames.
         std: divides the rest.
         eval_clips: clips of a video in evaluation, spread over its length.
         eval_crops: views of each, spread over the longer side of the frame; one is in the middle.
@@ -206,9 +207,9 @@ def masked_video_pipeline(
     if flip:
         train.append(v2.RandomHorizontalFlip())
     places = [crop / (eval_crops - 1) for crop in range(eval_crops)] if eval_crops > 1 else [0.5]
-    crops = tuple(to_tensor(eval_steps(image_size, place), mean, std) for place in places)
+    crops = tuple(to_tensor(eval_steps(image_size, place), mean, std, frames=True) for place in places)
     return Pipeline(
-        transform=ClipView(sampler, (to_tensor(train, mean, std),), train=True),
+        transform=ClipView(sampler, (to_tensor(train, mean, std, frames=True),), train=True),
         eval_transform=ClipView(sampler, crops, train=False, clips=eval_clips),
         collate=Collate(masks),
     )

@@ -1,0 +1,77 @@
+# C channels, T frames, H W height and width
+"""What data sets give, as images with the channels that a pipeline takes."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import PIL.Image
+from torch import Tensor
+from torchvision import tv_tensors
+from torchvision.transforms import v2
+
+
+@dataclass(frozen=True)
+class ToChannels:
+    """One image to a tensor ``[C, H, W]`` with a given number of channels, without change of its values.
+
+    Images are PIL images, tensors ``[C, H, W]`` or ``[H, W]``, or arrays ``[H, W, C]`` or ``[H, W]``. Where 3 channels
+    are wanted a gray image is repeated, and a PIL image of any mode is converted to RGB.
+
+    Attributes:
+        channels: C.
+        frames: take the frames of a clip, ``[T, C, H, W]``, too.
+    """
+
+    channels: int
+    frames: bool = False
+
+    def __call__(self, image: Any) -> tv_tensors.Image:
+        """One image.
+
+        Raises:
+            ValueError: if it is no image, or has another number of channels.
+        """
+        if hasattr(image, "num_frames") or (not self.frames and getattr(image, "ndim", 0) == 4):
+            raise ValueError(
+                f"this method takes images and was given a video ({type(image).__name__}): use a data set of images, "
+                "such as ImageFolderDataModule, or a method for clips, such as VJEPA."
+            )
+        if not isinstance(image, (Tensor, np.ndarray, PIL.Image.Image)) or getattr(image, "ndim", 2) < 2:
+            raise ValueError(
+                f"a pipeline takes PIL images, tensors [C, H, W] and arrays [H, W, C], and was given {_shown(image)}."
+            )
+        if isinstance(image, PIL.Image.Image):
+            image = self._converted(image)
+        tensor = v2.functional.to_image(image)
+        if self.channels == 3 and tensor.shape[-3] == 1:
+            tensor = tensor.expand(*tensor.shape[:-3], 3, -1, -1)
+        if tensor.shape[-3] != self.channels:
+            raise ValueError(
+                f"an image has {tensor.shape[-3]} channels {list(tensor.shape)}, and the pipeline's mean and std have "
+                f"{self.channels}: give it as many of them, or convert the images in the data set."
+            )
+        return tv_tensors.Image(tensor)
+
+    def _converted(self, image: PIL.Image.Image) -> PIL.Image.Image:
+        """The image in a mode whose bands are its channels."""
+        if self.channels == 3:
+            return image.convert("RGB")
+        if image.mode == "P":  # one band of places in a palette
+            return image.convert("RGBA" if self.channels == 4 else "RGB")
+        return image.convert("L") if image.mode == "1" else image
+
+
+def check_statistics(mean: Any, std: Any) -> None:
+    """Refuses statistics of different numbers of channels.
+
+    Raises:
+        ValueError: if they are, or if there are none.
+    """
+    if len(mean) != len(std) or not len(mean):
+        raise ValueError(f"mean has {len(mean)} channels and std {len(std)}: give both one number for each channel.")
+
+
+def _shown(image: Any) -> str:
+    shape = getattr(image, "shape", None)
+    return f"{type(image).__name__}{'' if shape is None else f' of shape {list(shape)}'}"
