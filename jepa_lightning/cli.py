@@ -86,6 +86,12 @@ class JEPACLI(LightningCLI):
             args=self.arguments,
         )
 
+    @staticmethod
+    def subcommands() -> dict[str, set[str]]:
+        """The commands, with arguments of the Trainer's methods that are no options: ``predict`` writes a file."""
+        commands = LightningCLI.subcommands()
+        return {**commands, "predict": {*commands["predict"], "return_predictions"}}
+
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         """Parses the arguments, then once more with the model's options from the checkpoint, if there is one."""
         self.config = _parse(parser, self.arguments)
@@ -122,9 +128,6 @@ class JEPACLI(LightningCLI):
                 )
         elif given.logger is None:
             kwargs["logger"] = False
-        if self.subcommand == "predict" and given.devices == "auto":
-            # the file is written by one process
-            kwargs["devices"] = 1
         trainer = super().instantiate_trainer(**kwargs)
         if type(trainer.strategy.checkpoint_io) is TorchCheckpointIO:  # none of the user's
             trainer.strategy.checkpoint_io = CheckpointFiles()

@@ -29,26 +29,37 @@ class CLITrainer(Trainer):
         save = super().save_checkpoint
         save_whole(self, filepath, lambda path: save(path, weights_only, storage_options))
 
-    def predict(  # type: ignore[override]  # the command line's options are the arguments
+    def predict(
         self,
         model: Any = None,
         dataloaders: Any = None,
         datamodule: Any = None,
-        features: str = "features.npz",
-        ckpt_path: str | None = None,
+        return_predictions: bool | None = False,
+        ckpt_path: str | Path | None = None,
         weights_only: bool | None = None,
-    ) -> None:
+        features: str = "features.npz",
+        layers: list[int] | None = None,
+        tokens: bool = False,
+        overwrite: bool = False,
+    ) -> Any:
         """Write the features of every sample, with labels and paths, to a file.
 
         Args:
             model: The model to predict with.
             dataloaders: Samples to predict.
             datamodule: Samples to predict.
-            features: File to write, .npz or .safetensors.
+            return_predictions: As in Lightning.
             ckpt_path: Path of the checkpoint to take weights and options from, or "last".
             weights_only: As in ``fit``.
+            features: File to write, .npz or .safetensors.
+            layers: Blocks of the encoder whose outputs are put side by side, such as [-4,-3,-2,-1]; the last one's
+                output by default.
+            tokens: Write the features of each token too.
+            overwrite: Replace the file if it exists.
         """
-        self.callbacks.append(FeatureWriter(features))  # type: ignore[attr-defined]
-        super().predict(
-            model, dataloaders, datamodule, return_predictions=False, ckpt_path=ckpt_path, weights_only=weights_only
-        )
+        writer = FeatureWriter(features, layers, tokens, overwrite)
+        self.callbacks.append(writer)  # type: ignore[attr-defined]
+        try:
+            return super().predict(model, dataloaders, datamodule, return_predictions, ckpt_path, weights_only)
+        finally:
+            self.callbacks.remove(writer)  # type: ignore[attr-defined]

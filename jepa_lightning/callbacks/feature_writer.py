@@ -1,93 +1,272 @@
-# N samples, D width
+# B batch, N samples, D width, L layers, T tokens of a sample, K targets or classes
 """Features of a prediction run, in one file with the labels and paths of their samples."""
 
-import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from lightning.fabric.utilities.exceptions import MisconfigurationException
-from lightning.pytorch import Callback, LightningModule, Trainer
-from safetensors.torch import save_file
+from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.callbacks import BasePredictionWriter
 from torch import Tensor
 
-SUFFIXES = (".npz", ".safetensors")
+from jepa_lightning.callbacks.feature_file import SUFFIXES, Column, write_columns
+from jepa_lightning.callbacks.feature_rows import Rows, RowWriter
+from jepa_lightning.options import AnyInt, check_options
 
 
-class FeatureWriter(Callback):
-    """Writes what ``predict`` gives to a file: ``features`` ``[N, D]`` and, where there are any, ``labels`` and paths.
+class FeatureWriter(BasePredictionWriter):
+    """Writes what ``predict`` gives to a file, on one device or several: each sample once, in the data set's order.
 
-    ``labels`` is int64 ``[N]``, or ``labels/NAME`` for each of several. ``paths`` is an array of text in a ``.npz``,
-    and JSON in the metadata of a ``.safetensors``. Rows are in the order of the predict loader. Everything is held in
-    memory until the end: 4 bytes for each of N * D.
+    The arrays of the file:
+
+    - ``features``: float32 ``[N, D]``, or ``[N, L * D]`` with L layers.
+    - ``tokens``: float32 ``[N, T, D]``, where asked for.
+    - ``labels``, or ``labels/NAME`` for each of several: int64 ``[N]`` class indices, float32 ``[N]`` or ``[N, K]``
+      regression targets, int64 ``[N, K]`` multi-hot vectors; -1 or NaN where unlabeled.
+    - ``loader``: int64 ``[N]``, which predict loader a row is from, where there are several.
+    - ``index``: int64 ``[N]``, the place of each row in its data set, where samples are missing.
+    - ``paths`` and ``class_names``, or ``class_names/NAME``: text, in a ``.safetensors`` as JSON in its metadata.
+
+    Rows grow in a folder beside the file, which all devices must see, and take twice the room of the file at the end.
+    Memory holds their paths and indices, about 200 bytes a sample, and 16 MB of features. The file appears whole or not
+    at all.
 
     Args:
-        path: the file; its suffix, .npz or .safetensors, says the format. An existing file is replaced.
+        path: the file; its suffix, .npz or .safetensors, says the format.
+        layers: blocks of the encoder whose outputs are put side by side, negative ones from the end; None takes the
+            output of the last one.
+        tokens: write the features of each token too, T times as large.
+        overwrite: replace an existing file; otherwise it is refused before the work.
 
     Raises:
         ValueError: if the suffix is another one.
     """
 
-    def __init__(self, path: str | Path) -> None:
-        self.path = Path(path)
+    def __init__(
+        self, path: str | Path, layers: Sequence[AnyInt] | None = None, tokens: bool = False, overwrite: bool = False
+    ) -> None:
+        check_options(type(self), locals())
+        super().__init__("batch")
+        self.path, self.layers, self.tokens, self.overwrite = Path(path), layers, tokens, overwrite
         if self.path.suffix not in SUFFIXES:
             raise ValueError(
                 f"cannot write features to {path}: its suffix is {self.path.suffix or 'missing'!r}, give "
                 f"{' or '.join(SUFFIXES)}."
             )
-        self._columns: dict[str, list[Tensor]] = {}
-        self._paths: list[str] = []
+        self._folder: Path | None = None
+        self._writer: RowWriter | None = None
+        self._last_indices: Any = None
+        self._seen: dict[int, int] = {}  # rows of each loader
+        self._before: tuple[Any, Any] | None = None  # what the module was asked for
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Makes the folder, so that a wrong one shows before the work.
+        """Finds out whether the file can be written, before the work.
 
         Raises:
-            MisconfigurationException: if there are several devices, which would each hold a part.
+            MisconfigurationException: if it cannot, or if the module does not know layers and tokens.
         """
+        super().setup(trainer, pl_module, stage)
         if stage != "predict":
             return
-        if trainer.world_size > 1:
+        if self.layers is not None or self.tokens:
+            if not hasattr(pl_module, "predict_layers"):
+                raise MisconfigurationException(
+                    f"layers and tokens are those of a JEPAModule, and {type(pl_module).__name__} is none: leave them "
+                    "out, and return what you want as 'features' from predict_step."
+                )
+            self._before = pl_module.predict_layers, pl_module.predict_tokens
+            _ask(pl_module, self.layers, self.tokens)
+        fault = self._open() if trainer.is_global_zero else None
+        fault, self._folder = trainer.strategy.broadcast((fault, self._folder))
+        if fault:
+            raise MisconfigurationException(f"cannot write features to {self.path}: {fault}")
+        if self._folder is None or not self._folder.is_dir():
             raise MisconfigurationException(
-                f"features are written from one device and the Trainer has {trainer.world_size}: "
-                "give it devices=1 (--trainer.devices 1)."
+                f"features are collected in {self._folder}, which does not exist on this machine: give a path on a "
+                "disk that all machines share."
             )
-        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self._writer, self._seen = RowWriter(self._folder, trainer.global_rank), {}
 
-    def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Starts anew."""
-        self._columns, self._paths = {}, []
-
-    def on_predict_batch_end(
+    def write_on_batch_end(
         self,
         trainer: Trainer,
         pl_module: LightningModule,
-        outputs: Any,
+        prediction: Any,
+        batch_indices: Sequence[int] | None,
         batch: Any,
         batch_idx: int,
-        dataloader_idx: int = 0,
+        dataloader_idx: int,
     ) -> None:
-        """Keeps one batch."""
-        labels = outputs["labels"]
-        named = {f"labels/{name}": column for name, column in labels.items()} if isinstance(labels, dict) else {}
-        if isinstance(labels, Tensor):
-            named = {"labels": labels}
-        for name, column in ({"features": outputs["features"].float()} | named).items():
-            self._columns.setdefault(name, []).append(column.cpu())
-        self._paths.extend(outputs["paths"])
+        """Appends one batch to the rows on the disk."""
+        assert self._writer is not None
+        features = prediction["features"].float()
+        columns = {"features": features, **_label_columns(prediction["labels"])}
+        if self.tokens:
+            columns["tokens"] = prediction["tokens"].float()
+        indices = self._indices(trainer, batch, batch_indices, dataloader_idx, len(features))
+        places = torch.stack([torch.full_like(indices, dataloader_idx), indices], dim=1)
+        if batch_idx == dataloader_idx == 0 and trainer.is_global_zero:
+            self._check_room(trainer, sum(column.numel() * column.element_size() for column in columns.values()))
+        with self._disk_faults():
+            self._writer.append(columns, places, prediction["paths"])
 
     def on_predict_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Writes the file and says so."""
-        if not self._columns:
-            raise MisconfigurationException("there are no features to write: the predict loader gave no batch.")
-        columns = {name: torch.cat(parts) for name, parts in self._columns.items()}
-        if self.path.suffix == ".npz":
-            arrays: dict[str, Any] = {name: column.numpy() for name, column in columns.items()}
-            if self._paths:
-                arrays["paths"] = np.array(self._paths)
-            np.savez(self.path, **arrays)
-        else:
-            save_file(columns, self.path, metadata={"paths": json.dumps(self._paths)} if self._paths else None)
-        rows, width = columns["features"].shape
-        names = ", ".join([*columns, *(["paths"] if self._paths else [])])
-        print(f"wrote {rows} features of width {width} to {self.path}: {names}")
+        """Puts the rows of all devices in order, writes the file and says so.
+
+        Raises:
+            MisconfigurationException: if there are none.
+        """
+        assert self._writer is not None
+        assert self._folder is not None
+        with self._disk_faults():
+            self._writer.close()
+        trainer.strategy.barrier()
+        if trainer.is_global_zero:
+            rows = Rows(self._folder, trainer.world_size)
+            if not len(rows):
+                raise MisconfigurationException("there are no features to write: the predict loader gave no batch.")
+            self._write(trainer, rows)
+        trainer.strategy.barrier()  # so that no device goes on before there is a file
+
+    def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Removes what is not the file."""
+        if stage == "predict":
+            self._clean(trainer, pl_module)
+
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+        """Removes what is not the file."""
+        self._clean(trainer, pl_module)
+
+    def _open(self) -> str | None:
+        """Makes the folder of the rows; says why the file cannot be written, if so."""
+        try:
+            if self.path.is_dir():
+                return "it is a folder."
+            if os.path.lexists(self.path) and not self.overwrite:
+                return "it exists; give another name, or overwrite=True (--overwrite true) to replace it."
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self._folder = Path(tempfile.mkdtemp(prefix=".features.", dir=self.path.parent))
+            with (self._folder / "trial").open("wb") as file:  # a full disk still takes names
+                file.write(bytes(4096))
+                os.fsync(file.fileno())
+        except OSError as error:
+            return f"{error.strerror or error}."
+        return None
+
+    def _check_room(self, trainer: Trainer, size: int) -> None:
+        """Refuses work whose rows the disk cannot hold, as far as their number is known.
+
+        Args:
+            trainer: knows how many batches there are.
+            size: bytes of one.
+
+        Raises:
+            MisconfigurationException: if it cannot.
+        """
+        batches = sum(trainer.num_predict_batches) * trainer.world_size
+        needed = 2 * size * batches if batches < float("inf") else 0
+        free = shutil.disk_usage(self.path.parent).free
+        if needed > free:
+            raise MisconfigurationException(
+                f"cannot write features to {self.path}: they need {needed / 1e9:.1f} GB while they are put in order, "
+                f"and the disk has {free / 1e9:.1f} GB."
+            )
+
+    def _indices(self, trainer: Trainer, batch: Any, batch_indices: Any, loader: int, size: int) -> Tensor:
+        """The place in its data set of each row, ``[B]``; where nobody knows it, one device counts.
+
+        Raises:
+            MisconfigurationException: if there are several devices and nobody knows it.
+        """
+        known = getattr(batch, "indices", ())
+        # where a loader has none, Lightning gives those of the last batch that had some
+        if not known and batch_indices is not self._last_indices:
+            known = batch_indices or ()
+        self._last_indices = batch_indices
+        first = self._seen.get(loader, 0)
+        self._seen[loader] = first + size
+        if len(known) == size:
+            return torch.tensor(known)
+        if trainer.world_size > 1:
+            raise MisconfigurationException(
+                "features of several devices are put in order by the indices of their samples, and the predict loader "
+                "has none: use one device (--trainer.devices 1), or a DataLoader over a data set with a length."
+            )
+        return torch.arange(first, first + size)
+
+    def _write(self, trainer: Trainer, rows: Rows) -> None:
+        columns, texts = rows.columns(), _class_names(trainer, rows.forms)
+        for name, values, wanted in (
+            ("loader", rows.loaders, rows.loaders.any()),
+            ("index", rows.indices, _has_gaps(rows)),
+        ):
+            if wanted:
+                columns[name] = Column("int64", (), lambda values=values: [values])  # type: ignore[misc]
+        if rows.paths:
+            texts = {"paths": rows.paths, **texts}
+        path = self.path if self.overwrite else _free(self.path)
+        with self._disk_faults():
+            write_columns(path, len(rows), columns, texts)
+        self.overwrite |= path == self.path  # what this callback wrote itself
+        width = columns["features"].shape[-1]
+        print(f"wrote {len(rows)} features of width {width} to {path}: {', '.join([*columns, *texts])}")
+
+    @contextmanager
+    def _disk_faults(self) -> Iterator[None]:
+        """Says in one line what the disk refuses."""
+        try:
+            yield
+        except OSError as error:
+            raise MisconfigurationException(
+                f"cannot write features to {self.path}: {error.strerror or error}. What was there before is unchanged."
+            ) from error
+
+    def _clean(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if self._folder is not None and trainer.is_global_zero:
+            shutil.rmtree(self._folder, ignore_errors=True)
+        self._folder, self._writer = None, None
+        if self._before is not None:
+            _ask(pl_module, *self._before)
+        self._before = None
+
+
+def _free(path: Path) -> Path:
+    """The name, or one with a number if another run has taken it in the meantime."""
+    names = (path.with_stem(f"{path.stem}-{number}") for number in count(1))
+    return next(name for name in chain([path], names) if not os.path.lexists(name))
+
+
+def _ask(module: Any, layers: Sequence[int] | None, tokens: bool) -> None:
+    """Sets what ``predict_step`` gives."""
+    module.predict_layers, module.predict_tokens = layers, tokens
+
+
+def _label_columns(labels: Any) -> dict[str, Tensor]:
+    if labels is None:
+        return {}
+    named = {f"labels/{name}": column for name, column in labels.items()} if isinstance(labels, Mapping) else None
+    return {"labels": labels} if named is None else named
+
+
+def _class_names(trainer: Trainer, columns: Mapping[str, Any]) -> dict[str, Sequence[str]]:
+    """The names of the classes of each label in the file, where the data module knows them."""
+    names = getattr(trainer.datamodule, "class_names", None)  # type: ignore[attr-defined]
+    if isinstance(names, Mapping):
+        return {f"class_names/{label}": list(n) for label, n in names.items() if n and f"labels/{label}" in columns}
+    return {"class_names": list(names)} if names and "labels" in columns else {}
+
+
+def _has_gaps(rows: Rows) -> bool:
+    """Whether the rows of some loader are not all samples of its data set, from the first one on."""
+    return any(
+        not np.array_equal(rows.indices[rows.loaders == loader], np.arange((rows.loaders == loader).sum()))
+        for loader in np.unique(rows.loaders)
+    )

@@ -36,7 +36,7 @@ from jepa_lightning.options import (
     ShareBelowOne,
     check_options,
 )
-from jepa_lightning.types import Batch, StepOutput
+from jepa_lightning.types import Batch, Labels, StepOutput
 
 
 class JEPAModule(Portable, ABC):
@@ -68,6 +68,9 @@ class JEPAModule(Portable, ABC):
     constant_lr: Collection[str] = ()  # networks whose learning rate stays at its peak
     # whether validation and test compute the objective on the deterministic view and log it; otherwise features alone
     objective_in_validation: bool = True
+    # blocks whose outputs ``predict`` puts side by side; None takes the last one's
+    predict_layers: Sequence[int] | None = None
+    predict_tokens: bool = False  # whether ``predict`` gives the features of each token too
     least_samples: int = 1  # that a loss can be taken of; the last batch of an evaluation may have fewer
 
     def __init__(
@@ -159,10 +162,15 @@ class JEPAModule(Portable, ABC):
         """As in validation."""
         return self._step(batch, batch_idx, "test")
 
-    def predict_step(self, batch: Batch, batch_idx: int) -> dict[str, Any]:
-        """Features, labels and paths of one batch."""
+    def predict_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> dict[str, Any]:
+        """Features ``[B, D]``, labels and paths of one batch, and tokens ``[B, N, D]`` or None.
+
+        Features and tokens are those of ``predict_layers``; tokens are None unless ``predict_tokens``.
+        """
         self._check_batch(batch)
-        return {"features": encode(self, batch.views), "labels": batch.labels, "paths": batch.paths}
+        tokens = encode(self, batch.views, layers=self.predict_layers, pool=False) if self.predict_tokens else None
+        features = encode(self, batch.views, layers=self.predict_layers) if tokens is None else tokens.mean(dim=1)
+        return {"features": features, "labels": _own_memory(batch.labels), "paths": batch.paths, "tokens": tokens}
 
     def configure_optimizers(self) -> Any:
         """One optimizer by name and one schedule for learning rate and weight decay, moved at every optimizer step."""
@@ -293,3 +301,10 @@ class JEPAModule(Portable, ABC):
                 f"{type(self).__name__} takes a jepa_lightning.types.Batch, not {type(batch).__name__}: make it with "
                 "DataLoader(dataset, collate_fn=module.pipeline().collate)."
             )
+
+
+def _own_memory(labels: Labels | None) -> Labels | None:
+    """A copy: tensors of a worker hold a file descriptor of shared memory each, for as long as they are kept."""
+    if isinstance(labels, dict):
+        return {name: column.clone() for name, column in labels.items()}
+    return None if labels is None else labels.clone()

@@ -1,0 +1,151 @@
+# R rows of a rank, N rows of all ranks, B batch
+"""Rows that grow on the disk while a model predicts, one set of files a rank, and all of them in order at the end."""
+
+import json
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from torch import Tensor
+
+from jepa_lightning.callbacks.feature_file import Column
+
+PART = 2**24  # bytes that are in memory at a time, about
+Array = np.ndarray[Any, Any]
+
+
+class _Form(NamedTuple):
+    """Type and shape of the rows of a column."""
+
+    dtype: str
+    shape: tuple[int, ...]
+
+    def __str__(self) -> str:
+        return f"{self.dtype} {list(self.shape)}"
+
+
+class RowWriter:
+    """Appends the rows of one rank to files, a file a column; memory holds their paths alone.
+
+    Args:
+        folder: of all ranks.
+        rank: of this process.
+    """
+
+    def __init__(self, folder: Path, rank: int) -> None:
+        self._folder, self._rank, self._rows = folder, rank, 0
+        self._forms: dict[str, _Form] = {}
+        self._paths: list[str] = []
+
+    def append(self, columns: dict[str, Tensor], places: Tensor, paths: Sequence[str]) -> None:
+        """Appends one batch. A column that it lacks, or that was lacking so far, is filled with unlabeled rows.
+
+        Args:
+            columns: ``[B, ...]`` each, float32 or int64.
+            places: int64 ``[B, 2]``, loader and index of each row.
+            paths: one a row, or none.
+
+        Raises:
+            ValueError: if the rows of a column have another type or shape than before.
+        """
+        size = len(places)
+        for name, values in ({"places": places} | columns).items():
+            array = values.detach().cpu().numpy()
+            form = _Form(str(array.dtype), array.shape[1:])
+            if name not in self._forms:
+                self._forms[name] = form
+                self._extend(name, _unlabeled(form, self._rows))
+            if form != (known := self._forms[name]):
+                raise ValueError(
+                    f"{name} is {form} in one batch and {known} in those before: all samples must have labels of one kind, and features of one size."
+                )
+            self._extend(name, array)
+        for name in self._forms.keys() - columns.keys() - {"places"}:
+            self._extend(name, _unlabeled(self._forms[name], size))
+        self._rows += size
+        self._paths.extend(paths or [""] * size)
+
+    def close(self) -> None:
+        """Leaves a note of what the files hold, for `Rows`."""
+        note = {"rows": self._rows, "forms": self._forms, "paths": self._paths}
+        (self._folder / f"{self._rank}.json").write_text(json.dumps(note))
+
+    def _extend(self, name: str, values: Array) -> None:
+        with _file(self._folder, self._rank, name, self._forms).open("ab") as file:
+            file.write(np.ascontiguousarray(values).data)
+
+
+class Rows:
+    """The rows of all ranks.
+
+    Args:
+        folder: where the ranks have written them.
+        ranks: how many there are.
+
+    Attributes:
+        loaders: int64 ``[N]``, the loader of each row.
+        indices: int64 ``[N]``, its index in the data set of that loader.
+        paths: one a row, or empty where there are none.
+    """
+
+    def __init__(self, folder: Path, ranks: int) -> None:
+        notes = [json.loads((folder / f"{rank}.json").read_text()) for rank in range(ranks)]
+        self._folder, self._counts = folder, [note["rows"] for note in notes]
+        self._forms = [{name: _Form(kind, tuple(shape)) for name, (kind, shape) in n["forms"].items()} for n in notes]
+        self.forms: dict[str, _Form] = {}
+        for name, form in (item for forms in self._forms for item in forms.items()):
+            if self.forms.setdefault(name, form) != form:
+                raise ValueError(f"{name} is {form} on one device and {self.forms[name]} on another.")
+        places = np.concatenate([self._column(rank, "places") for rank in range(ranks)])
+        ranks_of = np.repeat(np.arange(ranks), self._counts)
+        rows_of = np.concatenate([np.arange(count) for count in self._counts])
+        kept = np.flatnonzero(places[:, 1] >= 0)  # others fill a batch
+        if ranks > 1:  # they take samples in turn, and some repeat one to have equally many
+            kept = kept[np.unique(places[kept], axis=0, return_index=True)[1]]
+        self._ranks, self._rows = ranks_of[kept], rows_of[kept]
+        self.loaders, self.indices = places[kept].T
+        paths = [note["paths"] for note in notes]
+        self.paths = [paths[rank][row] for rank, row in zip(self._ranks, self._rows, strict=True)]
+        self.paths = self.paths if any(self.paths) else []
+
+    def __len__(self) -> int:
+        """N."""
+        return len(self._rows)
+
+    def columns(self) -> dict[str, Column]:
+        """All columns but the places."""
+        return {
+            name: Column(form.dtype, form.shape, lambda name=name: self._parts(name))  # type: ignore[misc]
+            for name, form in self.forms.items()
+            if name != "places"
+        }
+
+    def _parts(self, name: str) -> Iterator[Array]:
+        form = self.forms[name]
+        sources = [self._column(rank, name) for rank in range(len(self._counts))]
+        step = max(1, PART // max(1, math.prod(form.shape) * np.dtype(form.dtype).itemsize))
+        for begin in range(0, len(self), step):
+            ranks, rows = self._ranks[begin : begin + step], self._rows[begin : begin + step]
+            part = np.empty((len(rows), *form.shape), form.dtype)
+            for rank, source in enumerate(sources):
+                part[ranks == rank] = source[rows[ranks == rank]]
+            yield part
+
+    def _column(self, rank: int, name: str) -> Array:
+        """The rows of one rank, read from its file as they are used."""
+        rows, form = self._counts[rank], self.forms.get(name, _Form("int64", (2,)))
+        if not rows or name not in self._forms[rank]:
+            return _unlabeled(form, rows)
+        path = _file(self._folder, rank, name, self._forms[rank])
+        return np.memmap(path, form.dtype, "r", shape=(rows, *form.shape))
+
+
+def _file(folder: Path, rank: int, name: str, names: Iterable[str]) -> Path:
+    # names of labels are the user's, and may be no names of files
+    return folder / f"{rank}.{list(names).index(name)}"
+
+
+def _unlabeled(form: _Form, rows: int) -> Array:
+    return np.full((rows, *form.shape), math.nan if form.dtype == "float32" else -1, form.dtype)
