@@ -57,8 +57,8 @@ def train(data: ImageFolderDataModule, options: argparse.Namespace) -> Path:
 
 
 def write_features(data: ImageFolderDataModule, checkpoint: Path, path: Path) -> None:
-    """Writes the pooled features of every image, with its label and path."""
-    trainer = Trainer(devices=1, logger=False, callbacks=[FeatureWriter(path)])
+    """Writes the pooled features of every image, with its label and path, in place of those of an earlier run."""
+    trainer = Trainer(devices=1, logger=False, callbacks=[FeatureWriter(path, overwrite=True)])
     trainer.predict(IJEPA.load_from_checkpoint(checkpoint), datamodule=data, return_predictions=False)
 
 

@@ -59,7 +59,8 @@ class RowWriter:
                 self._extend(name, _unlabeled(form, self._rows))
             if form != (known := self._forms[name]):
                 raise ValueError(
-                    f"{name} is {form} in one batch and {known} in those before: all samples must have labels of one kind, and features of one size."
+                    f"{name} is {form} in one batch and {known} in those before: all samples must have labels of one "
+                    "kind, and features of one size."
                 )
             self._extend(name, array)
         for name in self._forms.keys() - columns.keys() - {"places"}:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import torch
 from lightning_utilities.core.rank_zero import rank_zero_warn
 from torchvision.transforms import v2
 
@@ -106,7 +107,10 @@ def augmented_pipeline(
             f"color jitter and grayscale are for images of 3 channels and are left out for those of {channels}: give "
             "augmentations without them (color_strength 0 leaves out all changes of color)."
         )
-    views = [to_tensor(augmentation.steps(size, channels), mean, std) for augmentation, size in augmentations]
+    to_uint8 = v2.ToDtype(torch.uint8, scale=True)  # thresholds are those of uint8
+    views = [
+        to_tensor([to_uint8, *augmentation.steps(size, channels)], mean, std) for augmentation, size in augmentations
+    ]
     return Pipeline(
         transform=SeparateViews(tuple(views)),
         eval_transform=eval_view(augmentations[0][1], mean, std),

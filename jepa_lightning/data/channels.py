@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import PIL.Image
+import torch
 from torch import Tensor
 from torchvision import tv_tensors
 from torchvision.transforms import v2
@@ -13,10 +14,11 @@ from torchvision.transforms import v2
 
 @dataclass(frozen=True)
 class ToChannels:
-    """One image to a tensor ``[C, H, W]`` with a given number of channels, without change of its values.
+    """One image to a tensor ``[C, H, W]`` with a given number of channels: uint8, or float32 of 0 to 1.
 
     Images are PIL images, tensors ``[C, H, W]`` or ``[H, W]``, or arrays ``[H, W, C]`` or ``[H, W]``. Where 3 channels
-    are wanted a gray image is repeated, and a PIL image of any mode is converted to RGB.
+    are wanted a gray image is repeated, and a PIL image of any mode is converted to RGB. Values are uint8 of 0 to 255,
+    uint16 of 0 to 65535 (PIL's modes I;16 and I too), which become floats, or floats of 0 to 1.
 
     Attributes:
         channels: C.
@@ -30,7 +32,7 @@ class ToChannels:
         """One image.
 
         Raises:
-            ValueError: if it is no image, or has another number of channels.
+            ValueError: if it is no image, has another number of channels, or has values of another range.
         """
         if hasattr(image, "num_frames") or (not self.frames and getattr(image, "ndim", 0) == 4):
             raise ValueError(
@@ -43,7 +45,7 @@ class ToChannels:
             )
         if isinstance(image, PIL.Image.Image):
             image = self._converted(image)
-        tensor = v2.functional.to_image(image)
+        tensor = _in_range(v2.functional.to_image(image))
         if self.channels == 3 and tensor.shape[-3] == 1:
             tensor = tensor.expand(*tensor.shape[:-3], 3, -1, -1)
         if tensor.shape[-3] != self.channels:
@@ -55,11 +57,45 @@ class ToChannels:
 
     def _converted(self, image: PIL.Image.Image) -> PIL.Image.Image:
         """The image in a mode whose bands are its channels."""
+        if image.mode == "F" or image.mode.startswith("I;16"):
+            return image  # RGB would cut their values to 255
+        if image.mode == "I":
+            if not 0 <= (range_ := image.getextrema())[0] <= range_[1] < 2**16:  # type: ignore[operator]
+                raise ValueError(
+                    f"an image of PIL's mode I has values from {range_[0]} to {range_[1]}, and 16 bit hold 0 to 65535: "
+                    "convert it in the data set."
+                )
+            return PIL.Image.fromarray(np.asarray(image).astype(np.uint16))
         if self.channels == 3:
             return image.convert("RGB")
         if image.mode == "P":  # one band of places in a palette
             return image.convert("RGBA" if self.channels == 4 else "RGB")
         return image.convert("L") if image.mode == "1" else image
+
+
+def _in_range(image: Tensor) -> Tensor:
+    """Values as uint8, or as floats of 0 to 1.
+
+    Raises:
+        ValueError: if their range is not known, or is another one.
+    """
+    if image.dtype == torch.uint8:
+        return image
+    if image.dtype == torch.uint16:
+        return image.float() / 65535
+    if not image.is_floating_point():
+        raise ValueError(
+            f"the range of an image of {str(image.dtype).removeprefix('torch.')} is not known: give uint8, uint16, or "
+            "floats of 0 to 1."
+        )
+    low, high = (float(value) for value in image.aminmax())
+    # resizing may overshoot a little; pixels of 0 to 255 and normalized ones go far beyond
+    if not (low >= -0.1 and high <= 1.1):
+        raise ValueError(
+            f"a float image must have values of 0 to 1, and one has {low:.3g} to {high:.3g}: divide by the largest "
+            "possible value, or give uint8; the pipeline normalizes by itself."
+        )
+    return image.float()
 
 
 def check_statistics(mean: Any, std: Any) -> None:

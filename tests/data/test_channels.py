@@ -105,3 +105,58 @@ def test_a_pipeline_of_images_refuses_videos(build: Callable[[int], Pipeline], s
 def test_what_is_no_image_is_refused_by_name(sample: Any) -> None:
     with pytest.raises(ValueError, match=rf"was given {type(sample).__name__}"):
         eval_view(SIZE)(sample)
+
+
+RAMP = np.linspace(0, 1, 64 * 8, dtype=np.float32).reshape(8, 64)
+DEEP = (RAMP * 65535).round().astype(np.uint16)
+
+
+@pytest.mark.parametrize(
+    "image",
+    [
+        Image.fromarray(DEEP),
+        Image.fromarray(DEEP.astype(np.int32)),
+        Image.fromarray(RAMP),
+        RAMP,
+        DEEP,
+        torch.from_numpy(RAMP),
+        torch.from_numpy(RAMP).double()[None],
+        torch.from_numpy(DEEP),
+    ],
+    ids=lambda image: getattr(image, "mode", type(image).__name__),
+)
+@pytest.mark.parametrize("channels", [1, 3])
+def test_images_of_other_depth_keep_their_values(image: Any, channels: int) -> None:
+    found = ToChannels(channels)(image)
+    assert found.dtype == torch.float32
+    torch.testing.assert_close(found[-1].as_subclass(torch.Tensor), torch.from_numpy(RAMP), atol=1e-5, rtol=0)
+    (view,) = eval_view((8, 64), mean=[0.0] * channels, std=[1.0] * channels)(image)
+    torch.testing.assert_close(view[0], torch.from_numpy(RAMP), atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("build", [masked, augmented])
+def test_views_of_floats_are_those_of_the_same_bytes(build: Callable[[int], Pipeline]) -> None:
+    image = torch.randint(0, 256, (3, 80, 72), dtype=torch.uint8)
+    pipeline = build(3)
+    torch.manual_seed(0)
+    expected = pipeline.transform(image)
+    torch.manual_seed(0)
+    for found, view in zip(pipeline.transform(image / 255), expected, strict=True):
+        torch.testing.assert_close(found, view, atol=0.03, rtol=0)  # of a view in steps of 1/51
+
+
+@pytest.mark.parametrize(
+    ("image", "fault"),
+    [
+        (torch.rand(3, 8, 8) * 255, "a float image must have values of 0 to 1, and one has"),
+        (torch.randn(3, 8, 8), "a float image must have values of 0 to 1"),
+        (torch.full((3, 8, 8), torch.nan), "one has nan to nan"),
+        (Image.fromarray(RAMP * 255), "a float image must have values of 0 to 1"),
+        (torch.zeros(3, 8, 8, dtype=torch.int32), "the range of an image of int32 is not known"),
+        (torch.zeros(3, 8, 8, dtype=torch.bool), "the range of an image of bool is not known"),
+        (Image.fromarray(np.full((8, 8), 70000, dtype=np.int32)), "mode I has values from 70000 to 70000"),
+    ],
+)
+def test_values_of_another_range_are_refused(image: Any, fault: str) -> None:
+    with pytest.raises(ValueError, match=fault):
+        ToChannels(3)(image)
