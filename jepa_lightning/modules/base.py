@@ -23,6 +23,7 @@ from jepa_lightning.ema import EMASchedule, check_pair
 from jepa_lightning.encode import encode
 from jepa_lightning.modules.finite_loss import FiniteLoss
 from jepa_lightning.modules.portable import Portable
+from jepa_lightning.modules.preprocessing import preprocess
 from jepa_lightning.modules.traits import Traits
 from jepa_lightning.nn import compile_blocks
 from jepa_lightning.optim import WarmupCosine, create_optimizer, optimizer_steps, parameter_groups, warmup_steps
@@ -70,6 +71,7 @@ class JEPAModule(Portable, ABC):
     objective_in_validation: bool = True
     # blocks whose outputs ``predict`` puts side by side; None takes the last one's
     predict_layers: Sequence[int] | None = None
+    media_axes: ClassVar[int] = 3  # of one image [C, H, W]; 4 where samples are videos [T, C, H, W]
     predict_tokens: bool = False  # whether ``predict`` gives the features of each token too
     least_samples: int = 1  # that a loss can be taken of; the last batch of an evaluation may have fewer
 
@@ -149,6 +151,22 @@ class JEPAModule(Portable, ABC):
         taken: list[Tensor] = [self.eval_encoder(x)] if layers is None else self.eval_encoder(x, layers=layers)
         # pooled one by one: the stages of a convolutional network differ in N
         return torch.cat([tokens.mean(dim=1) for tokens in taken] if pool else taken, dim=-1)
+
+    def preprocess(self, images: Any) -> Tensor:
+        """Images as ``forward`` takes them: resized, cropped and normalized as in validation and ``predict``.
+
+        Args:
+            images: one image or a sequence of them: PIL images, tensors ``[C, H, W]`` or ``[B, C, H, W]``, arrays
+                ``[H, W, C]`` or ``[B, H, W, C]``; uint8, uint16, or floats of 0 to 1. A module for clips takes videos:
+                tensors ``[T, C, H, W]`` or ``[B, T, C, H, W]``, or what its data sets give.
+
+        Returns:
+            ``[B, C, H, W]`` or ``[B, C, T, H, W]``, on the module's device; B is 1 for one image.
+
+        Raises:
+            ValueError: if one is no image, if there are none, or if the module shows each video in several views.
+        """
+        return preprocess(self.pipeline(), images, self.media_axes).to(self.device)
 
     def training_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor | None]:
         """One step; callbacks find ``loss``, ``features`` and ``tokens`` in its output."""

@@ -64,6 +64,7 @@ class VJEPA(LatentPrediction):
     traits: ClassVar = Traits(
         "representation", "EMA target, predictor, masking", needs_augmentations=False, needs_negatives=False
     )
+    media_axes: ClassVar = 4
 
     def __init__(
         self,
