@@ -290,11 +290,47 @@ def test_every_option_is_documented(option: str, name: str, capsys: Any) -> None
     assert not [option for option in undocumented if not option.endswith(".help")]
 
 
+def test_predict_writes_layers_and_tokens_and_replaces_a_file_only_where_told(tiny_cli: str, capsys: Any) -> None:
+    predict = ["predict", "--config", tiny_cli, "--features", "f.npz"]
+    main([*predict, "--layers", "[-2,-1]", "--tokens", "true"])
+    found = np.load("f.npz")
+    assert (found["features"].shape, found["tokens"].shape) == ((96, 96), (96, 16, 96))
+    np.testing.assert_allclose(found["tokens"].mean(1), found["features"], atol=1e-5)
+    assert found["class_names/shape"].tolist()[0] == "disc"
+    with pytest.raises(SystemExit):
+        main(predict)
+    assert "cannot write features to f.npz: it exists; give another name" in capsys.readouterr().err
+    main([*predict, "--overwrite", "true"])
+    assert np.load("f.npz")["features"].shape == (96, 48)
+
+
+@pytest.mark.parametrize(
+    ("options", "fault"),
+    [
+        (["--layers", "[-9]"], "layers (-9,) are not all there: the encoder has 2 blocks"),
+        (["--features", "f.csv"], "its suffix is '.csv', give .npz or .safetensors"),
+        (["--features", "tiny.yaml/f.npz"], "cannot write features to tiny.yaml/f.npz"),
+    ],
+)
+def test_predict_that_cannot_be_done_ends_in_one_line(
+    tiny_cli: str, capsys: Any, options: list[str], fault: str
+) -> None:
+    with pytest.raises(SystemExit) as end:
+        main(["predict", "--config", tiny_cli, "--features", "f.npz", *options])
+    error = capsys.readouterr().err.strip()
+    assert end.value.code == 1
+    assert fault in error.splitlines()[-1]
+    assert "Traceback" not in error
+    assert not Path("f.npz").exists()
+
+
 def test_features_are_an_option_of_predict_alone(capsys: Any) -> None:
     for command, there in (("predict", True), ("validate", False)):
         with pytest.raises(SystemExit):
             main([command, "--help"])
-        assert ("--features FEATURES File to write" in " ".join(capsys.readouterr().out.split())) is there
+        printed = " ".join(capsys.readouterr().out.split())
+        assert ("--features FEATURES File to write" in printed) is there
+        assert "return_predictions" not in printed
 
 
 def test_runs_as_a_module() -> None:

@@ -217,7 +217,8 @@ class FeatureWriter(BasePredictionWriter):
             write_columns(path, len(rows), columns, texts)
         self.overwrite |= path == self.path  # what this callback wrote itself
         width = columns["features"].shape[-1]
-        print(f"wrote {len(rows)} features of width {width} to {path}: {', '.join([*columns, *texts])}")
+        names = [*columns, *dict.fromkeys(name.partition("/")[0] for name in texts)]
+        print(f"wrote {len(rows)} features of width {width} to {path}: {', '.join(names)}")
 
     @contextmanager
     def _disk_faults(self) -> Iterator[None]:

@@ -1,7 +1,7 @@
 # B batch, C channels, H W height and width
 """Hand-made augmentations of the methods that learn from several views of an image."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -10,6 +10,7 @@ from lightning_utilities.core.rank_zero import rank_zero_warn
 from torchvision.transforms import v2
 
 from jepa_lightning.data.blur import SeparableGaussianBlur
+from jepa_lightning.data.channels import ToChannels
 from jepa_lightning.data.pipelines import IMAGENET_MEAN, IMAGENET_STD, Collate, Pipeline, Views, eval_view, to_tensor
 
 SMALL = 64  # below so many pixels a blur leaves nothing to see
@@ -78,12 +79,19 @@ class Augmentation:
 
 @dataclass(frozen=True)
 class SeparateViews:
-    """A transform for each view."""
+    """A transform for each view.
+
+    Attributes:
+        transforms: one a view.
+        read: what they have in common, done once an image.
+    """
 
     transforms: tuple[v2.Transform, ...]
+    read: Callable[[Any], Any] | None = None
 
     def __call__(self, image: Any) -> Views:
         """One image to its views."""
+        image = image if self.read is None else self.read(image)
         return [transform(image) for transform in self.transforms]
 
 
@@ -112,7 +120,7 @@ def augmented_pipeline(
         to_tensor([to_uint8, *augmentation.steps(size, channels)], mean, std) for augmentation, size in augmentations
     ]
     return Pipeline(
-        transform=SeparateViews(tuple(views)),
+        transform=SeparateViews(tuple(views), ToChannels(channels)),
         eval_transform=eval_view(augmentations[0][1], mean, std),
         collate=Collate(),
     )
