@@ -1,11 +1,14 @@
 """Strategies for the Trainer, by name."""
 
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 from lightning.pytorch.strategies import ModelParallelStrategy, StrategyRegistry
 from torch.distributed.constants import default_pg_timeout
 from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
+
+from jepa_lightning.checkpoints import check_resumable, read_checkpoint
 
 
 class FSDP2Strategy(ModelParallelStrategy):
@@ -54,6 +57,23 @@ class FSDP2Strategy(ModelParallelStrategy):
             first = 0 if self.replicas > 1 else 1
             self._mesh = init_device_mesh(self.root_device.type, shape[first:], mesh_dim_names=names[first:])
         return self._mesh
+
+    def load_checkpoint(self, checkpoint_path: str | Path, weights_only: bool | None = None) -> dict[str, Any]:
+        """Reads a file or a folder of shards, after a check that it holds plain data alone.
+
+        Args:
+            checkpoint_path: The checkpoint.
+            weights_only: None is True here.
+
+        Raises:
+            ValueError: If it is damaged, of another code base, or holds more than plain data.
+        """
+        path = Path(checkpoint_path)
+        checkpoint = read_checkpoint(path)  # torch's reader of shards takes any pickle
+        if self.optimizers:
+            check_resumable(checkpoint, self.optimizers)
+        found: dict[str, Any] = super().load_checkpoint(path, weights_only is not False)
+        return found
 
     @property
     def distributed_sampler_kwargs(self) -> dict[str, Any]:

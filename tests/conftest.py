@@ -53,6 +53,24 @@ def shapes() -> Callable[..., ShapesDataModule]:
     return build
 
 
+class Payload:
+    """Makes an empty folder when a pickle of it is read without care."""
+
+    def __init__(self, mark: Path) -> None:
+        self.mark = mark
+
+    def __reduce__(self) -> Any:
+        return os.mkdir, (str(self.mark),)
+
+
+@pytest.fixture
+def payload(tmp_path: Path) -> Iterator[Payload]:
+    """What no file may run; it is checked that it has not."""
+    found = Payload(tmp_path / "code was run")
+    yield found
+    assert not found.mark.exists()
+
+
 @pytest.fixture
 def quiet_trainer(tmp_path: Any) -> Callable[..., Trainer]:
     def build(**options: Any) -> Trainer:

@@ -13,6 +13,8 @@ from torch.distributed.checkpoint.state_dict_saver import save
 from jepa_lightning.cli import main
 from jepa_lightning.errors import explain
 
+VERSION = {"pytorch-lightning_version": "2.6.0"}
+
 
 def stderr_of(args: list[str], capsys: Any) -> tuple[str, Any]:
     """The one line of error and the exit code."""
@@ -156,7 +158,9 @@ def test_checkpoints_that_do_not_fit(tiny_cli: str, capsys: Any) -> None:
     assert error(path.read_bytes()[:-500]).startswith("cannot read bad.ckpt (")
     assert error(b"something else").startswith("cannot read bad.ckpt (14 bytes) as a checkpoint")
     assert (
-        error({"encoder": 1}) == "bad.ckpt is no Lightning checkpoint: it holds a dict with encoder, not a state_dict."
+        error({"encoder": 1}) == "bad.ckpt is not a Lightning checkpoint: it holds a dict of encoder, and lacks "
+        "pytorch-lightning_version and state_dict. Weights of another code base are loaded in Python, with "
+        "load_state_dict."
     )
     other = good | {"hyper_parameters": good["hyper_parameters"] | {"_class_path": "mine.Other"}}
     assert error(other).startswith("bad.ckpt is a checkpoint of mine.Other, not of jepa_lightning.IJEPA: give --model")
@@ -166,19 +170,19 @@ def test_checkpoints_that_do_not_fit(tiny_cli: str, capsys: Any) -> None:
     )
     assert "tensors 24 missing (" in error(good, "--model.depth", "3")
     unlike = error(good, "--model.patch_size", "4")
-    assert 'of another size ("context_encoder.pos_embed": 1, 16, 48 there, 1, 64, 48 here)' in unlike
+    assert 'of another size ("context_encoder.patch_embed.proj.weight": 48, 3, 8, 8 there, 48, 3, 4, 4 here)' in unlike
 
 
 def test_folders_that_are_no_whole_checkpoint(tiny_cli: str, capsys: Any) -> None:
     folder = Path("sharded.ckpt")
     save({"state_dict": {"weight": torch.ones(3)}}, checkpoint_id=folder, no_dist=True)
-    torch.save({"hyper_parameters": {"_class_path": "mine.Other"}}, folder / "meta.pt")
+    torch.save({**VERSION, "hyper_parameters": {"_class_path": "mine.Other"}}, folder / "meta.pt")
 
     def error(*args: str) -> str:
         return stderr_of(["fit", "--config", tiny_cli, "--ckpt_path", str(folder), *args], capsys)[0]
 
     assert error().startswith("sharded.ckpt is a checkpoint of mine.Other, not of jepa_lightning.IJEPA: give --model")
-    torch.save({"hyper_parameters": {}, "pytorch-lightning_version": "2.6.0"}, folder / "meta.pt")
+    torch.save({**VERSION, "hyper_parameters": {}}, folder / "meta.pt")
     assert "it has tensors" in error()
     (folder / "__0_0.distcp").unlink()
     assert error() == "the checkpoint sharded.ckpt lacks its piece __0_0.distcp: copy it there, or take another."
@@ -222,7 +226,7 @@ def test_a_process_that_has_lost_another_one_says_so() -> None:
 
 def test_shards_of_the_other_fsdp(tiny_cli: str, capsys: Any) -> None:
     save({"model": {"weight": torch.ones(3)}}, checkpoint_id="sharded.ckpt", no_dist=True)
-    torch.save({"hyper_parameters": {}}, "sharded.ckpt/meta.pt")
+    torch.save({**VERSION, "hyper_parameters": {}}, "sharded.ckpt/meta.pt")
     text, code = stderr_of(
         ["fit", "--config", tiny_cli, "--ckpt_path", "sharded.ckpt", "--trainer.strategy", "fsdp2"], capsys
     )

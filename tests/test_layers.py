@@ -48,7 +48,7 @@ ALLOWED = {
         "data.augmentation",
         "data.video",
         "callbacks.ema",
-        "checkpoints.shards",
+        "checkpoints",
     },
     # callbacks go by contracts, never by networks or a concrete module
     "callbacks": {

@@ -2,21 +2,30 @@
 
 from jepa_lightning.checkpoints.faults import disk_fault
 from jepa_lightning.checkpoints.files import CheckpointFiles
+from jepa_lightning.checkpoints.finite import is_finite
 from jepa_lightning.checkpoints.reading import last_checkpoint, model_arguments, read_checkpoint
+from jepa_lightning.checkpoints.remote import local_copy
+from jepa_lightning.checkpoints.resuming import OPTIMIZERS, check_resumable
 from jepa_lightning.checkpoints.saving import save_whole
 from jepa_lightning.checkpoints.shards import check_shards, read_shards, written_by
+from jepa_lightning.checkpoints.tables import tables_of_another_size
 from jepa_lightning.checkpoints.whole import appearing, present
 
 __all__ = [
+    "OPTIMIZERS",
     "CheckpointFiles",
     "appearing",
+    "check_resumable",
     "check_shards",
     "disk_fault",
+    "is_finite",
     "last_checkpoint",
+    "local_copy",
     "model_arguments",
     "present",
     "read_checkpoint",
     "read_shards",
     "save_whole",
+    "tables_of_another_size",
     "written_by",
 ]

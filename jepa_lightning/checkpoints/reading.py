@@ -1,13 +1,11 @@
 """What the command line reads from a checkpoint before a run: of which model it is, and with which options."""
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-from zipfile import is_zipfile
 
-import torch
-
+from jepa_lightning.checkpoints.form import check_form
+from jepa_lightning.checkpoints.plain import read_plain
 from jepa_lightning.checkpoints.shards import read_rest
 from jepa_lightning.checkpoints.whole import present
 
@@ -43,34 +41,17 @@ def model_arguments(path: Path, class_path: str) -> list[str]:
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
-    """A Lightning checkpoint, its tensors left on disk; of a folder of shards what is no tensor.
+    """A Lightning checkpoint, its tensors left on disk; of a folder of shards what is not in the shards.
 
     Args:
         path: the file or the folder.
 
     Raises:
-        ValueError: if it cannot be read or is something else.
+        FileNotFoundError: if there is none.
+        ValueError: if it is something else, is damaged, or holds more than plain data.
     """
-    if path.is_dir():
-        return read_rest(path)
-    try:
-        content = torch.load(path, weights_only=True, map_location="cpu", mmap=is_zipfile(path))
-    except Exception as error:  # damage shows in many ways
-        raise ValueError(
-            f"cannot read {path} ({path.stat().st_size} bytes) as a checkpoint: it is truncated, something else, or "
-            "holds more than plain data."
-        ) from error
-    if not isinstance(content, dict) or "state_dict" not in content:
-        raise ValueError(f"{path} is no Lightning checkpoint: it holds {_kind(content)}, not a state_dict.")
-    return content
+    return read_rest(path) if path.is_dir() else check_form(read_plain(path), path, "state_dict")
 
 
 def _as_text(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value)
-
-
-def _kind(content: Any) -> str:
-    if not isinstance(content, dict):
-        return f"a {type(content).__name__}"
-    keys: Iterator[str] = (str(key) for key in list(content)[:3])
-    return f"a dict with {', '.join(keys)}" + (", ..." if len(content) > 3 else "")

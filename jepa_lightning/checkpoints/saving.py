@@ -8,6 +8,7 @@ from typing import Any
 from lightning.pytorch import Trainer
 from torch.distributed.checkpoint.api import CheckpointException
 
+from jepa_lightning.checkpoints.checksums import write_checksums
 from jepa_lightning.checkpoints.faults import disk_fault
 from jepa_lightning.checkpoints.whole import UNFINISHED, appearing, present, unfinished
 
@@ -34,6 +35,9 @@ def save_whole(trainer: Trainer, path: str | Path, save: Callable[[str], None]) 
         with writing as place:
             trainer.strategy.barrier()  # what a killed run has left is gone
             save(str(place))
+            if place.is_dir():
+                write_checksums(place, trainer.global_rank)
+                trainer.strategy.barrier()  # all of them are there
     except (OSError, RuntimeError, CheckpointException) as error:
         reason = disk_fault(error)
         if reason is None:

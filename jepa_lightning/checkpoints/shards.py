@@ -1,47 +1,102 @@
 """Checkpoints that are folders of shards, as FSDP2 and FSDP1 write them, read by one process.
 
 A folder holds the shards of each rank, their index (``.metadata``), and all that is neither model nor optimizer
-(``meta.pt``). The index and the optimizer's plain values are pickles: read only folders whose origin you trust.
+(``meta.pt``). The index and the optimizer's plain values are pickles: only plain data is read from them. Strategies
+read a folder with torch's own reader, which takes any pickle, so ``check_shards`` comes first.
 """
 
 import re
 import warnings
+from copy import deepcopy
+from functools import lru_cache
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch.distributed.checkpoint.api import CheckpointException
+from torch.distributed.checkpoint.default_planner import DefaultLoadPlanner
 from torch.distributed.checkpoint.filesystem import FileSystemReader
-from torch.distributed.checkpoint.metadata import Metadata, TensorStorageMetadata
+from torch.distributed.checkpoint.metadata import BytesStorageMetadata, Metadata, TensorStorageMetadata
+from torch.distributed.checkpoint.planner import ReadItem
 from torch.distributed.checkpoint.state_dict_loader import load
 
-INDEX, REST = ".metadata", "meta.pt"
+from jepa_lightning.checkpoints.checksums import check_checksums
+from jepa_lightning.checkpoints.form import check_form
+from jepa_lightning.checkpoints.plain import DamagedError, check_archive, check_regular, read_plain, stamp
+from jepa_lightning.checkpoints.shard_index import INDEX, check_claims, read_index
+
+REST = "meta.pt"
 
 
 def check_shards(folder: Path) -> Metadata:
-    """The index of a folder, all of whose pieces are there.
+    """The index of a folder, all of whose pieces are there, undamaged, and hold plain data alone.
 
     Raises:
-        ValueError: if it is something else, or a piece is missing or too short.
+        ValueError: if it is something else, or a piece is missing, damaged or outside the folder.
     """
-    missing = [name for name in (REST, INDEX) if not (folder / name).is_file()]
+    missing = [name for name in (REST, INDEX) if not (folder / name).exists()]
     if len(missing) == 2:
         raise ValueError(f"{folder} is a folder, but no checkpoint: it has neither {REST} nor {INDEX}.")
     if missing:
         raise ValueError(f"the checkpoint {folder} lacks its piece {missing[0]}: copy it there, or take another.")
+    files = sorted(path for path in folder.iterdir() if path.is_file())
+    return _checked(folder, tuple((path.name, *stamp(path)) for path in files))
+
+
+@lru_cache(maxsize=4)  # the command line asks several times
+def _checked(folder: Path, stamps: tuple[Any, ...]) -> Metadata:
+    for name in (REST, INDEX):
+        _piece(folder, name)
+    index = read_index(folder)
+    pieces: dict[str, dict[tuple[int, int], bool]] = {}  # of each, the ranges in use, and which are no tensors
+    for place, stored in index.storage_data.items():
+        plain = isinstance(index.state_dict_metadata.get(place.fqn), BytesStorageMetadata)
+        pieces.setdefault(stored.relative_path, {})[stored.offset, stored.length] = plain
+    for name, ranges in pieces.items():
+        _check_piece(_piece(folder, name), ranges)
+    check_claims(index, folder / INDEX, sum((folder / name).stat().st_size for name in pieces))
     try:
-        index = FileSystemReader(folder).read_metadata()
-        pieces: dict[str, int] = {}
-        for stored in index.storage_data.values():
-            pieces[stored.relative_path] = max(pieces.get(stored.relative_path, 0), stored.offset + stored.length)
-    except Exception as error:  # damage shows in many ways
-        raise ValueError(f"cannot read {folder / INDEX}: it is truncated, or something else.") from error
-    for name, size in pieces.items():
-        if not (folder / name).is_file():
-            raise ValueError(f"the checkpoint {folder} lacks its piece {name}: copy it there, or take another.")
-        if (found := (folder / name).stat().st_size) < size:
-            raise ValueError(f"the piece {folder / name} is truncated: it has {found} of {size} bytes.")
+        check_checksums(folder)
+    except DamagedError as error:
+        raise ValueError(f"cannot read the checkpoint {folder}: {error}.") from error
     return index
+
+
+def _piece(folder: Path, name: str) -> Path:
+    """The file of that name, which is in the folder itself."""
+    path = folder / name
+    if name in ("", ".", "..") or set(name) & set("/\\\0") or path.resolve().parent != folder.resolve():
+        raise ValueError(f"the checkpoint {folder} names a piece outside of its folder, {name!r}: do not use it.")
+    if not path.exists():
+        raise ValueError(f"the checkpoint {folder} lacks its piece {name}: copy it there, or take another.")
+    check_regular(path)
+    return path
+
+
+def _check_piece(path: Path, ranges: dict[tuple[int, int], bool]) -> None:
+    """Whether all that the index has in a file is whole, and no more than it looks."""
+    size, used = path.stat().st_size, max(offset + length for offset, length in ranges)
+    if size < used:
+        raise ValueError(f"the piece {path} is truncated: it has {size} of {used} bytes.")
+    if sum(length for _, length in ranges) > size:
+        raise ValueError(f"cannot read {path}: the index uses the same bytes of it several times.")
+    try:
+        with path.open("rb") as file:
+            for (offset, length), plain in sorted(ranges.items()):
+                file.seek(offset)
+                content = BytesIO(file.read(length))
+                check_archive(content, length)
+                if plain:
+                    content.seek(0)
+                    torch.load(content, weights_only=True)
+    except PermissionError as error:
+        raise ValueError(f"cannot read {path}: you have no permission to read it.") from error
+    except Exception as error:  # damage shows in many ways
+        reason = error if isinstance(error, DamagedError) else "it is cut or holds more than plain data"
+        raise ValueError(
+            f"cannot read the shards in {path.parent}: one of them is damaged, {path.name}: {reason}."
+        ) from error
 
 
 def read_rest(folder: Path) -> dict[str, Any]:
@@ -51,10 +106,7 @@ def read_rest(folder: Path) -> dict[str, Any]:
         ValueError: if a piece is missing or cannot be read.
     """
     check_shards(folder)
-    try:
-        rest: dict[str, Any] = torch.load(folder / REST, map_location="cpu", weights_only=True)
-    except Exception as error:
-        raise ValueError(f"cannot read {folder / REST}: it is truncated, or holds more than plain data.") from error
+    rest: dict[str, Any] = deepcopy(check_form(read_plain(folder / REST), folder))  # not left on disk
     return rest
 
 
@@ -77,12 +129,14 @@ def read_shards(folder: Path, optimizer: bool = True) -> dict[str, Any]:
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="torch.distributed is disabled")  # it is not needed here
-            load(flat, storage_reader=FileSystemReader(folder), no_dist=True)
+            load(flat, storage_reader=_Reader(folder), planner=_Planner(flatten_state_dict=False), no_dist=True)
+        nested = _nest({index.planner_data[name]: value for name, value in flat.items()})
     except (Exception, CheckpointException) as error:  # the latter is no Exception
         raise ValueError(f"cannot read the shards in {folder}: one of them is damaged.") from error
-    nested = _nest({index.planner_data[name]: value for name, value in flat.items()})
     # FSDP2's name, or FSDP1's
-    weights = nested.pop("state_dict") if "state_dict" in nested else nested.pop("model")
+    weights = nested.pop("state_dict", None) or nested.pop("model", None)
+    if not isinstance(weights, dict):
+        raise ValueError(f"{folder} holds no weights of a module.")
     optimizers = sorted((key for key in nested if re.fullmatch(r"optimizer_\d+", key)), key=lambda key: int(key[10:]))
     states = {"optimizer_states": [nested[key] for key in optimizers]} if optimizers else {}
     return {**read_rest(folder), "state_dict": weights, **states}
@@ -96,6 +150,18 @@ def written_by(folder: Path) -> str:
     """
     names = check_shards(folder).state_dict_metadata
     return "FSDP2" if any(name.startswith("state_dict.") for name in names) else "FSDP1"
+
+
+class _Reader(FileSystemReader):
+    def read_metadata(self, *args: Any, **kwargs: Any) -> Metadata:
+        """The index as it was checked; torch's own takes any pickle."""
+        return check_shards(Path(self.path))
+
+
+class _Planner(DefaultLoadPlanner):
+    def load_bytes(self, read_item: ReadItem, value: BytesIO) -> None:
+        """A plain value; torch's own takes any pickle."""
+        self.original_state_dict[read_item.dest_index.fqn] = torch.load(value, weights_only=True)
 
 
 def _room(stored: Any) -> Any:

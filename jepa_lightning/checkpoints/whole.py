@@ -7,6 +7,7 @@ runs leave in either place is removed when the same name is written again.
 """
 
 import contextlib
+import errno
 import os
 import shutil
 from collections.abc import Iterator
@@ -66,17 +67,23 @@ def _take_name(place: Path, path: Path) -> None:
 
 
 def _to_disk(path: Path) -> None:
-    """Else a machine that loses power could keep the new name and lose what is in it."""
+    """Without it a machine that loses power could keep the new name and lose what is in it."""
     for file in [*path.rglob("*"), path]:
         _sync(file)
 
 
 def _sync(path: Path) -> None:
-    number = os.open(path, os.O_RDONLY)
+    folder = path.is_dir()
     try:
-        os.fsync(number)
-    finally:
-        os.close(number)
+        number = os.open(path, os.O_RDONLY if folder else os.O_RDWR)  # Windows syncs what may be written
+        try:
+            os.fsync(number)
+        finally:
+            os.close(number)
+    except OSError as error:
+        # Windows opens no folders, and some network file systems do not sync them
+        if not (folder and error.errno in (errno.EACCES, errno.EINVAL, errno.EBADF, errno.ENOTSUP)):
+            raise
 
 
 def _remove(path: Path) -> None:

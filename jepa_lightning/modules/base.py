@@ -257,6 +257,7 @@ class JEPAModule(Portable, ABC):
                     "validation shows one view of an image, of which there is no loss. Monitor val/knn or val/linear "
                     "with mode max (callbacks OnlineKNN and OnlineLinearProbe), or train/loss."
                 )
+        super().on_fit_start()
         self._total_steps = None
         self._seed = torch.initial_seed() if self._seed is None else self._seed
 
@@ -268,6 +269,7 @@ class JEPAModule(Portable, ABC):
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Restores the dropout seed."""
+        super().on_load_checkpoint(checkpoint)
         self._seed = checkpoint.get("seed")
 
     def on_before_backward(self, loss: Tensor) -> None:

@@ -43,11 +43,22 @@ class FiniteLoss:
             return
         (read, step, lr), self._pending = self._pending, None
         if not math.isfinite(value := read()):
-            raise FloatingPointError(
-                f"the loss is {value} at step {step}, learning rate {lr:.3g}. Checkpoints are from "
-                "before this step: lower the learning rate, lengthen the warm-up or clip gradients "
-                "(--trainer.gradient_clip_val 1), and resume with --ckpt_path last."
-            )
+            raise diverged(f"the loss is {value}", step, lr)
+
+
+def diverged(what: str, step: int, lr: float | None) -> FloatingPointError:
+    """The error that ends a run whose numbers are not finite.
+
+    Args:
+        what: is not finite.
+        step: optimizer steps before.
+        lr: learning rate; None where there is no optimizer.
+    """
+    rate = "" if lr is None else f", learning rate {lr:.3g}"
+    return FloatingPointError(
+        f"{what} at step {step}{rate}. Checkpoints are from before this step: lower the learning rate, lengthen the "
+        "warm-up or clip gradients (--trainer.gradient_clip_val 1), and resume with --ckpt_path last."
+    )
 
 
 def _copy_to_host(value: Tensor) -> Callable[[], float]:

@@ -1,45 +1,121 @@
 """A LightningModule whose checkpoints go from any strategy to any other."""
 
+from inspect import signature
 from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import torch
 from lightning.pytorch import LightningModule
 from lightning.pytorch.strategies import FSDPStrategy
+from lightning.pytorch.trainer.states import TrainerFn
 from torch import nn
 from torch.optim import Optimizer
 from typing_extensions import Self
 
-from jepa_lightning.checkpoints.shards import read_shards
+from jepa_lightning.checkpoints import (
+    OPTIMIZERS,
+    check_resumable,
+    is_finite,
+    local_copy,
+    read_checkpoint,
+    read_shards,
+    tables_of_another_size,
+)
+from jepa_lightning.modules.finite_loss import diverged
+
+STATES = ("state_dict", "current_model_state")  # the latter is Lightning's, beside an average
 
 
 class Portable(LightningModule):
     """Saves what every strategy can read, and loads what any has written, be it a file or a folder of shards."""
 
+    _resumed: dict[str, Any] | None = None  # a checkpoint, until its optimizers have been compared
+
     @classmethod
-    def load_from_checkpoint(cls, checkpoint_path: Any, *args: Any, **kwargs: Any) -> Self:
-        """A module with the options and the weights of a checkpoint, as in Lightning.
+    def load_from_checkpoint(
+        cls,
+        checkpoint_path: str | Path | IO[bytes],
+        map_location: Any = None,
+        hparams_file: str | Path | None = None,
+        strict: bool | None = None,
+        weights_only: bool | None = None,
+        **kwargs: Any,
+    ) -> Self:
+        """A module with the options and the weights of a checkpoint, as in Lightning. Nothing in the file is run.
+
+        Position tables that are computed are left as they are built where the options ask for another size.
 
         Args:
-            checkpoint_path: a file, its address, or a folder of shards.
-            args: as in Lightning.
-            kwargs: as in Lightning.
+            checkpoint_path: a file, its address, an open file, or a folder of shards.
+            map_location: as in Lightning.
+            hparams_file: as in Lightning.
+            strict: as in Lightning.
+            weights_only: False reads any pickle, which may run code: for files that you trust. None is True here, for
+                addresses too.
+            kwargs: options in the place of those in the checkpoint.
+
+        Raises:
+            FileNotFoundError: if there is none.
+            ValueError: if it is damaged, of another code base, or holds more than plain data.
         """
-        if isinstance(checkpoint_path, (str, Path)) and Path(checkpoint_path).is_dir():
-            file = BytesIO()
-            torch.save(read_shards(Path(checkpoint_path), optimizer=False), file)
-            file.seek(0)
-            checkpoint_path = file
-        module: Self = super().load_from_checkpoint(checkpoint_path, *args, **kwargs)
-        return module
+        how = {"map_location": map_location, "hparams_file": hparams_file, "strict": strict, **kwargs}
+        if "weights_only" in signature(LightningModule.load_from_checkpoint).parameters:  # since Lightning 2.6
+            how["weights_only"] = weights_only is not False
+        if weights_only is False:
+            trusted: Self = super().load_from_checkpoint(checkpoint_path, **how)
+            return trusted
+        with local_copy(checkpoint_path) as path:
+            readable: Path | BytesIO = path
+            if path.is_dir():
+                readable = BytesIO()
+                torch.save(read_shards(path, optimizer=False), readable)
+                readable.seek(0)
+            else:
+                read_checkpoint(path)
+            module: Self = super().load_from_checkpoint(readable, **how)
+            return module
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Gives the optimizer's states the names of their parameters."""
+        """Gives the optimizer's states the names of their parameters. Weights that are not finite are not saved.
+
+        Raises:
+            FloatingPointError: if they are not, on any rank.
+        """
+        if not self.trainer.strategy.reduce_boolean_decision(is_finite(self)):
+            optimizers = self.trainer.optimizers
+            lr = optimizers[0].param_groups[0]["lr"] if optimizers else None
+            raise diverged("weights are not finite", self.global_step, lr)
+        if "optimizer_states" not in checkpoint:  # weights may be saved alone
+            return
+        checkpoint[OPTIMIZERS] = [type(optimizer).__name__ for optimizer in self.trainer.optimizers]
         if not isinstance(self.trainer.strategy, FSDPStrategy):  # which numbers them for itself
-            # weights may be saved alone
-            for state, optimizer in zip(checkpoint.get("optimizer_states", ()), self.trainer.optimizers, strict=False):
+            for state, optimizer in zip(checkpoint["optimizer_states"], self.trainer.optimizers, strict=False):
                 name_states_(state, optimizer, self)
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Leaves position tables of another size as they are built here."""
+        own = self.state_dict()
+        for state in (checkpoint[name] for name in STATES if name in checkpoint):
+            state.update({name: own[name] for name in tables_of_another_size(state, self)})
+        if self._is_fitting() and self.trainer.strategy.lightning_restore_optimizer:
+            self._resumed = checkpoint
+
+    def on_fit_start(self) -> None:
+        """Refuses to resume from weights alone, or with another optimizer.
+
+        Raises:
+            ValueError: if that is asked for.
+        """
+        if self._resumed is not None:
+            check_resumable(self._resumed, self.trainer.optimizers)
+            self._resumed = None
+
+    def _is_fitting(self) -> bool:
+        try:
+            return self.trainer.state.fn == TrainerFn.FITTING
+        except RuntimeError:  # there is no Trainer
+            return False
 
 
 def name_states_(state: dict[str, Any], optimizer: Optimizer, module: nn.Module) -> None:

@@ -40,7 +40,7 @@ def test_a_folder_of_shards_does_as_well(first: Build, quiet_trainer: Build, tmp
     path, model = first()
     saved = torch.load(path, weights_only=True)
     save({"state_dict": saved.pop("state_dict")}, checkpoint_id=tmp_path / "sharded.ckpt", no_dist=True)
-    torch.save({"global_step": 2}, tmp_path / "sharded.ckpt" / "meta.pt")
+    torch.save({"global_step": 2, "pytorch-lightning_version": "2.6.0"}, tmp_path / "sharded.ckpt" / "meta.pt")
     second = tiny()
     StartFrom(str(tmp_path / "sharded.ckpt")).setup(quiet_trainer(), second, "fit")
     torch.testing.assert_close(second.state_dict(), model.state_dict(), rtol=0, atol=0)

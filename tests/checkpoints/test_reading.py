@@ -9,6 +9,7 @@ import torch
 from jepa_lightning.checkpoints import last_checkpoint, model_arguments, read_checkpoint
 
 Build = Callable[..., Any]
+EMPTY: dict[str, Any] = {"state_dict": {}, "pytorch-lightning_version": "2.6.0"}
 
 
 def test_last_is_the_newest_by_time(tmp_path: Path) -> None:
@@ -30,13 +31,13 @@ def test_last_is_the_newest_by_time(tmp_path: Path) -> None:
 def test_options_become_arguments(tmp_path: Path) -> None:
     options = {
         "_class_path": "a.B",
-        "_instantiator": "x",
+        "_instantiator": "lightning.pytorch.cli.instantiate_module",
         "name": "vit",
         "ema": (0.9, 1.0),
         "width": None,
         "flip": True,
     }
-    torch.save({"state_dict": {}, "hyper_parameters": options}, tmp_path / "run.ckpt")
+    torch.save({**EMPTY, "hyper_parameters": options}, tmp_path / "run.ckpt")
     assert model_arguments(tmp_path / "run.ckpt", "a.B") == [
         "--model.name=vit",
         "--model.ema=[0.9, 1.0]",
@@ -50,7 +51,7 @@ def test_code_in_a_file_is_not_run(tmp_path: Path) -> None:
         def __reduce__(self) -> Any:
             return os.mkdir, (str(tmp_path / "evil"),)
 
-    torch.save({"state_dict": {}, "more": Evil()}, tmp_path / "run.ckpt")
+    torch.save({**EMPTY, "more": Evil()}, tmp_path / "run.ckpt")
     with pytest.raises(ValueError, match="holds more than plain data"):
         read_checkpoint(tmp_path / "run.ckpt")
     assert not (tmp_path / "evil").exists()

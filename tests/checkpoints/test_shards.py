@@ -15,7 +15,7 @@ STATE = {
     "state": {"net.weight": {"step": torch.tensor(4.0), "exp_avg": torch.ones(2, 3)}},
     "param_groups": [{"lr": 0.5, "betas": (0.9, 0.99), "params": ["net.weight"]}, {"lr": 0.1, "params": ["net.bias"]}],
 }
-REST = {"global_step": 4, "hyper_parameters": {"width": 3}}
+REST = {"pytorch-lightning_version": "2.6.0", "global_step": 4, "hyper_parameters": {"width": 3}}
 
 
 def folder_of(path: Path, key: str = "state_dict") -> Path:
