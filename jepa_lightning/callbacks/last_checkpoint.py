@@ -5,7 +5,7 @@ import os
 import signal
 from typing import Any
 
-from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.trainer.states import TrainerFn
 from lightning.pytorch.utilities import rank_zero_info
@@ -49,6 +49,9 @@ class LastCheckpoint(ModelCheckpoint):
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Notes where the run starts or resumes; from here on signals wait."""
+        callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]
+        if not any(isinstance(callback, _SaveFirst) and callback.last is self for callback in callbacks):
+            trainer.callbacks = [_SaveFirst(self), *callbacks]  # type: ignore[attr-defined]
         self._last_step = trainer.global_step
         self._signals.hold()
 
@@ -78,8 +81,8 @@ class LastCheckpoint(ModelCheckpoint):
             if not self._summing:
                 self._save(trainer)
 
-    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Saves the end: the last validation may have been some steps before."""
+    def save_end(self, trainer: Trainer) -> None:
+        """Saves the end of training: the last validation may have been some steps before."""
         self._signals.release()
         self._save(trainer)
 
@@ -92,6 +95,19 @@ class LastCheckpoint(ModelCheckpoint):
         if not trainer.fast_dev_run:  # type: ignore[attr-defined]
             self.best_model_path = self.path
             save_whole(trainer, self.path, lambda path: trainer.save_checkpoint(path, self.save_weights_only))
+
+
+class _SaveFirst(Callback):
+    """Saves the end before other callbacks act on it: weight averaging puts its average in the place of the weights.
+
+    Lightning calls callbacks that save checkpoints after all others.
+    """
+
+    def __init__(self, last: LastCheckpoint) -> None:
+        self.last = last
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self.last.save_end(trainer)
 
 
 def _validation_follows(trainer: Trainer, batch_idx: int) -> bool:

@@ -121,3 +121,37 @@ def test_before_a_validation_nothing_is_saved_that_would_go_on_after_it(
     )  # fmt: skip
     trainer.fit(tiny_ijepa(), shapes())
     assert watch.seen == seen
+
+
+@pytest.mark.parametrize("stop", [4, 8])  # at the end of the first and of the second epoch
+def test_beside_an_average_it_holds_the_weights_of_training(
+    tiny_ijepa: Build, shapes: Build, quiet_trainer: Build, tmp_path: Path, stop: int
+) -> None:
+    averaging = pytest.importorskip("lightning.pytorch.callbacks.weight_averaging")  # since Lightning 2.6
+
+    def run(name: str, steps: int, ckpt: str | None = None) -> dict[str, Any]:
+        callbacks = [averaging.EMAWeightAveraging(decay=0.9), LastCheckpoint(str(tmp_path / name))]
+        trainer = quiet_trainer(
+            max_epochs=3, callbacks=callbacks, enable_checkpointing=True, limit_val_batches=0, num_sanity_val_steps=0
+        )
+        if steps < 12:
+            trainer.callbacks.insert(0, StopAt(steps))
+        trainer.fit(tiny_ijepa(), shapes(), ckpt_path=ckpt)
+        found: dict[str, Any] = torch.load(tmp_path / name / "last.ckpt", weights_only=True)
+        return found
+
+    whole, stopped = run("whole", 12), run("stopped", stop)
+    weight = "context_encoder.patch_embed.proj.weight"
+    assert not torch.equal(stopped["current_model_state"][weight], stopped["state_dict"][weight])
+    resumed = run("resumed", 12, str(tmp_path / "stopped/last.ckpt"))
+    assert resumed["global_step"] == whole["global_step"] == 12
+    for part in ("current_model_state", "state_dict"):
+        torch.testing.assert_close(resumed[part], whole[part], rtol=0, atol=0)
+
+
+class StopAt(Callback):
+    def __init__(self, step: int) -> None:
+        self.step = step
+
+    def on_train_batch_end(self, trainer: Any, *_: Any) -> None:
+        trainer.should_stop = trainer.global_step >= self.step

@@ -1,3 +1,5 @@
+import os
+import pickle
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -79,3 +81,75 @@ def test_a_module_loads_from_a_folder(tiny_ijepa: Callable[..., IJEPA], tmp_path
     shutil.rmtree(tmp_path / "last.ckpt")
     with pytest.raises(FileNotFoundError):
         IJEPA.load_from_checkpoint(tmp_path / "last.ckpt")
+
+
+def rename_pieces(folder: Path, name: str) -> None:
+    """Writes an index that has all pieces under another name."""
+    index = pickle.loads((folder / ".metadata").read_bytes())
+    for stored in index.storage_data.values():
+        stored.relative_path = name
+    (folder / ".metadata").write_bytes(pickle.dumps(index))
+
+
+@pytest.mark.parametrize("name", ["../outside", "{}/outside", "sub/shard", "..", "", "sub\\shard", "link"])
+def test_names_in_an_index_stay_in_their_folder(tmp_path: Path, name: str) -> None:
+    folder = folder_of(tmp_path / "last.ckpt")
+    (folder / "sub").mkdir()
+    for place in (tmp_path / "outside", folder / "sub/shard", folder / "sub\\shard"):
+        shutil.copy(folder / "__0_0.distcp", place)
+    (folder / "link").symlink_to(tmp_path / "outside")
+    rename_pieces(folder, name.format(tmp_path))
+    with pytest.raises(ValueError, match="names a piece outside of its folder"):
+        read_shards(folder)
+    with pytest.raises(ValueError, match="names a piece outside of its folder"):
+        written_by(folder)
+
+
+def test_a_link_within_the_folder_is_none_that_leaves_it(tmp_path: Path) -> None:
+    folder = folder_of(tmp_path / "last.ckpt")
+    (folder / "__0_0.distcp").rename(folder / "moved")
+    (folder / "__0_0.distcp").symlink_to("moved")
+    torch.testing.assert_close(read_shards(folder)["state_dict"], WEIGHTS, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("piece", ["__0_0.distcp", "meta.pt", ".metadata"])
+def test_a_pipe_is_not_waited_for(tmp_path: Path, piece: str) -> None:
+    folder = folder_of(tmp_path / "last.ckpt")
+    (folder / piece).unlink()
+    os.mkfifo(folder / piece)
+    with pytest.raises(ValueError, match=f"{piece}: it is not a regular file"):
+        read_shards(folder)
+
+
+def test_a_flipped_bit_in_a_shard_is_noticed_without_checksums_beside_it(tmp_path: Path) -> None:
+    folder = folder_of(tmp_path / "last.ckpt")
+    shard = folder / "__0_0.distcp"
+    whole = shard.read_bytes()
+    place = whole.find(WEIGHTS["net.weight"].numpy().tobytes())
+    shard.write_bytes(whole[: place + 4] + bytes([whole[place + 4] ^ 1]) + whole[place + 5 :])
+    with pytest.raises(ValueError, match=r"damaged, __0_0.distcp: .*does not match its checksum"):
+        read_shards(folder)
+
+
+def test_tensors_that_claim_terabytes(tmp_path: Path) -> None:
+    folder = folder_of(tmp_path / "last.ckpt")
+    index = pickle.loads((folder / ".metadata").read_bytes())
+    index.state_dict_metadata["state_dict.net.weight"].size = torch.Size([10**7, 10**6])
+    (folder / ".metadata").write_bytes(pickle.dumps(index))
+    with pytest.raises(ValueError, match=r"it claims tensors of 4\d{13} bytes, and the shards hold \d+"):
+        read_shards(folder)
+
+
+def test_the_same_bytes_are_not_many_tensors(tmp_path: Path) -> None:
+    folder = folder_of(tmp_path / "last.ckpt")
+    index = pickle.loads((folder / ".metadata").read_bytes())
+    for i, stored in enumerate(index.storage_data.values()):
+        stored.offset, stored.length = i, (folder / "__0_0.distcp").stat().st_size - i
+    (folder / ".metadata").write_bytes(pickle.dumps(index))
+    with pytest.raises(ValueError, match="uses the same bytes of it several times"):
+        read_shards(folder)
+
+
+def test_a_folder_without_weights(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="holds no weights of a module"):
+        read_shards(folder_of(tmp_path / "last.ckpt", "another"))

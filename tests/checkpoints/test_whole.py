@@ -1,3 +1,4 @@
+import errno
 import os
 from pathlib import Path
 from typing import Any
@@ -108,3 +109,52 @@ def test_a_part_of_a_greater_one_is_left_to_that(tmp_path: Path) -> None:
 
 def test_what_is_nowhere_is_under_its_own_name(tmp_path: Path) -> None:
     assert present(tmp_path / "last.ckpt") == tmp_path / "last.ckpt"
+
+
+@pytest.mark.parametrize("folder", [False, True], ids=["file", "folder"])
+def test_content_and_name_are_on_the_disk_before_the_next_step(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, folder: bool
+) -> None:
+    """Power that fails after the new name is there must not find the old content gone and the new one unwritten."""
+    done: list[str] = []
+    fsync, replace = os.fsync, os.replace
+
+    def watch_fsync(number: int) -> None:
+        done.append(f"sync {Path(os.readlink(f'/proc/self/fd/{number}')).relative_to(tmp_path)}")
+        fsync(number)
+
+    def watch_replace(*names: Any) -> None:
+        done.append("rename")
+        replace(*names)
+
+    monkeypatch.setattr(os, "fsync", watch_fsync)
+    monkeypatch.setattr(os, "replace", watch_replace)
+    write(tmp_path / "last.ckpt", "new", folder)
+    part = ["sync .unfinished/last.ckpt/part"] if folder else []
+    assert done == [*part, "sync .unfinished/last.ckpt", "rename", "sync ."]
+
+
+def test_folders_that_cannot_be_synced_do_not_end_a_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = os.open
+
+    def refuse(path: Any, *args: Any, **options: Any) -> int:
+        if Path(path).is_dir():
+            raise PermissionError(errno.EACCES, "Permission denied")  # as on Windows
+        return real(path, *args, **options)
+
+    monkeypatch.setattr(os, "open", refuse)
+    write(tmp_path / "last.ckpt", "new", False)
+    assert read(tmp_path / "last.ckpt") == "new"
+
+
+@pytest.mark.parametrize("number", [errno.EIO, errno.ENOSPC, errno.EINVAL])
+def test_a_file_that_cannot_be_synced_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+    write(tmp_path / "last.ckpt", "old", False)
+
+    def fail(_: int) -> None:
+        raise OSError(number, "failed")
+
+    monkeypatch.setattr(os, "fsync", fail)
+    with pytest.raises(OSError, match="failed"):
+        write(tmp_path / "last.ckpt", "new", False)
+    assert read(tmp_path / "last.ckpt") == "old"
