@@ -39,7 +39,7 @@ class ShardIndex:
         source: tells the files that the shards are made of from others.
 
     Raises:
-        ValueError: if ``jepa-lightning optimize`` did not write it.
+        ValueError: if ``jepa-lightning optimize`` did not write it, or it names files outside of the folder.
     """
 
     def __init__(self, content: str, where: str) -> None:
@@ -53,6 +53,8 @@ class ShardIndex:
             raise ValueError(foreign(where)) from error
         if form != LEAVES:
             raise ValueError(foreign(where))
+        if outside := [shard.name for shard in self.shards if not is_plain_name(shard.name)]:
+            raise ValueError(f"{where}/{INDEX} names a shard outside of its folder, {outside[0]!r}: do not use it.")
         self.starts = [0, *accumulate(shard.samples for shard in self.shards)]
 
     def __len__(self) -> int:
@@ -68,10 +70,12 @@ class ShardIndex:
 
         Raises:
             FileNotFoundError: if one is missing.
-            ValueError: if one has another length than it was written with.
+            ValueError: if one has another length than it was written with, or is a link out of the folder.
         """
         for shard in self.shards:
             path = folder / shard.name
+            if path.resolve().parent != folder.resolve():
+                raise ValueError(f"the shard {path} is a link out of its folder: copy the shard there.")
             if not path.is_file():
                 raise FileNotFoundError(f"the shard {path} is missing: {remedy(self.where)}")
             if path.stat().st_size != shard.length:
@@ -79,6 +83,15 @@ class ShardIndex:
                     f"the shard {path} has {path.stat().st_size} bytes, not the {shard.length} it was written with: "
                     f"{remedy(self.where)}"
                 )
+
+
+def is_plain_name(name: object) -> bool:
+    """Whether something is the name of a file, and no path to another folder.
+
+    Args:
+        name: from a file.
+    """
+    return isinstance(name, str) and name not in ("", ".", "..") and not set(name) & set("/\\:\0")
 
 
 def write_index(path: Path, parts: Sequence[Path], ours: dict[str, Any], stamp: str) -> None:

@@ -9,7 +9,7 @@ import torch
 from torch.distributed.checkpoint.api import CheckpointException
 from torch.distributed.checkpoint.state_dict_saver import save
 
-from jepa_lightning.checkpoints import CheckpointFiles, disk_fault, save_whole
+from jepa_lightning.checkpoints import CheckpointFiles, check_shards, disk_fault, read_shards, save_whole
 
 Build = Callable[..., Any]
 
@@ -79,3 +79,22 @@ def test_addresses_are_left_to_lightning(quiet_trainer: Build) -> None:
     asked: list[str] = []
     save_whole(quiet_trainer(), "s3://bucket/last.ckpt", asked.append)
     assert asked == ["s3://bucket/last.ckpt"]
+
+
+def test_a_folder_gets_checksums_before_it_gets_its_name(
+    tiny_ijepa: Build, shapes: Build, quiet_trainer: Build, tmp_path: Path
+) -> None:
+    trainer, path = quiet_trainer(max_steps=1, strategy="fsdp2"), tmp_path / "last.ckpt"
+    trainer.fit(tiny_ijepa(), shapes())
+    save_whole(trainer, path, trainer.save_checkpoint)
+    assert {file.name for file in path.iterdir()} == {".metadata", "meta.pt", "__0_0.distcp", "checksums-0.json"}
+    assert read_shards(path)["global_step"] == 1
+    for piece in (".metadata", "meta.pt", "__0_0.distcp"):
+        whole = (path / piece).read_bytes()
+        # in the middle of what is kept, and in the gap between two entries
+        for place in (len(whole) // 2, len(whole) - 1):
+            (path / piece).write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
+            with pytest.raises(ValueError, match=r"cannot read"):
+                check_shards(path)
+        (path / piece).write_bytes(whole)
+    check_shards(path)

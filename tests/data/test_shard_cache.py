@@ -54,6 +54,17 @@ def test_shards_that_are_written_anew_are_fetched_anew(store: Open, shard_folder
     assert store().folder != first.folder
 
 
+def test_a_downloaded_index_writes_nothing_outside_of_the_cache(
+    store: Open, shard_folder: Path, tmp_path: Path
+) -> None:
+    (shard_folder / "payload").write_bytes(b"payload")
+    index = shard_folder / "train/index.json"
+    index.write_text(index.read_text().replace('"chunk-0-0.bin"', '"../payload"'))
+    with pytest.raises(ValueError, match=r"names a shard outside of its folder, '\.\./payload': do not use it"):
+        store()
+    assert list(tmp_path.rglob("payload")) == [shard_folder / "payload"]
+
+
 @pytest.mark.parametrize("cut", [0, 7])
 def test_missing_and_truncated_shards_are_named(store: Open, shard_folder: Path, cut: int) -> None:
     path = shard_folder / "train/chunk-0-3.bin"

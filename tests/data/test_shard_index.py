@@ -40,6 +40,27 @@ def test_shards_that_are_missing_or_cut_are_named(tmp_path: Path) -> None:
         index.check(tmp_path)
 
 
+OUTSIDE = ["../payload", "/tmp/payload", "sub/0.bin", "..", ".", "", "..\\payload", "C:payload", "a\0b", 3, None]
+
+
+@pytest.mark.parametrize("name", OUTSIDE, ids=repr)
+def test_names_stay_in_the_folder(name: Any) -> None:
+    chunks = [*CHUNKS, {**CHUNKS[0], "filename": name}]
+    with pytest.raises(ValueError, match=r"^here/index.json names a shard outside of its folder, "):
+        ShardIndex(content(chunks=chunks), "here")
+
+
+def test_links_out_of_the_folder_are_refused(tmp_path: Path) -> None:
+    index, folder = ShardIndex(content(), "here"), tmp_path / "train"
+    folder.mkdir()
+    for shard in index.shards:
+        (folder / shard.name).write_bytes(bytes(shard.length))
+    (folder / "0.bin").rename(tmp_path / "0.bin")
+    (folder / "0.bin").symlink_to(tmp_path / "0.bin")
+    with pytest.raises(ValueError, match=r"0\.bin is a link out of its folder"):
+        index.check(folder)
+
+
 def test_indices_of_single_shards_are_joined_in_order(tmp_path: Path) -> None:
     parts = [tmp_path / f"{i}.json" for i in range(3)]
     for part, chunk in zip(parts, CHUNKS, strict=True):
