@@ -1,28 +1,30 @@
 """Whether the weights of a module are worth saving."""
 
-import math
-
 import torch
 from torch import Tensor, nn
 
 
 def is_finite(module: nn.Module) -> bool:
-    """Whether all parameters of a module are finite, and no buffer is NaN; infinity may be what a buffer stands for.
+    """Whether all parameters of a module are finite, and no buffer is NaN; a buffer such as a mask may be infinite.
 
-    Of sharded parameters a rank tells of its own shard.
+    Of sharded parameters a rank answers for its own shard.
 
     Args:
-        module: with weights on any device; one value is copied from it.
+        module: with weights on any device.
     """
-    good = [_largest(parameter).isfinite() for parameter in module.parameters()]
-    good += [_largest(buffer).isnan().logical_not() for buffer in module.buffers()]
-    return not good or bool(torch.stack([value.to(good[0].device) for value in good]).all())
+    parameters = [_local(parameter) for parameter in module.parameters()]
+    tensors = [*parameters, *map(_local, module.buffers())]
+    if not tensors:
+        return True
+    # one pass at the speed of the memory; a sum that overflows is looked at again
+    sums = torch.stack([tensor.sum().float().to(tensors[0].device) for tensor in tensors])
+    for i in sums.isfinite().logical_not().nonzero().flatten().tolist():
+        wrong = tensors[i].isfinite().logical_not() if i < len(parameters) else tensors[i].isnan()
+        if wrong.any():
+            return False
+    return True
 
 
-def _largest(tensor: Tensor) -> Tensor:
-    """The largest absolute value, NaN if there is one, taken without a copy of the tensor."""
-    local: Tensor = getattr(tensor, "to_local", lambda: tensor)().detach()
-    if not local.is_floating_point() or not local.numel():
-        return torch.zeros((), device=local.device)
-    largest: Tensor = torch.linalg.vector_norm(local, math.inf)
-    return largest.float()
+def _local(tensor: Tensor) -> Tensor:
+    local: Tensor = getattr(tensor, "to_local", lambda: tensor)()
+    return local.detach() if local.is_floating_point() else torch.zeros((), device=local.device)
