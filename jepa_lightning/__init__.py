@@ -1,5 +1,10 @@
 """JEPA and its baselines as interchangeable PyTorch Lightning modules."""
 
+# ruff: noqa: E402  # Lightning reads the variables when it is imported
+from jepa_lightning.rank_variables import check_rank_variables
+
+check_rank_variables()
+
 from jepa_lightning.modules import (
     BYOL,
     DINO,

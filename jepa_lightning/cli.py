@@ -9,7 +9,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from jsonargparse import ArgumentError
+import lightning
+from jsonargparse import ActionConfigFile, ArgumentError  # type: ignore[attr-defined]  # it is in `__all__`
 from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import Checkpoint, ModelCheckpoint
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
@@ -30,17 +31,21 @@ from jepa_lightning.checkpoints import (
     written_by,
 )
 from jepa_lightning.cli_trainer import CLITrainer
+from jepa_lightning.config_files import ConfigParser, check_arguments
 from jepa_lightning.consolidate import consolidate
 from jepa_lightning.data import JEPADataModule
 from jepa_lightning.errors import UsageError, explain, explain_usage
-from jepa_lightning.methods import methods_table
+from jepa_lightning.errors.usage import unknown_command
+from jepa_lightning.methods import methods
 from jepa_lightning.modules import JEPAModule
+from jepa_lightning.null_options import check_nulls
 from jepa_lightning.optimize import optimize
+from jepa_lightning.rank_variables import check_rank_variables
 
 COMMANDS = ("fit", "validate", "test", "predict")
 # readers of folders of shards
 FSDP = {ModelParallelStrategy: "FSDP2", FSDPStrategy: "FSDP1"}
-TOOLS = {"optimize": optimize, "consolidate": consolidate}
+TOOLS = {"optimize": optimize, "consolidate": consolidate, "methods": methods}
 DEBUG = "JEPA_LIGHTNING_DEBUG"
 NO_LAST = ".*there is no last checkpoint available"
 
@@ -91,6 +96,13 @@ class JEPACLI(LightningCLI):
         """The commands, with arguments of the Trainer's methods that are no options: ``predict`` writes a file."""
         commands = LightningCLI.subcommands()
         return {**commands, "predict": {*commands["predict"], "return_predictions"}}
+
+    def init_parser(self, **kwargs: Any) -> LightningArgumentParser:
+        """The parser that checks configurations before it reads them."""
+        kwargs.setdefault("dump_header", [f"lightning.pytorch=={lightning.__version__}"])
+        parser = ConfigParser(**kwargs)
+        parser.add_argument("-c", "--config", action=ActionConfigFile, help="Configuration, a file of YAML or JSON.")
+        return parser
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         """Parses the arguments, then once more with the model's options from the checkpoint, if there is one."""
@@ -214,25 +226,30 @@ def main(args: Sequence[str] | None = None) -> None:
     Args:
         args: arguments; None takes those of the process.
     """
-    arguments = list(sys.argv[1:] if args is None else args)
-    if arguments == ["methods"]:
-        print(methods_table())
-        return
+    try:
+        _main(list(sys.argv[1:] if args is None else args))
+    finally:
+        if _nobody_reads():
+            sys.exit(128 + signal.SIGPIPE)
+
+
+def _main(arguments: list[str]) -> None:
     try:
         with warnings.catch_warnings():
             # said by Lightning about itself
             warnings.filterwarnings("ignore", message=".*LeafSpec.*")
             # it would start anew
             warnings.filterwarnings("error", message=NO_LAST)
-            tool = TOOLS.get(arguments[0] if arguments else "")
-            if tool:
-                tool(arguments[1:])
-            else:
-                JEPACLI(arguments)
+            _run(arguments)
     except SIGTERMException:
         # Lightning would end like a run that is through
         sys.exit(128 + signal.SIGTERM)
+    except KeyboardInterrupt:  # outside of the Trainer, which has its own end for it
+        print("jepa-lightning: interrupted.", file=sys.stderr)
+        sys.exit(128 + signal.SIGINT)
     except (Exception, CheckpointException) as error:
+        if isinstance(error, BrokenPipeError) and _nobody_reads():
+            return
         text = None if os.environ.get(DEBUG) else explain(error)
         if text is None:
             raise
@@ -242,11 +259,36 @@ def main(args: Sequence[str] | None = None) -> None:
         sys.exit(2 if isinstance(error, UsageError) else 1)
 
 
+def _run(arguments: list[str]) -> None:
+    command = arguments[0] if arguments else ""
+    if not command.startswith("-") and command not in (*COMMANDS, *TOOLS):
+        raise UsageError(unknown_command(command))
+    check_rank_variables()
+    check_arguments(arguments)
+    if tool := TOOLS.get(command):
+        tool(arguments[1:])
+    else:
+        JEPACLI(arguments)
+
+
+def _nobody_reads() -> bool:
+    """Whether standard output is a pipe that its reader has closed, as `head` does; what is left of it is dropped."""
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # else the interpreter tries again at its end, and complains
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return True
+    return False
+
+
 def _parse(parser: LightningArgumentParser, arguments: Sequence[str]) -> Any:
     try:
-        return parser.parse_args(arguments)
+        config = parser.parse_args(arguments)
     except ArgumentError as error:
         raise UsageError(explain_usage(str(error))) from error
+    check_nulls(config[config.subcommand])
+    return config
 
 
 @rank_zero_only

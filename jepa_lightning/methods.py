@@ -1,8 +1,31 @@
 """The table of methods that ``jepa-lightning methods`` prints."""
 
+from collections.abc import Sequence
+
+from jsonargparse import ArgumentError, ArgumentParser
+
 from jepa_lightning import modules
+from jepa_lightning.errors import UsageError, explain_usage
 
 COLUMNS = ("method", "predicts", "kept from collapse by", "needs augmentations", "needs negatives")
+
+
+def methods(arguments: Sequence[str]) -> None:
+    """Prints the table.
+
+    Args:
+        arguments: after the name of the command; there are none.
+
+    Raises:
+        UsageError: if there are.
+    """
+    description = "Prints what each method predicts and needs."
+    parser = ArgumentParser(prog="jepa-lightning methods", description=description, exit_on_error=False)
+    try:
+        parser.parse_args(list(arguments))
+    except ArgumentError as error:
+        raise UsageError(explain_usage(str(error))) from error
+    print(methods_table())
 
 
 def methods_table() -> str:

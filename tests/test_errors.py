@@ -68,7 +68,7 @@ def test_arguments_that_cannot_be_understood(tiny_cli: str, capsys: Any, args: s
             "OnlineKNN has no option 'kk': did you mean 'k'?",
         ),
         ("trainer: {callbacks: [{class_path: OnlineKN}]}", "trainer.callbacks: there is no class 'OnlineKN': did you"),
-        ("model: [", "Problems parsing config: while parsing a flow node did not find expected node content"),
+        ("model: [", "wrong.yaml, line 2: not YAML, while parsing a flow node did not find expected node content."),
     ],
 )
 def test_configurations_that_cannot_be_understood(tiny_cli: str, capsys: Any, wrong: str, line: str) -> None:
