@@ -22,6 +22,7 @@ from lightning.pytorch.utilities.exceptions import SIGTERMException
 from torch.distributed.checkpoint.api import CheckpointException
 
 from jepa_lightning.callbacks import LastCheckpoint, OnlineLinearProbe, Summary
+from jepa_lightning.callbacks.held_signals import exiting_on_signals
 from jepa_lightning.checkpoints import (
     CheckpointFiles,
     check_shards,
@@ -227,7 +228,8 @@ def main(args: Sequence[str] | None = None) -> None:
         args: arguments; None takes those of the process.
     """
     try:
-        _main(list(sys.argv[1:] if args is None else args))
+        with exiting_on_signals():
+            _main(list(sys.argv[1:] if args is None else args))
     finally:
         if _nobody_reads():
             sys.exit(128 + signal.SIGPIPE)

@@ -5,6 +5,7 @@ import os
 import signal
 from typing import Any
 
+import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.trainer.states import TrainerFn
@@ -22,8 +23,9 @@ class LastCheckpoint(ModelCheckpoint):
     old. States of the end of an epoch are left out too: a run that is limited by ``max_steps`` alone goes on from them
     one epoch too late. Without validation it is written at the last batch of each epoch.
 
-    It is written whole or not at all. SIGTERM, and the signal by which SLURM requeues, wait for the end of a step on
-    all ranks; then the state is saved, and Lightning ends or requeues the run.
+    It is written whole or not at all. SIGTERM, SIGHUP, SIGUSR1 and SIGUSR2 wait for the end of a step, and of a batch
+    in validation, on all ranks (on several ranks for the end of the next one); then the state is saved, and the run
+    ends, or is requeued by SLURM. A validation that was stopped so is repeated when the run resumes.
 
     Args:
         dirpath: the folder; None takes ``checkpoints`` in the logger's.
@@ -41,6 +43,9 @@ class LastCheckpoint(ModelCheckpoint):
         self._last_step = 0
         self._summing = False  # gradients, which are in no checkpoint
         self._owed = False
+        self._stops_validation = False  # while a signal is handed over that came in one
+        self._asks_in_validation = False
+        self._saved_step = -1
 
     @property
     def path(self) -> str:
@@ -67,12 +72,23 @@ class LastCheckpoint(ModelCheckpoint):
         every = self.every_n_steps
         due = every is not None and trainer.global_step % every == 0 and not _validation_follows(trainer, batch_idx)
         unvalidated = trainer.is_last_batch and not trainer.enable_validation
-        if due or self._owed or unvalidated or signal.SIGTERM in signals:
+        if due or self._owed or unvalidated or any(map(self._signals.ends, signals)):
             self._save(trainer)
-        for number in signals:
-            name = signal.Signals(number).name
-            rank_zero_info(f"{name}: the run goes on from step {trainer.global_step} with --ckpt_path last.")
-            self._signals.hand_over(number)
+        self._hand_over(trainer, signals)
+
+    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Finds out whether all ranks can ask for signals together."""
+        fitting = trainer.state.fn == TrainerFn.FITTING and not trainer.sanity_checking
+        self._asks_in_validation = fitting and _as_many_batches_everywhere(trainer)
+
+    def on_validation_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
+        """Saves when a signal has come, unless gradients are being summed, or nothing is left but this validation."""
+        signals = self._signals.come(trainer) if self._asks_in_validation else []
+        self._stops_validation = bool(signals)
+        if any(map(self._signals.ends, signals)) and not self._summing and not _is_last_step(trainer):
+            self._save(trainer)
+        self._hand_over(trainer, signals)
+        self._stops_validation = False
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Saves the state with what the validation has found; within an accumulation at the end of that."""
@@ -90,10 +106,26 @@ class LastCheckpoint(ModelCheckpoint):
         """Lets signals through again."""
         self._signals.release()
 
+    def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        """Notes a validation that a signal stops as stopped in its first batch: Lightning then repeats all of it."""
+        if self._stops_validation:
+            progress = checkpoint["loops"]["fit_loop"]["epoch_loop.val_loop.batch_progress"]
+            progress["current"] = dict.fromkeys(progress["current"], 0)
+            progress["total"] = {"ready": 1, "started": 1, "processed": 0, "completed": 0}
+
+    def _hand_over(self, trainer: Trainer, signals: list[int]) -> None:
+        for number in signals:
+            # a handler that does not end the run, such as SLURM's to requeue, saves by itself
+            saved = self._saved_step == trainer.global_step or not self._signals.ends(number)
+            where = f"step {trainer.global_step}" if saved else "the last checkpoint before this step"
+            rank_zero_info(f"{signal.Signals(number).name}: the run resumes from {where} with --ckpt_path last.")
+            self._signals.hand_over(number)
+
     def _save(self, trainer: Trainer) -> None:
         self._owed = False
         if not trainer.fast_dev_run:  # type: ignore[attr-defined]
             self.best_model_path = self.path
+            self._saved_step = trainer.global_step
             save_whole(trainer, self.path, lambda path: trainer.save_checkpoint(path, self.save_weights_only))
 
 
@@ -108,6 +140,22 @@ class _SaveFirst(Callback):
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.last.save_end(trainer)
+
+
+def _as_many_batches_everywhere(trainer: Trainer) -> bool:
+    """Whether a validation has the same number of batches on all ranks, so that they can talk after each of them."""
+    if trainer.world_size == 1:
+        return True
+    batches = sum(trainer.num_val_batches)
+    mine = torch.tensor(-1 if math.isinf(batches) else int(batches), device=trainer.strategy.root_device)
+    all_of_them = trainer.strategy.all_gather(mine).tolist()
+    return len(set(all_of_them)) == 1 and all_of_them[0] >= 0
+
+
+def _is_last_step(trainer: Trainer) -> bool:
+    """Whether training ends with this step: a run that resumed from here would leave out the rest of a validation."""
+    last_epoch = trainer.max_epochs is not None and trainer.current_epoch + 1 >= trainer.max_epochs > 0
+    return trainer.global_step >= trainer.max_steps > 0 or (last_epoch and trainer.is_last_batch)
 
 
 def _validation_follows(trainer: Trainer, batch_idx: int) -> bool:

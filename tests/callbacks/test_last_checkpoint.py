@@ -1,4 +1,6 @@
+import os
 import shutil
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -6,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 from lightning.pytorch import Callback
+from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from jepa_lightning.callbacks import CollapseMonitor, LastCheckpoint, OnlineLinearProbe
 
@@ -155,3 +158,60 @@ class StopAt(Callback):
 
     def on_train_batch_end(self, trainer: Any, *_: Any) -> None:
         trainer.should_stop = trainer.global_step >= self.step
+
+
+class SignalInValidation(Callback):
+    """Sends a signal in a batch of a validation, and counts the batches of each validation."""
+
+    def __init__(self, number: int, step: int = 4) -> None:
+        self.number, self.step = number, step
+        self.batches: list[tuple[int, int]] = []
+        self.losses: dict[int, float] = {}
+
+    def on_validation_batch_start(self, trainer: Any, pl_module: Any, batch: Any, batch_idx: int) -> None:
+        self.batches.append((trainer.global_step, batch_idx))
+        if self.number and self.batches[-1] == (self.step, 1):
+            os.kill(os.getpid(), self.number)
+
+    def on_validation_end(self, trainer: Any, *_: Any) -> None:
+        self.losses[trainer.global_step] = float(trainer.callback_metrics["val/loss"])
+
+
+@pytest.mark.parametrize(("number", "end"), [(signal.SIGTERM, SIGTERMException), (signal.SIGHUP, SystemExit)])
+def test_a_signal_in_a_validation_acts_at_the_end_of_its_batch_and_the_validation_is_repeated(
+    same_run: Any, tiny_ijepa: Build, shapes: Build, quiet_trainer: Build, tmp_path: Path, number: int, end: Any
+) -> None:
+    def fit(folder: str, number: int = 0, ckpt: Any = None) -> SignalInValidation:
+        watch = SignalInValidation(number)
+        trainer = quiet_trainer(
+            max_steps=8, val_check_interval=2, num_sanity_val_steps=0, enable_checkpointing=True,
+            callbacks=[watch, OnlineLinearProbe(), CollapseMonitor(), LastCheckpoint(str(tmp_path / folder))],
+        )  # fmt: skip
+        try:
+            trainer.fit(tiny_ijepa(), shapes(num_val=64), ckpt_path=ckpt)
+        except end:
+            assert number
+        return watch
+
+    whole = fit("whole")
+    path = tmp_path / "stopped" / "last.ckpt"
+    stopped = fit("stopped", number)
+    assert stopped.batches[-1] == (4, 1)
+    assert torch.load(path, weights_only=True)["global_step"] == 4
+    resumed = fit("stopped", ckpt=path)
+    assert [batch for batch in resumed.batches if batch[0] == 4] == [(4, i) for i in range(4)]
+    assert {**stopped.losses, **resumed.losses} == whole.losses
+    assert [batch for batch in resumed.batches if batch[0] > 4] == [batch for batch in whole.batches if batch[0] > 4]
+    same_run(*(torch.load(tmp_path / name / "last.ckpt", weights_only=True) for name in ("whole", "stopped")), 8)
+
+
+def test_a_signal_in_the_last_validation_leaves_the_checkpoint_before_it(
+    tiny_ijepa: Build, shapes: Build, quiet_trainer: Build, tmp_path: Path
+) -> None:
+    trainer = quiet_trainer(
+        max_steps=4, val_check_interval=2, num_sanity_val_steps=0, enable_checkpointing=True,
+        callbacks=[SignalInValidation(signal.SIGTERM), LastCheckpoint(str(tmp_path))],
+    )  # fmt: skip
+    with pytest.raises(SIGTERMException):
+        trainer.fit(tiny_ijepa(), shapes(num_val=64))
+    assert torch.load(tmp_path / "last.ckpt", weights_only=True)["global_step"] == 2
