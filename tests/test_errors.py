@@ -1,9 +1,13 @@
+import os
 import resource
+import signal
+import sys
 import traceback
 from pathlib import Path
 from traceback import StackSummary
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
@@ -47,6 +51,12 @@ def stderr_of(args: list[str], capsys: Any) -> tuple[str, Any]:
             "model.regularizer: expected one of 'variance_covariance', 'sigreg', 'uniformity', got none",
         ),
         ("--trainer.max_steps many", "trainer.max_steps: expected int, got many"),
+        ("--trainer.callbacks+=OnlineKNN --trainer.callbacks.k abc", "trainer.callbacks.k: expected int, got abc"),
+        (
+            "--trainer.callbacks+=OnlineLinearProbe --trainer.callbacks.lr x",
+            "trainer.callbacks.lr: expected float, got x",
+        ),
+        ("--trainer.precision fp16", "trainer.precision: expected int or one of 'transformer-engine', "),
         ("--data ImageFolderDataModule", "--data.root is required by ImageFolderDataModule."),
         ("--config nowhere.yaml", "File does not exist: "),
     ],
@@ -120,6 +130,9 @@ def test_configurations_that_cannot_be_understood(tiny_cli: str, capsys: Any, wr
             "videos in films cannot be read",
         ),
         ("--data VideoManifestDataModule --data.train none.csv", "there is no list none.csv."),
+        ("--trainer.default_root_dir tiny.yaml", "since a file is where a folder is wanted (Not a directory)."),
+        ("--trainer.default_root_dir " + "x" * 300, ": File name too long."),
+        ("--model.image_size 1000000", "GiB were asked for at once. Lower --data.batch_size, --model.image_size or "),
         ("--ckpt_path nowhere.ckpt", "there is no checkpoint nowhere.ckpt."),
         ("--ckpt_path last", "there is no last checkpoint, logs/IJEPA/*/checkpoints/last.ckpt: "),
         ("--ckpt_path last --trainer.logger false", "there is no last checkpoint yet: "),
@@ -303,6 +316,43 @@ def test_faults_of_a_program_keep_their_traceback(tiny_cli: str, tmp_path: Path,
     with pytest.raises(Exception, match="nothing") as caught:
         main(["fit", "--config", tiny_cli, "--model", "faulty.InInit"])
     assert "faulty.py" in "".join(traceback.format_exception(caught.value))
+
+
+def test_a_logger_that_is_not_installed(tiny_cli: str, capsys: Any, monkeypatch: Any) -> None:
+    monkeypatch.setitem(sys.modules, "wandb", None)
+    text, code = stderr_of(["fit", "--config", tiny_cli, "--trainer.logger", "WandbLogger"], capsys)
+    assert text.startswith(("the module wandb is not installed, which ", "Requirement 'wandb"))
+    assert "pip install" in text
+    assert code == 1
+
+
+def test_an_image_module_on_videos(tiny_cli: str, capsys: Any) -> None:
+    av = pytest.importorskip("av")
+    for i in range(24):
+        path = Path(f"films/{'ab'[i % 2]}/{i}.mp4")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with av.open(str(path), "w") as film:
+            stream = film.add_stream("mpeg4", rate=8)
+            stream.width = stream.height = 32
+            for _ in range(4):
+                film.mux(stream.encode(av.VideoFrame.from_ndarray(np.zeros((32, 32, 3), np.uint8))))
+            film.mux(stream.encode())
+    for workers in ("0", "1"):
+        arguments = ["--data", "VideoFolderDataModule", "--data.root", "films", "--data.num_workers", workers]
+        text, code = stderr_of(["fit", "--config", tiny_cli, *arguments], capsys)
+        assert text.startswith("the module in training takes images, and this data set gives videos: train VJEPA, or ")
+        assert code == 1
+
+
+def test_a_reader_that_goes_away_ends_the_command_quietly(monkeypatch: Any, capfd: Any) -> None:
+    read, write = os.pipe()
+    os.close(read)
+    with os.fdopen(write, "w") as pipe:
+        monkeypatch.setattr("sys.stdout", pipe)
+        with pytest.raises(SystemExit) as stop:
+            main(["methods"])
+    assert stop.value.code == 128 + signal.SIGPIPE
+    assert capfd.readouterr().err == ""
 
 
 def test_debug_shows_everything(tiny_cli: str, monkeypatch: Any) -> None:

@@ -194,9 +194,14 @@ class LatentPrediction(JEPAModule):
         built: tuple[int, ...] = getattr(self.context_encoder, "input_size", tuple(view.shape[2:]))
         if tuple(view.shape[2:]) != built:
             given, wanted = ("x".join(map(str, size)) for size in (view.shape[2:], built))
+            # the data chooses its views by itself
+            other = len(view.shape[2:]) != len(built)
+            clips = (
+                "give images, or train VJEPA on clips" if len(built) == 2 else "give clips, or train IJEPA on images"
+            )
             raise ValueError(
-                f"{type(self).__name__} is built for views of {wanted}, got {given}: use the transform of "
-                "module.pipeline()."
+                f"{type(self).__name__} is built for views of {wanted}, got {given}: "
+                f"{clips if other else 'use the transform of module.pipeline()'}."
             )
 
     def check_masks(self, batch: Batch, number: int, per: str) -> tuple[Masks, ...]:
