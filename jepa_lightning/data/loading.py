@@ -79,7 +79,7 @@ class SeededViews(Dataset[Any]):
                 views = self.transform(sample[0])
         except UnreadableVideoError:  # which its data set has counted
             return draw, None
-        except TypeError as error:
+        except (AttributeError, TypeError) as error:  # of a transform of images
             if isinstance(sample[0], VideoFile):
                 raise ValueError(
                     "the module in training takes images, and this data set gives videos: train VJEPA, or a module of "

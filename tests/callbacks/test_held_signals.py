@@ -4,7 +4,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -138,30 +137,3 @@ def test_it_can_be_imported_where_signals_are_missing() -> None:
         "held.HeldSignals().hold()\n"
     )
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
-
-
-ASK = """
-import os, signal, sys
-from pathlib import Path
-from jepa_lightning.callbacks.held_signals import HeldSignals
-
-rank, file = int(sys.argv[1]), sys.argv[2]
-dist.init_process_group("gloo", f"file://{file}", world_size=2, rank=rank)
-signal.signal(signal.SIGTERM, lambda *_: None)
-held = HeldSignals()
-held.hold()
-trainer = SimpleNamespace(world_size=2, strategy=SimpleNamespace(root_device=torch.device("cpu")))
-for step in range(4):
-    if step == rank == 1:
-        os.kill(os.getpid(), signal.SIGTERM)
-        os.kill(os.getpid(), signal.SIGUSR1)
-    print([int(number) for number in held.come(trainer)])
-"""
-
-
-@pytest.mark.slow
-def test_all_ranks_know_of_a_signal_at_the_same_question(tmp_path: Path) -> None:
-    commands = [[sys.executable, "-c", ASK, str(rank), str(tmp_path / "store")] for rank in range(2)]
-    ranks = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for command in commands]
-    found = [rank.communicate(timeout=120)[0].splitlines() for rank in ranks]
-    assert found[0] == found[1] == ["[]", "[]", f"[{int(signal.SIGUSR1)}, {int(signal.SIGTERM)}]", "[]"]
