@@ -188,6 +188,10 @@ def _whole(name: str, warmup: float | str, steps: float) -> int:
     return round(steps)
 
 
+# of a group, whatever its optimizer's saved state says
+SET_ANEW = ("initial_lr", "initial_weight_decay", "constant")
+
+
 class WarmupCosine(LRScheduler):
     """Moves learning rate and weight decay at every optimizer step: linear warm-up, cosine, floor.
 
@@ -211,6 +215,8 @@ class WarmupCosine(LRScheduler):
         linear: fall along a line to ``final_lr`` instead of a cosine, as V-JEPA 2 cools down.
         legacy: count from 1 as the reference does, so that the first step is already one step up the warm-up and the
             last value is reached at ``total_steps``. The reference's rates rise again after that; these never do.
+        given: names of further options of the optimizer that were given, such as ``betas``. A resumed run takes them
+            as they are given now; the optimizer's state, which is loaded before the schedule's, brings back old ones.
 
     Raises:
         ValueError: if the horizon is not a positive number of steps, the warm-up does not end before it, or the
@@ -227,6 +233,7 @@ class WarmupCosine(LRScheduler):
         weight_decay_end: float | None = None,
         legacy: bool = False,
         linear: bool = False,
+        given: Iterable[str] = (),
     ) -> None:
         if not 1 <= total_steps < math.inf:
             raise ValueError(
@@ -253,6 +260,8 @@ class WarmupCosine(LRScheduler):
         self.base_weight_decays = [group["initial_weight_decay"] for group in optimizer.param_groups]
         self.decays = [group.get("decay", group["initial_weight_decay"] > 0) for group in optimizer.param_groups]
         super().__init__(optimizer)
+        names = (*SET_ANEW, *given)
+        self.settings = [{name: group[name] for name in names if name in group} for group in optimizer.param_groups]
 
     def get_lr(self) -> list[float]:  # type: ignore[override]  # torch 2.5 says list[float], later ones allow tensors
         """Learning rate of each group at the present step."""
@@ -293,6 +302,8 @@ class WarmupCosine(LRScheduler):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Goes to the saved step and sets the optimizer's learning rates and weight decays for it."""
         super().load_state_dict({"last_epoch": state_dict["last_epoch"]})
+        for group, settings in zip(self.optimizer.param_groups, self.settings, strict=True):
+            group.update(settings)
         for group, lr in zip(self.optimizer.param_groups, self.get_lr(), strict=True):
             group["lr"] = lr
         self._set_weight_decay()

@@ -321,6 +321,26 @@ def test_a_longer_horizon_on_resume_stretches_the_schedule():
     assert longer.get_last_lr()[0] == pytest.approx(1e-6 + (1e-3 - 1e-6) / 2 * (1 + math.cos(math.pi * 8 / 17)))
 
 
+def test_a_resumed_run_takes_the_options_that_are_given_now_and_keeps_the_optimizers_own():
+    def make(lr, betas, decay, constant):
+        groups = parameter_groups(networks(), decay, constant)
+        optimizer = create_optimizer(groups, "adamw", lr, betas)
+        return optimizer, WarmupCosine(optimizer, 10, 2, given=["betas"])
+
+    optimizer, schedule = make(1e-3, (0.9, 0.95), 0.04, ())
+    run(optimizer, schedule, 5)
+    for group in optimizer.param_groups:
+        group["state_of_its_own"] = 7  # as Prodigy keeps its estimate
+    now, later = make(2e-3, (0.8, 0.99), 0.1, ())
+    now.load_state_dict(optimizer.state_dict())
+    later.load_state_dict(schedule.state_dict())
+    fresh, expected = make(2e-3, (0.8, 0.99), 0.1, ())
+    run(fresh, expected, 5)
+    for group, wanted in zip(now.param_groups, fresh.param_groups, strict=True):
+        assert group.pop("state_of_its_own") == 7
+        assert {**group, "params": ()} == {**wanted, "params": ()}
+
+
 def test_lightning_steps_it_once_per_optimizer_step_under_accumulation():
     class Module(L.LightningModule):
         def __init__(self):

@@ -217,6 +217,7 @@ class JEPAModule(Portable, ABC):
             weight_decay_end=self.final_weight_decay,
             legacy=self.legacy_schedule,
             linear=self.lr_decay == "linear",
+            given=("betas", *(self.optimizer_options or ())),
         )
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step", "name": "lr"}}
 
