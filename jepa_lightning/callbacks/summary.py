@@ -8,6 +8,7 @@ from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.cli import SaveConfigCallback
 from lightning.pytorch.loggers import TensorBoardLogger
 
 from jepa_lightning.callbacks.probe import OnlineProbe
@@ -35,19 +36,24 @@ class Summary(Callback):
     def __init__(self) -> None:
         self._began = 0.0
         self._first_step: int | None = None
+        self._validated = False
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Notes the time."""
-        self._began, self._first_step = time.monotonic(), None
+        self._began, self._first_step, self._validated = time.monotonic(), None, False
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Notes where the run starts or resumes; one that has been trained to its end does not come here."""
         self._first_step = trainer.global_step
 
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Notes that probes have had a chance to measure."""
+        self._validated = self._validated or not trainer.sanity_checking
+
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Prints."""
         # on every rank: the Trainer finds its folder with all of them
-        lines = ["", self._head(trainer, pl_module), *_results(trainer), *_places(trainer, pl_module)]
+        lines = ["", self._head(trainer, pl_module), *_results(trainer, self._validated), *_places(trainer, pl_module)]
         if trainer.is_global_zero:
             print("\n".join(lines))
 
@@ -61,12 +67,21 @@ class Summary(Callback):
         return f"{type(pl_module).__name__}{on}: {steps} in {(time.monotonic() - self._began) / 60:.1f} min"
 
 
-def _results(trainer: Trainer) -> list[str]:
+def _results(trainer: Trainer, validated: bool) -> list[str]:
     rows = _accuracies(trainer)
-    lines = _table(rows) if rows else ["  no probe has found labels: there is no accuracy to report"]
+    lines = _table(rows) if rows else [_why_none(trainer, validated)]
     logged = trainer.callback_metrics
     measures = [f"{text} {float(logged[name]):.3g}" for name, text in MEASURES.items() if name in logged]
     return [*lines, f"  {', '.join(measures)}"] if measures else lines
+
+
+def _why_none(trainer: Trainer, validated: bool) -> str:
+    online = any(isinstance(callback, OnlineProbe) for callback in trainer.callbacks)  # type: ignore[attr-defined]
+    if online and not validated:
+        return "  no validation has run: the probes have not measured (train longer, or set val_check_interval)"
+    if online:
+        return "  no probe was ready at a validation: there is no accuracy to report"
+    return "  no probe has found labels: there is no accuracy to report"
 
 
 def _accuracies(trainer: Trainer) -> dict[str, Row]:
@@ -103,14 +118,17 @@ def _table(rows: dict[str, Row]) -> list[str]:
 
 def _places(trainer: Trainer, pl_module: LightningModule) -> list[str]:
     """Where logs and checkpoints are, and commands that use them."""
+    folder = trainer.log_dir or ""
+    configured = any(isinstance(callback, SaveConfigCallback) for callback in trainer.callbacks)  # type: ignore[attr-defined]
     logs = [_short(logger.log_dir) for logger in trainer.loggers if logger.log_dir]
     saved = dict(_checkpoints(trainer))
-    lines = [f"  logs         {path}" for path in logs]
+    lines = [f"  run          {_short(folder)}"] if configured else []
+    lines += [f"  logs         {path}" for path in logs if not configured or path != _short(folder)]
     lines += [f"  checkpoint   {path}{note}" for path, note in saved.items()]
     boards = [logger for logger in trainer.loggers if isinstance(logger, TensorBoardLogger)]
     commands = [f"tensorboard --logdir {_short(board.root_dir)}" for board in boards[:1]]
-    config = Path(trainer.log_dir or "", "config.yaml")
-    if saved and config.is_file():
+    config = Path(folder, "config.yaml")
+    if saved and (configured or (trainer.loggers and config.is_file())):
         chosen = f"--config {_short(config)} --ckpt_path {next(iter(saved))}"
         commands += [f"jepa-lightning {command} {chosen}" for command in ("validate", "predict")]
     elif saved:

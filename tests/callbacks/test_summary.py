@@ -92,6 +92,21 @@ def test_places_and_commands(
     )
 
 
+@pytest.mark.parametrize("validations", [0, 1])
+def test_says_why_there_is_no_accuracy(
+    tiny_ijepa: Build, shapes: Build, quiet_trainer: Build, capsys: Any, validations: int
+) -> None:
+    callbacks = [OnlineKNN(every_n_epochs=5), Summary()]
+    trainer = quiet_trainer(max_epochs=1, max_steps=4 if validations else 2, callbacks=callbacks)
+    trainer.fit(tiny_ijepa(), shapes())
+    expected = (
+        "  no probe was ready at a validation: there is no accuracy to report"
+        if validations
+        else "  no validation has run: the probes have not measured (train longer, or set val_check_interval)"
+    )
+    assert printed(capsys)[1] == expected
+
+
 def test_resumed_and_finished_runs(
     tiny_ijepa: Build, shapes: Build, quiet_trainer: Build, tmp_path: Path, capsys: Any
 ) -> None:
