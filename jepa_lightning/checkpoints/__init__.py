@@ -3,7 +3,7 @@
 from jepa_lightning.checkpoints.faults import disk_fault
 from jepa_lightning.checkpoints.files import CheckpointFiles
 from jepa_lightning.checkpoints.finite import is_finite
-from jepa_lightning.checkpoints.reading import last_checkpoint, model_arguments, read_checkpoint
+from jepa_lightning.checkpoints.reading import last_checkpoint, last_in, model_arguments, read_checkpoint, run_number
 from jepa_lightning.checkpoints.remote import local_copy
 from jepa_lightning.checkpoints.resuming import OPTIMIZERS, check_resumable
 from jepa_lightning.checkpoints.saving import save_whole
@@ -20,11 +20,13 @@ __all__ = [
     "disk_fault",
     "is_finite",
     "last_checkpoint",
+    "last_in",
     "local_copy",
     "model_arguments",
     "present",
     "read_checkpoint",
     "read_shards",
+    "run_number",
     "save_whole",
     "tables_of_another_size",
     "written_by",

@@ -1,6 +1,7 @@
 """What the command line reads from a checkpoint before a run: of which model it is, and with which options."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +12,35 @@ from jepa_lightning.checkpoints.whole import present
 
 
 def last_checkpoint(runs: Path) -> Path | None:
-    """The newest ``last.ckpt`` of the runs in a folder, a file or a folder of shards; None if there is none.
+    """The last checkpoint of the newest run in a folder, a file or a folder of shards; None if no run has one.
+
+    Runs are numbered in the order in which they began. The times of files say less: copies and clocks change them.
 
     Args:
-        runs: holds ``RUN/checkpoints/last.ckpt``.
+        runs: holds ``version_N/checkpoints/last.ckpt``; folders of other names count as older.
     """
-    places = [present(folder / "last.ckpt") for folder in runs.glob("*/checkpoints")]
-    return max((path for path in places if path.exists()), key=lambda path: path.stat().st_mtime, default=None)
+    folders = sorted(runs.glob("*/checkpoints"), key=lambda folder: (run_number(folder.parent), folder), reverse=True)
+    return next(filter(None, map(last_in, folders)), None)
+
+
+def last_in(folder: Path) -> Path | None:
+    """``last.ckpt`` in a folder of checkpoints, or the ``last-vN.ckpt`` of highest N; None if there is none.
+
+    Args:
+        folder: where one or several runs have saved; it may not exist.
+    """
+    whole = present(folder / "last.ckpt")
+    found = {0: whole} if whole.exists() else {}
+    for path in folder.glob("last-v*.ckpt"):
+        if number := re.fullmatch("last-v([0-9]+).ckpt", path.name):
+            found[int(number[1])] = path
+    return found[max(found)] if found else None
+
+
+def run_number(folder: Path) -> int:
+    """N of a folder ``version_N``; -1 for other names."""
+    number = re.fullmatch("version_([0-9]+)", folder.name)
+    return int(number[1]) if number else -1
 
 
 def model_arguments(path: Path, class_path: str) -> list[str]:

@@ -6,15 +6,15 @@ from typing import Any
 import pytest
 import torch
 
-from jepa_lightning.checkpoints import last_checkpoint, model_arguments, read_checkpoint
+from jepa_lightning.checkpoints import last_checkpoint, last_in, model_arguments, read_checkpoint
 
 Build = Callable[..., Any]
 EMPTY: dict[str, Any] = {"state_dict": {}, "pytorch-lightning_version": "2.6.0"}
 
 
-def test_last_is_the_newest_by_time(tmp_path: Path) -> None:
+def test_last_is_of_the_run_that_began_last(tmp_path: Path) -> None:
     assert last_checkpoint(tmp_path) is None
-    for name, time in (("version_9", 20), ("version_10", 30), ("version_2", 10)):
+    for name, time in (("version_9", 20), ("version_10", 30), ("version_2", 2**32), ("copy", 2**32)):
         path = tmp_path / name / "checkpoints/last.ckpt"
         path.parent.mkdir(parents=True)
         path.touch()
@@ -26,6 +26,13 @@ def test_last_is_the_newest_by_time(tmp_path: Path) -> None:
     aside.parent.mkdir()
     newest.rename(aside)
     assert last_checkpoint(tmp_path) == aside
+
+
+def test_the_last_of_several_runs_in_one_folder(tmp_path: Path) -> None:
+    assert last_in(tmp_path / "none") is None
+    for name in ("last.ckpt", "last-v2.ckpt", "last-v10.ckpt", "last-old.ckpt", "last-v11.txt"):
+        (tmp_path / name).touch()
+    assert last_in(tmp_path) == tmp_path / "last-v10.ckpt"
 
 
 def test_options_become_arguments(tmp_path: Path) -> None:
