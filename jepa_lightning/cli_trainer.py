@@ -12,6 +12,14 @@ from jepa_lightning.checkpoints import save_whole
 class CLITrainer(Trainer):
     """A Trainer whose checkpoints appear whole or not at all, and whose ``predict`` writes features to a file."""
 
+    run_folder: str | None = None  # of ``fit``; rank 0 knows it first
+
+    @property
+    def log_dir(self) -> str | None:
+        """The run's folder, whatever the logger. As in Lightning, all ranks ask together."""
+        self.run_folder = self.strategy.broadcast(self.run_folder)
+        return self.run_folder or super().log_dir
+
     def save_checkpoint(self, filepath: Any, weights_only: bool | None = None, storage_options: Any = None) -> None:
         """Saves, and puts the checkpoint under its name when all ranks have written their part.
 

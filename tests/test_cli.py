@@ -1,4 +1,5 @@
 import contextlib
+import os
 import re
 import shutil
 import subprocess
@@ -13,8 +14,10 @@ import torch
 import yaml
 from lightning.pytorch.callbacks import ModelCheckpoint
 from PIL import Image
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torchvision.transforms.v2.functional import to_image
 
+import jepa_lightning
 from jepa_lightning import IJEPA, JEPAModule
 from jepa_lightning.callbacks import CollapseMonitor, LastCheckpoint, OnlineLinearProbe, Summary
 from jepa_lightning.checkpoints import CheckpointFiles
@@ -38,6 +41,11 @@ class Built(JEPACLI):
 
 def weights(path: Path | str) -> dict[str, torch.Tensor]:
     return torch.load(path, weights_only=True)["state_dict"]
+
+
+def short(config: str) -> list[str]:
+    """A run of one step without probes."""
+    return ["fit", "--config", config, "--trainer.max_steps=1", "--trainer.callbacks=Summary"]
 
 
 def images(root: Path) -> None:
@@ -95,6 +103,65 @@ def test_classes_of_ones_own_by_import_path(tiny_cli: str, tmp_path: Path, monke
     assert (model.factor, model.hparams["width"]) == (3.0, 48)
 
 
+@pytest.mark.parametrize(
+    "safe", [False, pytest.param(True, marks=pytest.mark.skipif(sys.version_info < (3, 11), reason="has no -P"))]
+)
+def test_classes_of_the_working_folder_are_found_from_the_entry_point(
+    tiny_cli: str, tmp_path: Path, safe: bool
+) -> None:
+    Path("own_classes.py").write_text(
+        "from lightning.pytorch import Callback\n"
+        "from jepa_lightning import IJEPA\n"
+        "from jepa_lightning.data import ShapesDataModule\n"
+        "class Mine(IJEPA): pass\n"
+        "class Data(ShapesDataModule): pass\n"
+        "class Saying(Callback):\n"
+        "    def on_train_start(self, *_): print('my own callback')\n"
+    )
+    Path("own.yaml").write_text("trainer: {callbacks: [own_classes.Saying]}")
+    # as the console script does it: the folder of the script is on the path, and not the working folder
+    script = tmp_path / "bin" / "jepa-lightning"
+    script.parent.mkdir()
+    script.write_text("import sys\nfrom jepa_lightning.cli import main\nsys.exit(main())\n")
+    command = [sys.executable, *(["-P"] if safe else []), str(script), *short(tiny_cli), "--model", "own_classes.Mine"]
+    command += ["--data", "own_classes.Data", "--config", "own.yaml"]
+    package = str(Path(jepa_lightning.__file__).parents[1])
+    done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": package})
+    assert (done.returncode == 0) is not safe, done.stderr[-2000:]
+    assert ("my own callback" in done.stdout) is not safe
+    assert Path("logs/Mine/version_0/config.yaml").exists() is not safe
+
+
+def test_the_path_of_imports_is_put_back(tiny_cli: str) -> None:
+    before = list(sys.path)
+    main(["methods"])
+    with pytest.raises(SystemExit):
+        main(["fit", "--config", "none.yaml"])
+    assert sys.path == before
+
+
+@pytest.mark.parametrize("command", ["predict", "validate", "test"])
+def test_weights_that_are_not_from_a_checkpoint_are_named_untrained(
+    tiny_cli: str, python_checkpoint: str, capsys: Any, command: str
+) -> None:
+    line = "jepa-lightning: no --ckpt_path: IJEPA has untrained weights, unless it loads others by itself."
+    Built(command, "--config", tiny_cli)
+    assert line in capsys.readouterr().out.splitlines()
+    Built(command, "--config", tiny_cli, "--ckpt_path", python_checkpoint)
+    Built("fit", "--config", tiny_cli)
+    assert "untrained" not in capsys.readouterr().out
+
+
+def test_charts_of_a_run(tiny_cli: str) -> None:
+    main(["fit", "--config", tiny_cli, "--trainer.callbacks=OnlineLinearProbe"])
+    events = EventAccumulator("logs/IJEPA/version_0").Reload()
+    tags = set(events.Tags()["scalars"])
+    assert {"lr/predictor-weight_decay", "train/samples_per_second", "final/linear", "final/loss"} <= tags
+    rates = [event.value for event in events.Scalars("lr/predictor")]
+    assert len({*rates}) > 4
+    assert "_hparams_/session_end_info" in events.summary_metadata
+
+
 def test_a_stopped_run_goes_on_with_last_and_ends_as_one_that_was_not(
     tiny_cli: str, tmp_path: Path, monkeypatch: Any
 ) -> None:
@@ -120,7 +187,7 @@ def test_a_stopped_run_goes_on_with_last_and_ends_as_one_that_was_not(
 @pytest.fixture
 def python_checkpoint(tiny_ijepa: Build, shapes: Build, quiet_trainer: Build, tmp_path: Path) -> str:
     trainer = quiet_trainer(max_steps=1)
-    trainer.fit(tiny_ijepa(width=24), shapes())
+    trainer.fit(tiny_ijepa(width=24, lr=0.002), shapes())
     trainer.save_checkpoint(tmp_path / "python.ckpt")
     return str(tmp_path / "python.ckpt")
 
@@ -132,10 +199,7 @@ def test_last_goes_on_in_the_folder_of_the_newest_run(tiny_cli: str, python_chec
         shutil.copy(python_checkpoint, folder / "last.ckpt")
     cli = Built("fit", "--config", tiny_cli, "--ckpt_path", "last")
     assert cli.config.fit.ckpt_path == "logs/IJEPA/version_1/checkpoints/last.ckpt"
-    assert cli.trainer.logger.log_dir == "logs/IJEPA/version_1"
-    # a folder of one's own is Lightning's affair
-    elsewhere = ["--trainer.callbacks=ModelCheckpoint", "--trainer.callbacks.dirpath=mine", "--ckpt_path", "last"]
-    assert Built("fit", "--config", tiny_cli, *elsewhere).config.fit.ckpt_path == "last"
+    assert cli.run_folder == Path("logs/IJEPA/version_1")
 
 
 def test_auto_goes_on_where_there_is_something_and_else_begins(
@@ -144,15 +208,15 @@ def test_auto_goes_on_where_there_is_something_and_else_begins(
     cli = Built("fit", "--config", tiny_cli, "--ckpt_path", "auto")
     assert cli.config.fit.ckpt_path is None
     assert capsys.readouterr().out.splitlines()[0] == (
-        "jepa-lightning: --ckpt_path auto: starts anew, logs/IJEPA has no last.ckpt."
+        "jepa-lightning: --ckpt_path auto: starts a new run, there is no logs/IJEPA/*/checkpoints/last.ckpt."
     )
     last = Path("logs/IJEPA/version_3/checkpoints/last.ckpt")
     last.parent.mkdir(parents=True)
     shutil.copy(python_checkpoint, last)
     cli = Built("fit", "--config", tiny_cli, "--ckpt_path", "auto")
     assert cli.config.fit.ckpt_path == str(last)
-    assert cli.model.hparams["width"] == 24
-    assert f"--ckpt_path auto: goes on from {last}." in capsys.readouterr().out
+    assert cli.model.lr == 0.002
+    assert f"--ckpt_path auto: resumes from {last}." in capsys.readouterr().out
     # one was being put in its place when the run was killed
     aside = last.parent / ".previous" / "last.ckpt"
     aside.parent.mkdir()
@@ -160,10 +224,10 @@ def test_auto_goes_on_where_there_is_something_and_else_begins(
     for given in ("auto", str(last)):
         cli = Built("fit", "--config", tiny_cli, "--ckpt_path", given)
         assert cli.config.fit.ckpt_path == str(aside)
-    assert Built("fit", "--config", tiny_cli, "--ckpt_path", "last").trainer.logger.log_dir == "logs/IJEPA/version_3"
+    assert Built("fit", "--config", tiny_cli, "--ckpt_path", "last").run_folder == Path("logs/IJEPA/version_3")
 
 
-def test_auto_leaves_folders_of_ones_own_to_lightning(tiny_cli: str) -> None:
+def test_auto_follows_a_folder_of_ones_own(tiny_cli: str) -> None:
     arguments = ["fit", "--config", tiny_cli, "--trainer.callbacks=LastCheckpoint", "--trainer.callbacks.dirpath=mine"]
     main([*arguments, "--trainer.max_steps", "2", "--ckpt_path", "auto"])
     main([*arguments, "--trainer.max_steps", "3", "--ckpt_path", "auto"])
@@ -193,15 +257,91 @@ def test_a_checkpoint_alone_is_enough_to_predict_on_a_folder(
         torch.testing.assert_close(torch.from_numpy(found["features"][row]), model(view[None])[0], rtol=1e-3, atol=1e-4)
 
 
-def test_options_come_from_the_configuration_the_checkpoint_and_the_command_line_in_this_order(
-    tiny_cli: str, python_checkpoint: str
+def test_options_come_from_the_checkpoint_where_neither_configuration_nor_command_line_gives_them(
+    tiny_cli: str, python_checkpoint: str, capsys: Any
 ) -> None:
     arguments = ["fit", "--config", tiny_cli, "--ckpt_path", python_checkpoint]
     cli = Built(*arguments)
-    assert (cli.model.hparams["width"], cli.model.lr) == (24, 1e-3)
+    assert (cli.model.hparams["width"], cli.model.lr) == (48, 0.002)
     assert cli.config.fit.ckpt_path == python_checkpoint
-    assert Built(*arguments, "--model.lr", "0.5", "--model.variance=2").model.lr == 0.5
-    assert Built("fit", "--config", tiny_cli).model.hparams["width"] == 48
+    assert capsys.readouterr().out.splitlines()[0] == (
+        "jepa-lightning: given for this run: width=48 (the checkpoint has 24); leave an option out to keep the "
+        "checkpoint's."
+    )
+    Path("rate.yaml").write_text("model: {class_path: IJEPA, init_args: {lr: 0.003, ema: [0.9, 0.9]}}")
+    cli = Built("fit", "--config", tiny_cli, "--config", "rate.yaml", "--ckpt_path", python_checkpoint)
+    assert (cli.model.lr, cli.model.ema) == (0.003, (0.9, 0.9))
+    given = "lr=0.003 (the checkpoint has 0.002), ema=(0.9, 0.9) (the checkpoint has (0.996, 1.0))"
+    assert sorted(given.split(", ")) == sorted(
+        part
+        for part in capsys.readouterr().out.split("for this run: ")[1].split(";")[0].split(", ")
+        if "width" not in part
+    )
+    cli = Built(*arguments, "--config", "rate.yaml", "--model.lr", "0.5", "--model.variance=2")
+    assert (cli.model.lr, cli.model.ema) == (0.5, (0.9, 0.9))
+    assert Built("fit", "--config", tiny_cli).model.lr == 1e-3
+
+
+def test_options_that_make_other_weights_are_named_in_the_error(
+    tiny_cli: str, python_checkpoint: str, capsys: Any
+) -> None:
+    for command in ("fit", "validate"):
+        with pytest.raises(SystemExit) as stop:
+            main([command, "--config", tiny_cli, "--ckpt_path", python_checkpoint, "--trainer.callbacks=Summary"])
+        assert stop.value.code == 2
+        line = capsys.readouterr().err.splitlines()[-1]
+        assert line.startswith("jepa-lightning: error: the checkpoint does not fit IJEPA, it has tensors")
+        assert line.endswith("Options given for this run: width=48 (the checkpoint has 24).")
+
+
+def test_the_runs_own_configuration_resumes_it_without_a_word(tiny_cli: str, capsys: Any) -> None:
+    main([*short(tiny_cli), "--model.lr", "0.003"])
+    capsys.readouterr()
+    own = ["fit", "--config", "logs/IJEPA/version_0/config.yaml", "--ckpt_path", "last"]
+    main([*own, "--trainer.max_steps", "2"])
+    assert "given for this run" not in capsys.readouterr().out
+    assert Built(*own).model.lr == 0.003
+
+
+@pytest.mark.parametrize("source", ["configuration", "command line"])
+def test_after_a_loss_that_is_not_finite_a_lower_rate_resumes_the_run(
+    tiny_cli: str, tmp_path: Path, capsys: Any, source: str
+) -> None:
+    # the loss breaks at the second step while the rate is high
+    (tmp_path / "high.py").write_text(
+        "from jepa_lightning import IJEPA\n"
+        "class High(IJEPA):\n"
+        "    def objective(self, batch, progress):\n"
+        "        output = super().objective(batch, progress)\n"
+        "        bad = self.global_step == 5 and self.lr > 0.01\n"
+        "        return output._replace(loss=output.loss / (0.0 if bad else 1.0))\n"
+    )
+    config = yaml.safe_load(Path(tiny_cli).read_text())
+    config["model"]["class_path"] = "high.High"
+    config["model"]["init_args"] |= {"lr": 0.02, "betas": [0.9, 0.95]}
+    config["trainer"]["callbacks"] = ["Summary"]
+    Path("high.yaml").write_text(yaml.safe_dump(config))
+    with pytest.raises(SystemExit):
+        main(["fit", "--config", "high.yaml"])
+    assert "resume with --ckpt_path last" in capsys.readouterr().err
+    lower = {"lr": 0.002, "betas": [0.8, 0.99]}
+    if source == "configuration":
+        config["model"]["init_args"] |= lower
+        Path("high.yaml").write_text(yaml.safe_dump(config))
+        options = []
+    else:
+        options = [f"--model.{name}={value}" for name, value in lower.items()]
+    main(["fit", "--config", "high.yaml", "--ckpt_path", "last", *options])
+    said = capsys.readouterr().out
+    assert "lr=0.002 (the checkpoint has 0.02), betas=(0.8, 0.99) (the checkpoint has (0.9, 0.95))" in said
+    last = torch.load("logs/High/version_0/checkpoints/last.ckpt", weights_only=True)
+    assert last["global_step"] == 8
+    assert last["hyper_parameters"]["lr"] == 0.002
+    for group in last["optimizer_states"][0]["param_groups"]:
+        assert group["initial_lr"] == 0.002
+        assert tuple(group["betas"]) == (0.8, 0.99)
+    saved = yaml.safe_load(Path("logs/High/version_0/config.yaml").read_text())
+    assert saved["model"]["init_args"]["lr"] == 0.002
 
 
 def test_validate_repeats_what_the_run_has_measured(tiny_cli: str, capsys: Any) -> None:
@@ -222,6 +362,7 @@ def test_callbacks_of_the_configuration_stay_and_others_are_added(tiny_cli: str)
     cli = Built("fit", "--config", tiny_cli, "--trainer.callbacks+=EMACallback", "--trainer.callbacks.start=0.5")
     names = [type(callback).__name__ for callback in cli.trainer.callbacks]
     assert {"OnlineLinearProbe", "ProbeReport", "EMACallback", "Summary"} <= set(names)
+    assert {"LearningRateMonitor", "Throughput", "HyperparameterMetrics"} <= set(names)
     assert [c.filename for c in cli.trainer.callbacks if isinstance(c, ModelCheckpoint)] == ["last", "best"]
 
 

@@ -16,6 +16,7 @@ LAYERS = {
     "cli": 4, "cli_trainer": 4, "strategies": 4, "methods": 4, "optimize": 4, "consolidate": 4, "errors": 4,
     "trainer_options": 4, "config_files": 4, "config_yaml": 4, "null_options": 4,
     "__init__": 4, "__main__": 4, "rank_variables": 0,
+    "run_folder": 4, "run_lock": 4, "default_callbacks": 4, "resume": 4,
 }  # fmt: skip
 # what these may import from the package, beside their own folder
 ALLOWED = {
