@@ -19,7 +19,6 @@ PLAIN_SPEAKERS = ("jepa_lightning.", "lightning.", "timm.", "torch.optim.")
 # what the backends of torch.distributed say when another rank has gone; gloo with the place in its code
 LOST = re.compile(r"gloo.*Connection (closed|reset) by peer|NCCL.*(remote process exited|Connection (closed|reset))")
 LOST_STORE = re.compile(r"Connection (was likely )?(closed|reset)|Broken pipe|recvValue failed|Failed to recv")
-NO_LAST = "there is no last checkpoint available"  # Lightning's warning, which `main` makes an error
 # what Lightning and torch say shortly, and what to do about it
 HINTS = {
     "No supported gpu backend found!": "the Trainer is to use a GPU, and this machine has none: add "
@@ -52,8 +51,6 @@ def explain(error: BaseException) -> str | None:
         return f"the processes of this run do not reach each other ({one_line(text)}): see MASTER_ADDR and MASTER_PORT."
     if isinstance(error, RuntimeError) and (LOST.search(text) or isinstance(error, dist.DistNetworkError)):
         return "another process of this run has ended: what it said stands above, or in its own log."
-    if isinstance(error, UserWarning) and NO_LAST in text:
-        return "there is no last checkpoint yet: give the path of one, or leave --ckpt_path out to start anew."
     if isinstance(error, ValueError) and _origin(error)[0].startswith("jsonargparse"):
         return explain_usage(str(wrapped))
     if isinstance(error, ImportError):
