@@ -88,6 +88,8 @@ class AttentiveHeads(ProbeHeads):
         normalize: bring each channel of the tokens to mean 0 and variance 1 first, by a norm without weights.
     """
 
+    autocast = True
+
     def __init__(
         self,
         width: int,

@@ -37,6 +37,8 @@ class OnlineAttentiveProbe(TrainedProbe):
         layers: blocks of the encoder whose tokens are put side by side; None takes the last one's.
         normalize: bring each channel of the tokens to mean 0 and variance 1 first, without which a probe of so short a
             training hardly learns; the papers' probes, which train for 20 epochs, do not.
+        every_n_steps: as in ``TrainedProbe``.
+        name: as in ``OnlineProbe``.
     """
 
     name = "attentive"
@@ -51,9 +53,11 @@ class OnlineAttentiveProbe(TrainedProbe):
         generation: Generation = 2,
         layers: Sequence[AnyInt] | None = None,
         normalize: bool = True,
+        every_n_steps: PositiveInt | None = None,
+        name: str | None = None,
     ) -> None:
         check_options(type(self), locals())
-        super().__init__(num_classes)
+        super().__init__(num_classes, name, every_n_steps)
         if not lrs:
             raise ValueError("OnlineAttentiveProbe: lrs is empty: give at least one learning rate.")
         self.lrs, self.weight_decay = tuple(lrs), weight_decay
@@ -67,10 +71,15 @@ class OnlineAttentiveProbe(TrainedProbe):
 
     def inputs(self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Batch) -> Tensor:
         """Tokens ``[B, N, D]``."""
-        tokens: Tensor | None = outputs.get("tokens") if self.layers is None else None
+        tokens = self.given(outputs)
         if tokens is None:
             with torch.no_grad(), eval_mode(pl_module), trainer.precision_plugin.forward_context():
                 tokens = encode(pl_module, shown(trainer, batch), layers=self.layers, pool=False)
+        return tokens
+
+    def given(self, outputs: Any) -> Tensor | None:
+        """Tokens of the last block, where the step has them and no other block is asked for."""
+        tokens: Tensor | None = outputs.get("tokens") if self.layers is None else None
         return tokens
 
     def build_heads(self, features: Tensor, classes: list[int]) -> AttentiveHeads:

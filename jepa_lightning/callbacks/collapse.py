@@ -1,24 +1,29 @@
 # B batch, N tokens, D width, S samples kept
 """Watches representations for collapse, which the loss of a JEPA does not show."""
 
+import math
+from collections.abc import Iterable
 from typing import Annotated, Any
 
 import torch
-from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch import LightningModule, Trainer
 from lightning_utilities.core.rank_zero import rank_zero_warn
 from torch import Tensor
 from torch.distributed.fsdp import FullyShardedDataParallel
 from torch.distributed.tensor import DTensor
 
 from jepa_lightning.callbacks.alarms import AlarmBell
+from jepa_lightning.callbacks.fresh import FreshCallback
 from jepa_lightning.distributed import gather_samples, sum_over_ranks
 from jepa_lightning.eval_mode import eval_mode
-from jepa_lightning.losses import content_share, effective_rank, feature_std, mean_cosine, rankme
+from jepa_lightning.losses import content_share, feature_std, mean_cosine, ranks
 from jepa_lightning.options import Interval, PositiveInt, check_options
 from jepa_lightning.types import Batch, Masks
 
+SHOWN = ("collapse/rank", "collapse/energy_gap")  # in the progress bar
 
-class CollapseMonitor(Callback):
+
+class CollapseMonitor(FreshCallback):
     """Measures collapse on training batches, logs it as ``collapse/NAME``, and gives alarms that explain themselves.
 
     ``rank`` (RankMe), ``effective_rank``, ``std`` and ``cosine`` (between images) are of the pooled features of the
@@ -30,10 +35,12 @@ class CollapseMonitor(Callback):
     ``alarm`` counts the alarms given; each is given once, as a warning.
 
     Measures are taken before a step, so the order of callbacks does not matter. The first ones, which alarms compare
-    with, are taken as soon as the memory is full.
+    with, are taken as soon as the memory is full. Loggers get them at the steps at which they are taken and at no
+    other, whatever the Trainer's ``log_every_n_steps``. Features that are not finite give no measures: the module stops
+    the run then. A fit without ``ckpt_path`` starts afresh.
 
     Args:
-        every_n_steps: optimizer steps between measures; best a multiple of the Trainer's ``log_every_n_steps``.
+        every_n_steps: optimizer steps between measures.
         num_samples: images of the batch to encode for the measures that need a forward pass.
         memory: samples over which features are measured; more than D lets the rank be full.
         patience: measures in a row that must be bad before an alarm is given.
@@ -60,6 +67,11 @@ class CollapseMonitor(Callback):
         self._recent: Tensor | None = None  # [S, D], the newest last
         self._measured_step = -1
 
+    def reset(self) -> None:
+        """Forgets what measures are compared with, and the alarms given."""
+        self._bell = AlarmBell(self._bell.patience)
+        self._recent, self._measured_step = None, -1
+
     def on_train_batch_start(self, trainer: Trainer, pl_module: Any, batch: Batch, batch_idx: int) -> None:
         """Measures every few optimizer steps."""
         step = trainer.global_step
@@ -71,11 +83,17 @@ class CollapseMonitor(Callback):
         # the same on all ranks, so that they stop together
         joint = trainer.strategy.reduce(torch.stack([value.float() for value in measures.values()]), reduce_op="mean")
         values = dict(zip(measures, joint.tolist(), strict=True))
+        if not all(map(math.isfinite, values.values())):
+            return
         for text in self._bell.check(values):
             rank_zero_warn(f"Step {step}: {text}{' The run ends here (stop=True).' if self.stop else ''}")
             trainer.should_stop = trainer.should_stop or self.stop
-        for name, value in (values | {"alarm": float(self._bell.given)}).items():
-            pl_module.log(f"collapse/{name}", value, prog_bar=name in ("rank", "energy_gap"))
+        named = {f"collapse/{name}": value for name, value in (values | {"alarm": float(self._bell.given)}).items()}
+        for name, value in named.items():
+            pl_module.log(name, value, prog_bar=name in SHOWN, logger=False)
+        # the module's log repeats a value at every step that is logged until there is a new one
+        for logger in trainer.loggers:
+            logger.log_metrics(named, step=step)
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -92,6 +110,7 @@ class CollapseMonitor(Callback):
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Restores it."""
+        super().load_state_dict(state_dict)
         self._bell.load_state_dict(state_dict["bell"])
         self._recent = state_dict["recent"]
 
@@ -123,8 +142,8 @@ class CollapseMonitor(Callback):
 
 
 def _features(pooled: Tensor) -> dict[str, Tensor]:
-    measures = {"rank": rankme, "effective_rank": effective_rank, "std": feature_std, "cosine": mean_cosine}
-    return {name: measure(pooled) for name, measure in measures.items()}
+    rank, effective = ranks(pooled)
+    return {"rank": rank, "effective_rank": effective, "std": feature_std(pooled), "cosine": mean_cosine(pooled)}
 
 
 def _drift(pairs: Any) -> Tensor:
@@ -133,10 +152,11 @@ def _drift(pairs: Any) -> Tensor:
     targets = [weight for _, target in pairs for weight in target.parameters()]
     # with FSDP1 each rank has pieces of them
     pieces = isinstance(pairs[0][0], FullyShardedDataParallel)
-    return _length([a - b for a, b in zip(weights, targets, strict=True)], pieces) / _length(weights, pieces)
+    return _length((a - b for a, b in zip(weights, targets, strict=True)), pieces) / _length(weights, pieces)
 
 
-def _length(tensors: list[Tensor], pieces: bool) -> Tensor:
+def _length(tensors: Iterable[Tensor], pieces: bool) -> Tensor:
+    # one difference at a time: all of them would be another copy of the weights
     length = torch.stack([tensor.norm() for tensor in tensors]).norm()
     if pieces:
         return sum_over_ranks(length.square()).sqrt()

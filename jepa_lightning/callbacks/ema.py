@@ -13,7 +13,7 @@ from jepa_lightning.options import Share, check_options
 
 
 class EMACallback(Callback):
-    """Moves every target of ``module.ema_pairs()`` after each optimizer step, and only then.
+    """Moves every target of ``module.ema_pairs()`` after each optimizer step, and only then; logs ``train/ema_decay``.
 
     The decay follows from the step alone, so there is nothing to save. Modules add this callback themselves; give the
     Trainer one to change the range.
@@ -77,6 +77,7 @@ class EMACallback(Callback):
             self._pairs = [EMAPair(*pair) for pair in pairs]
         for pair in self._pairs:
             pair.update_(decay)
+        pl_module.log("train/ema_decay", decay)
 
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Keeps no network, and no warning from being shown."""

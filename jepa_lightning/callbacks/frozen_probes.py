@@ -1,4 +1,4 @@
-# S M samples, N tokens, D width
+# S M samples, N tokens, D width, K columns of a label
 """Probes fitted from scratch on features that no longer change."""
 
 import math
@@ -7,42 +7,54 @@ from collections.abc import Mapping
 import numpy as np
 import torch
 from lightning.pytorch.utilities.seed import isolate_rng
-from numpy.typing import NDArray
 from sklearn.linear_model import RidgeCV
 from sklearn.preprocessing import StandardScaler
 from torch import Tensor
-from torch.nn import functional as F
 
 from jepa_lightning.callbacks.attentive_heads import AttentiveHeads, heads_for
+from jepa_lightning.callbacks.label_kinds import ClassLabel, LabelKind, ValueLabel, form_of, in_form
+from jepa_lightning.callbacks.probe_scores import ProbeScores, metric_name
+from jepa_lightning.callbacks.target_scale import TargetScale
 
 ALPHAS = np.logspace(-2, 6, 17)
 
-Labels = Mapping[str, Tensor]  # [S] each
+Labels = Mapping[str, Tensor]
 
 
 def linear_probe(features: Tensor, labels: Labels, val_features: Tensor, val_labels: Labels) -> dict[str, float]:
-    """Accuracy of a least-squares classifier for each label, all fitted in one closed form.
+    """Scores a least-squares probe for each label; those of one kind are fitted in one closed form.
 
-    Features are standardised, and the regularisation is the one with the least leave-one-out error, so that no kind of
-    features is favoured.
+    Features are standardized, and the regularization is the one with the least leave-one-out error, so that no kind of
+    features is favored.
 
     Args:
         features: ``[S, D]`` to fit on.
-        labels: ``[S]`` each.
+        labels: ``[S]`` or ``[S, K]`` each, of a kind that ``OnlineProbe`` knows; every sample has all of them.
         val_features: ``[M, D]`` to score.
-        val_labels: ``[M]`` each.
+        val_labels: ``[M]`` or ``[M, K]`` each.
+
+    Returns:
+        Accuracy of classes by ``LABEL``, R2 of values by ``LABEL_r2``, mAP of multi-hot labels by ``LABEL_map``; the
+        name of a metric alone where ``LABEL`` is empty.
     """
     scaler = StandardScaler().fit(features.numpy())
-    columns: dict[str, NDArray[np.int64]] = {name: column.numpy() for name, column in labels.items()}
-    classes = {name: np.unique(column) for name, column in columns.items()}
-    one_hot = np.hstack([columns[name][:, None] == classes[name] for name in classes]).astype(np.float32)
-    probe = RidgeCV(ALPHAS).fit(scaler.transform(features.numpy()), one_hot)
-    scores = probe.predict(scaler.transform(val_features.numpy())).reshape(len(val_features), -1)
-    ends = np.cumsum([len(values) for values in classes.values()])
-    return {
-        name: float((values[part.argmax(axis=1)] == val_labels[name].numpy()).mean())
-        for (name, values), part in zip(classes.items(), np.split(scores, ends[:-1], axis=1), strict=True)
-    }
+    train, val = scaler.transform(features.numpy()), scaler.transform(val_features.numpy())
+    kinds = _kinds(labels, val_labels)
+    found: dict[str, float] = {}
+    for kind in {type(each): None for each in kinds.values()}:
+        names = [name for name in labels if type(kinds[name]) is kind]
+        columns = [_columns(kinds[name], labels[name]).numpy() for name in names]
+        # values may be of any size
+        scale = StandardScaler(with_mean=kind is ValueLabel, with_std=kind is ValueLabel)
+        probe = RidgeCV(ALPHAS).fit(train, scale.fit_transform(np.hstack(columns)).astype(np.float32))
+        outputs = torch.from_numpy(scale.inverse_transform(probe.predict(val).reshape(len(val), -1)))
+        parts = torch.split(outputs, [column.shape[1] for column in columns], dim=1)
+        for name, part in zip(names, parts, strict=True):
+            if kind is ClassLabel:
+                seen = torch.unique(labels[name])
+                part = part.new_full((len(val), kinds[name].size), -torch.inf).index_copy(1, seen, part)
+            found |= _score(name, kinds[name], part, val_labels[name])
+    return {key: found[key] for name in labels for key in (metric_name(name, kinds[name].suffix),)}
 
 
 def attentive_probe(
@@ -55,45 +67,83 @@ def attentive_probe(
     batch_size: int = 64,
     device: torch.device | str = "cpu",
 ) -> dict[str, float]:
-    """Accuracy of an attentive pooler with a linear classifier, trained by AdamW along a cosine, for each label.
+    """Scores an attentive pooler with a linear classifier, trained by AdamW along a cosine, for each label.
 
     Labels are fitted one by one, as in the papers: a pooler that they shared would learn from one of them where to look
     for another. Its weights and the order of the samples are the same in each call and for each label.
 
     Args:
         tokens: ``[S, N, D]`` to fit on.
-        labels: ``[S]`` each.
+        labels: as in ``linear_probe``.
         val_tokens: ``[M, N, D]`` to score.
-        val_labels: ``[M]`` each.
+        val_labels: as in ``linear_probe``.
         epochs: passes over the samples.
         lr: of the first step.
         batch_size: of a step.
         device: where to train.
+
+    Returns:
+        As in ``linear_probe``.
     """
-    found = {}
-    for name, column in labels.items():
-        classes = int(max(column.max(), val_labels[name].max())) + 1
-        heads = _fit_pooler(tokens, column, classes, epochs, lr, batch_size, device)
+    found: dict[str, float] = {}
+    for name, kind in _kinds(labels, val_labels).items():
+        target, scale = in_form(kind, labels[name]), None
+        if isinstance(kind, ValueLabel):
+            scale = TargetScale(kind.size, target.device)
+            scale.add(target, kind.labeled(target))
+            target = scale.standardize(target)
+        heads = _fit_pooler(tokens, kind, target, epochs, lr, batch_size, device)
         with torch.no_grad():
-            scores = [heads(part.to(device).float())[0][0].cpu() for part in torch.split(val_tokens, batch_size)]
-        found[name] = float((torch.cat(scores).argmax(dim=1) == val_labels[name]).float().mean())
+            parts = [heads(part.to(device).float())[0][0].cpu() for part in torch.split(val_tokens, batch_size)]
+        outputs = torch.cat(parts) if scale is None else scale.restore(torch.cat(parts))
+        found |= _score(name, kind, outputs, val_labels[name])
     return found
 
 
+def _kinds(labels: Labels, val_labels: Labels) -> dict[str, LabelKind]:
+    """Kind of each label; the number of classes is what is there."""
+    kinds: dict[str, LabelKind] = {}
+    for name, target in labels.items():
+        kind, columns = form_of(target) or (ClassLabel, 0)
+        kinds[name] = kind(int(max(target.max(), val_labels[name].max())) + 1 if kind is ClassLabel else columns)
+    return kinds
+
+
+def _columns(kind: LabelKind, target: Tensor) -> Tensor:
+    """What least squares fits, float ``[S, size]``."""
+    if isinstance(kind, ClassLabel):
+        return torch.eq(target[:, None], torch.unique(target)).float()  # classes that no sample has are never chosen
+    return in_form(kind, target).double()
+
+
+def _score(name: str, kind: LabelKind, outputs: Tensor, target: Tensor) -> dict[str, float]:
+    scores = ProbeScores({name: kind}, ("",), outputs.device)
+    scores.update({"": {name: outputs}}, {name: in_form(kind, target)})
+    figures = {figure.name: figure.value for figure in scores.figures("", scores.counts)}
+    key = metric_name(kind.suffix)
+    return {metric_name(name, kind.suffix): figures[key]} if key in figures else {}
+
+
 def _fit_pooler(
-    tokens: Tensor, label: Tensor, classes: int, epochs: int, lr: float, batch_size: int, device: torch.device | str
+    tokens: Tensor,
+    kind: LabelKind,
+    target: Tensor,
+    epochs: int,
+    lr: float,
+    batch_size: int,
+    device: torch.device | str,
 ) -> AttentiveHeads:
     width = tokens.shape[2]
     with isolate_rng():
         torch.manual_seed(0)
-        heads = AttentiveHeads(width, [classes], 1, 1, heads_for(width), 2).to(device)
+        heads = AttentiveHeads(width, [kind.size], 1, 1, heads_for(width), 2).to(device)
         order = torch.cat([torch.randperm(len(tokens)) for _ in range(epochs)])
     steps = torch.split(order, batch_size)
     optimizer = torch.optim.AdamW(heads.parameter_groups([lr], 0.01))
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda i: 0.5 + 0.5 * math.cos(math.pi * i / len(steps)))
     for batch in steps:
-        logits = heads(tokens[batch].to(device).float())[0][0]
-        loss = F.cross_entropy(logits, label[batch].to(device))
+        outputs = heads(tokens[batch].to(device).float())[0][0]
+        loss = kind.loss(outputs, target[batch].to(device)) / len(batch)
         optimizer.zero_grad()
         torch.autograd.backward(loss)
         optimizer.step()

@@ -50,13 +50,19 @@ class LinearHeads(ProbeHeads):
 class OnlineLinearProbe(TrainedProbe):
     """Trains a linear classifier for each label on the detached features of the training steps.
 
-    How it does, and that it never touches the module, is ``TrainedProbe``'s. Methods whose step encodes no full view
-    cost one forward pass of the evaluation encoder on the first view.
+    How it does, and that it never touches the module, is ``TrainedProbe``'s. Which labels there may be, and what is
+    logged as ``val/linear``, is ``OnlineProbe``'s.
 
     Args:
         num_classes: as in ``OnlineProbe``.
         lr: of AdamW, constant, because the features keep changing.
         weight_decay: of AdamW.
+        every_n_steps: as in ``TrainedProbe``.
+        name: as in ``OnlineProbe``.
+
+    Example:
+        >>> trainer = Trainer(callbacks=[OnlineLinearProbe(), OnlineLinearProbe(lr=1e-3, name="slow")])
+        >>> # logs val/linear and val/slow
     """
 
     name = "linear"
@@ -66,9 +72,11 @@ class OnlineLinearProbe(TrainedProbe):
         num_classes: PositiveInt | dict[str, PositiveInt] | None = None,
         lr: PositiveFloat = 5e-3,
         weight_decay: NonNegativeFloat = 0.0,
+        every_n_steps: PositiveInt | None = None,
+        name: str | None = None,
     ) -> None:
         check_options(type(self), locals())
-        super().__init__(num_classes)
+        super().__init__(num_classes, name, every_n_steps)
         self.lr = lr
         self.weight_decay = weight_decay
 

@@ -1,17 +1,21 @@
 # B batch, D width, C classes
-"""What online probes share: labels by name, the accuracy of each over a validation, and the best so far."""
+"""What online probes share: labels by name, the metrics of each over a validation or a test, and the best so far."""
 
-from abc import ABC, abstractmethod
-from collections.abc import Sequence
+import re
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 from lightning.fabric.utilities.exceptions import MisconfigurationException
-from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch import LightningModule, Trainer
 from lightning_utilities.core.rank_zero import rank_zero_warn
 from torch import Tensor
-from torchmetrics.classification import MulticlassAccuracy
 
+from jepa_lightning.callbacks.fresh import FreshCallback
+from jepa_lightning.callbacks.label_kinds import LabelKind
+from jepa_lightning.callbacks.probe_labels import ProbeLabels
+from jepa_lightning.callbacks.probe_scores import ProbeScores
 from jepa_lightning.encode import encode
 from jepa_lightning.eval_mode import eval_mode
 from jepa_lightning.options import PositiveInt
@@ -21,31 +25,65 @@ DROP = 0.05  # below the best so far, in accuracy
 LASTING = 2  # validations in a row
 
 
-class OnlineProbe(Callback, ABC):
-    """Scores the features of a validation against the labels.
+class OnlineProbe(FreshCallback):
+    """Scores the features of a validation, or of a test, against the labels.
 
-    Logs the top-1 accuracy as ``val/NAME`` for the first label and, where there are several, as ``val/NAME_LABEL`` for
-    each. Where classifiers are compared, those are the best of them on the validation data, and each one is logged
-    below it as ``val/NAME_LABEL/VARIANT``. Labels of -1 are left out. Warns when the accuracy stays clearly below its
-    own best: the loss does not tell.
+    Dtype and shape say what a label is, and so which metrics it gets; ``NAME`` is the probe's:
+
+    ==========================================  ==========================================  ======================
+    label                                       unlabeled                                   metrics
+    ==========================================  ==========================================  ======================
+    int64 ``[B]``, class indices                -1                                          top-1 accuracy ``NAME``
+    float ``[B]`` or ``[B, K]``, values         NaN anywhere in the row                     R2 averaged over K
+                                                                                            ``NAME_r2``, mean
+                                                                                            absolute error
+                                                                                            ``NAME_mae``
+    int64 ``[B, K]`` of 0 and 1, multi-hot      a row of -1                                 macro mAP ``NAME_map``
+    ==========================================  ==========================================  ======================
+
+    Logs them as ``val/NAME``, or ``test/NAME`` in ``Trainer.test``. Of several labels each is also logged with its own
+    name, as ``val/NAME_LABEL``, ``val/NAME_LABEL_r2``, and the names without one are those of the first label of that
+    kind. Where classifiers are compared, those are the best of them on the validation data, and each one is logged
+    below it as ``val/NAME_LABEL/VARIANT``. Further loaders have Lightning's ``/dataloader_idx_1`` at the end. Anything
+    that is no such label is refused. Warns when the metric of the first label stays clearly below its own best in the
+    first loader: the loss does not tell.
+
+    A fit without ``ckpt_path`` starts afresh, whatever the callback has been used for before.
 
     Args:
-        num_classes: number of classes, or of each label by name, which also chooses the labels; None takes the
-            DataModule's.
+        num_classes: number of classes, or of each label by name, which also chooses the labels (for values and
+            multi-hot labels the number is K); None takes the DataModule's for class indices, and all other labels.
+        name: of the metrics and of the state in checkpoints; two probes of a type need two names.
 
     Attributes:
-        best: the highest accuracy so far of each logged name.
+        best: the best value so far of each name logged in validation: the highest, or the lowest error.
+
+    Raises:
+        ValueError: if the name is not made of letters, digits, ``_`` and ``-``.
     """
 
     name: str
 
-    def __init__(self, num_classes: PositiveInt | dict[str, PositiveInt] | None = None) -> None:
+    def __init__(
+        self, num_classes: PositiveInt | dict[str, PositiveInt] | None = None, name: str | None = None
+    ) -> None:
+        if name is not None:
+            if not re.fullmatch(r"[\w-]+", name):
+                raise ValueError(
+                    f"{type(self).__name__}(name={name!r}): use letters, digits, _ and - alone, as it names metrics."
+                )
+            self.name = name
         self.num_classes = num_classes
+        self._labels = ProbeLabels(type(self).__name__, "the data")
+        self._scores: dict[int, ProbeScores] = {}  # by loader
         self.best: dict[str, float] = {}
-        self._classes: dict[str, int] = {}
-        self._accuracy: dict[tuple[str, str], MulticlassAccuracy] = {}  # by label and variant
-        self._labelled: dict[str, Tensor] = {}  # number of samples that were scored
         self._low = 0
+
+    @property
+    def state_key(self) -> str:
+        """The class, and the name where it is not the usual one."""
+        usual = self.name == getattr(type(self), "name", None)
+        return super().state_key if usual else f"{type(self).__qualname__}_{self.name}"
 
     @property
     @abstractmethod
@@ -57,65 +95,70 @@ class OnlineProbe(Callback, ABC):
         """Names of classifiers that are compared in one callback; the only one has none."""
         return ("",)
 
+    @property
+    def kinds(self) -> Mapping[str, LabelKind]:
+        """Kind of each label by name; empty before the first labeled batch."""
+        return self._labels.kinds
+
+    @property
+    def _classes(self) -> dict[str, int]:
+        """Number of outputs for each label."""
+        return {label: kind.size for label, kind in self.kinds.items()}
+
     @abstractmethod
     def scores(self, features: Tensor) -> dict[str, dict[str, Tensor]]:
-        """Scores of the classes, ``[B, C]``, by variant and then by label, from what ``inputs`` gives."""
+        """Outputs for each label, ``[B, size of its kind]``, by variant and then by label, from what ``inputs`` gives.
+
+        Those for classes and multi-hot labels are logits or votes, those for values are in the units of the label.
+        """
 
     def inputs(self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Batch) -> Tensor:
         """Features ``[B, D]`` of a step, encoded here where the step has not done it."""
-        features: Tensor | None = outputs["features"]
+        features = self.given(outputs)
         if features is None:
             with torch.no_grad(), eval_mode(pl_module), trainer.precision_plugin.forward_context():
                 features = encode(pl_module, shown(trainer, batch))
         return features
 
+    def given(self, outputs: Any) -> Tensor | None:
+        """Features that the step has computed anyway, if it has."""
+        features: Tensor | None = outputs["features"]
+        return features
+
+    def reset(self) -> None:
+        """Forgets the best."""
+        self.best, self._low = {}, 0
+
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Finds out what the labels are.
+        """Finds out how many classes there are.
 
         Raises:
-            MisconfigurationException: if neither the callback nor the DataModule says.
+            MisconfigurationException: if another probe has the same name.
         """
-        if stage not in ("fit", "validate"):
-            return
-        classes = self.num_classes or getattr(trainer.datamodule, "num_classes", None)  # type: ignore[attr-defined]
-        if not classes:
+        super().setup(trainer, pl_module, stage)
+        others = [each for each in trainer.callbacks if isinstance(each, OnlineProbe)]  # type: ignore[attr-defined]
+        if other := next((each for each in others if each is not self and each.name == self.name), None):
             raise MisconfigurationException(
-                f"{type(self).__name__} needs labels, and {data_name(trainer)} has no num_classes: use labelled data, "
-                "give the callback num_classes, or leave it out."
+                f"{type(self).__name__} and {type(other).__name__} both log as '{self.name}': give one another name=."
             )
-        # a single label has no name
-        self._classes = dict(classes) if isinstance(classes, dict) else {"": classes}
-        for label, number in self._classes.items():
-            if number < 2:
-                raise MisconfigurationException(
-                    f"{type(self).__name__} cannot tell {number} class apart for {_listed([label])}: use data with at "
-                    "least 2 classes, or leave the callback out."
-                )
+        known = getattr(trainer.datamodule, "num_classes", None)  # type: ignore[attr-defined]
+        self._labels = ProbeLabels(type(self).__name__, data_name(trainer), self.num_classes, known)
 
     def labels(self, batch: Batch) -> dict[str, Tensor]:
-        """The labels of a batch by name; empty where it has none.
+        """The labels of a batch by name, as their kinds take them; empty where it has none.
 
         Raises:
-            MisconfigurationException: if the batch has other labels than those named in ``num_classes``.
+            MisconfigurationException: if they are of no kind, out of range, or others than ``num_classes`` names.
         """
-        if batch.labels is None:
-            return {}
-        given = batch.labels if isinstance(batch.labels, dict) else {"": batch.labels}
-        if self._classes.keys() <= given.keys():
-            return {label: given[label] for label in self._classes}
-        raise MisconfigurationException(
-            f"{type(self).__name__} expects {_listed(self._classes)}, and the batches have {_listed(given)}: "
-            "name the labels in num_classes as the data does."
-        )
+        return self._labels.read(batch)
 
     def on_validation_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Starts counting."""
-        self._labelled = {label: torch.zeros((), device=pl_module.device) for label in self._classes}
-        self._accuracy = {
-            (label, variant): MulticlassAccuracy(classes, average="micro", ignore_index=-1).to(pl_module.device)
-            for label, classes in self._classes.items()
-            for variant in self.variants
-        }
+        self._scores = {}
+
+    def on_test_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """As in validation."""
+        self.on_validation_epoch_start(trainer, pl_module)
 
     def on_validation_batch_end(
         self,
@@ -128,40 +171,56 @@ class OnlineProbe(Callback, ABC):
     ) -> None:
         """Scores the features of one batch, which the validation step has computed."""
         labels = self.labels(batch)
-        for label, target in labels.items():
-            if (highest := int(target.max())) >= self._classes[label]:
-                raise MisconfigurationException(
-                    f"{type(self).__name__} has {self._classes[label]} classes for {_listed([label])}, and the batch "
-                    f"has a sample of class {highest}: correct num_classes."
-                )
         if not labels or not self.ready:
             return
         found = self.scores(self.inputs(trainer, pl_module, outputs, batch).float())
-        for variant, by_label in found.items():
-            for label, scores in by_label.items():
-                self._accuracy[label, variant].update(scores, labels[label])
-        for label in next(iter(found.values())):
-            self._labelled[label] += (labels[label] >= 0).sum()
+        self._of_loader(dataloader_idx, pl_module.device).update(found, labels)
+
+    def on_test_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        """As in validation."""
+        self.on_validation_batch_end(trainer, pl_module, outputs, batch, batch_idx, dataloader_idx)
 
     def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Logs the accuracies, notes the best, and warns when the first label's stays below it."""
-        if not self.ready or trainer.sanity_checking:
+        """Logs the metrics, notes the best, and warns when the first label's stays below it."""
+        if trainer.sanity_checking or not self.ready:
             return
-        labelled = trainer.strategy.reduce(torch.stack(list(self._labelled.values())), reduce_op="sum")
-        self.require_labelled(bool(labelled.any()), "validation", trainer)
-        found: dict[str, float] = {}
-        for label, count in zip(self._labelled, labelled, strict=True):
-            if count > 0:
-                each = {variant: float(self._accuracy[label, variant].compute()) for variant in self.variants}
-                value = max(each.values())
-                found.setdefault(f"val/{self.name}", value)
-                name = f"val/{self.name}_{label}" if len(self._classes) > 1 else f"val/{self.name}"
-                found[name] = value
-                found |= {f"{name}/{variant}": accuracy for variant, accuracy in each.items() if variant}
-        for name, value in found.items():
-            pl_module.log(name, value, prog_bar=name == "val/linear", sync_dist=True)
-            self.best[name] = max(value, self.best.get(name, 0.0))
-        self._watch(f"val/{self.name}", found[f"val/{self.name}"])
+        self._log(trainer, pl_module, "val", len(trainer.num_val_batches))
+
+    def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Logs the metrics."""
+        if self.ready:
+            self._log(trainer, pl_module, "test", len(trainer.num_test_batches))
+
+    def _of_loader(self, loader: int, device: torch.device) -> ProbeScores:
+        if loader not in self._scores:
+            self._scores[loader] = ProbeScores(self.kinds, self.variants, device)
+        return self._scores[loader]
+
+    def _log(self, trainer: Trainer, pl_module: LightningModule, stage: str, loaders: int) -> None:
+        self._labels.agree(trainer)
+        self._labels.check(trainer, pl_module.device)
+        each = [self._of_loader(loader, pl_module.device) for loader in range(loaders)]
+        counts = trainer.strategy.reduce(torch.stack([scores.counts for scores in each]), reduce_op="sum")
+        self.require_labelled(bool(counts.any()), "validation" if stage == "val" else "the test", trainer)
+        for loader, (scores, count) in enumerate(zip(each, counts, strict=True)):
+            figures = scores.figures(self.name, count)
+            end = f"/dataloader_idx_{loader}" if loader else ""
+            for figure in figures:
+                name = f"{stage}/{figure.name}{end}"
+                pl_module.log(name, figure.value, prog_bar=name == "val/linear", sync_dist=True)
+                if stage == "val":
+                    better = max if figure.higher_is_better else min
+                    self.best[name] = better(figure.value, self.best.get(name, figure.value))
+            if stage == "val" and loader == 0 and figures:
+                self._watch(f"val/{figures[0].name}", figures[0].value)
 
     def require_labelled(self, found: bool, where: str, trainer: Trainer) -> None:
         """Refuses to go on with data in which no sample is labelled.
@@ -170,6 +229,7 @@ class OnlineProbe(Callback, ABC):
             MisconfigurationException: if none was found.
         """
         if not found:
+            self._labels.require_number()
             raise MisconfigurationException(
                 f"{type(self).__name__} found no labelled sample in {where}: the labels of {data_name(trainer)} are "
                 "None or -1. Use labelled data, or leave the callback out."
@@ -181,6 +241,7 @@ class OnlineProbe(Callback, ABC):
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Restores them."""
+        super().load_state_dict(state_dict)
         self.best, self._low = dict(state_dict["best"]), state_dict["low"]
 
     def _watch(self, name: str, value: float) -> None:
@@ -203,8 +264,3 @@ def data_name(trainer: Trainer) -> str:
     """Where a run's data comes from, for messages."""
     source = trainer.datamodule  # type: ignore[attr-defined]
     return "the data (there is no DataModule)" if source is None else type(source).__name__
-
-
-def _listed(labels: Any) -> str:
-    names = [label for label in labels if label]
-    return f"the label(s) {', '.join(names)}" if names else "a single label without a name"

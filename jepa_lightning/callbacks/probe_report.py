@@ -5,15 +5,19 @@ from typing import Any, NamedTuple
 
 import torch
 from lightning.fabric.utilities.exceptions import MisconfigurationException
-from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.trainer.states import TrainerFn
 from lightning.pytorch.utilities.seed import isolate_rng
 from lightning_utilities.core.rank_zero import rank_zero_warn
 from torch import Tensor
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, Subset
 
+from jepa_lightning.callbacks.fresh import FreshCallback
 from jepa_lightning.callbacks.frozen_probes import attentive_probe, linear_probe
 from jepa_lightning.callbacks.probe import data_name
+from jepa_lightning.callbacks.probe_labels import ProbeLabels
+from jepa_lightning.callbacks.probe_scores import metric_name
 from jepa_lightning.encode import encode
 from jepa_lightning.eval_mode import eval_mode
 from jepa_lightning.options import NonNegativeInt, PositiveInt, check_options
@@ -24,14 +28,14 @@ ATTENTIVE = ", attentive"  # after the name of what is probed
 
 
 class _Samples(NamedTuple):
-    """Pooled features ``[S, D]``, tokens ``[S, N, D]`` if asked for, and labels ``[S]`` by name."""
+    """Pooled features ``[S, D]``, tokens ``[S, N, D]`` if asked for, and labels ``[S]`` or ``[S, K]`` by name."""
 
     features: Tensor
     tokens: Tensor | None
     labels: dict[str, Tensor]
 
 
-class ProbeReport(Callback):
+class ProbeReport(FreshCallback):
     """Fits one and the same linear probe on raw pixels, on the encoder before training, and after it.
 
     The probe is a least-squares classifier on pooled features, and may be joined by an attentive one on tokens, which
@@ -39,7 +43,9 @@ class ProbeReport(Callback):
     validation samples. Samples that lack a label are left out. Training is not touched: weights are the same with and
     without this callback.
 
-    What the run starts from is measured once and kept in its checkpoints.
+    What the run starts from is measured once, kept in its checkpoints, and logged at each validation, so that it is a
+    flat line beside ``val/linear``: ``val/linear_raw_pixels``, ``val/linear_random_init``, and so on with the names
+    that ``OnlineProbe`` has for values, multi-hot labels and several labels. A fit without ``ckpt_path`` starts afresh.
 
     Args:
         max_samples: training samples to fit on and validation samples to score, drawn once.
@@ -48,9 +54,10 @@ class ProbeReport(Callback):
             tokens are held in memory, 2 bytes for each number.
 
     Attributes:
-        accuracy: top-1 accuracy of each label (a single one is called ``""``), for ``raw pixels``, ``random init`` (the
-            encoder that the run starts from) and ``trained``, and for the last two with ``, attentive`` behind them, as
-            far as they are measured; nothing without labels.
+        accuracy: top-1 accuracy of each label (a single one is called ``""``), R2 of values as ``LABEL_r2`` and mAP of
+            multi-hot labels as ``LABEL_map``, for ``raw pixels``, ``random init`` (the encoder that the run starts
+            from) and ``trained``, and for the last two with ``, attentive`` behind them, as far as they are measured;
+            nothing without labels.
     """
 
     def __init__(
@@ -63,6 +70,11 @@ class ProbeReport(Callback):
         self.max_samples, self.attentive_epochs = max_samples, attentive_epochs
         self.attentive_samples = max_samples if attentive_samples is None else attentive_samples
         self.accuracy: dict[str, dict[str, float]] = {}
+        self._labels: ProbeLabels
+
+    def reset(self) -> None:
+        """Forgets what has been measured."""
+        self.accuracy = {}
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Checks that there is something to fit on.
@@ -70,6 +82,8 @@ class ProbeReport(Callback):
         Raises:
             MisconfigurationException: if the data has no ``memory_dataloader``.
         """
+        super().setup(trainer, pl_module, stage)
+        self._labels = ProbeLabels(type(self).__name__, data_name(trainer), strict=False)
         if stage == "fit" and not hasattr(trainer.datamodule, "memory_dataloader"):  # type: ignore[attr-defined]
             raise MisconfigurationException(
                 f"{type(self).__name__} fits its probe on training images in the deterministic view, and "
@@ -84,6 +98,20 @@ class ProbeReport(Callback):
         # a resumed run starts from trained weights
         if trainer.ckpt_path is None:
             self.accuracy |= self._measure(trainer, pl_module, "random init")
+
+    def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Logs what the run has started from."""
+        if trainer.sanity_checking or trainer.state.fn != TrainerFn.FITTING:
+            return
+        for kind in ("raw pixels", "random init"):
+            found = self.accuracy.get(kind, {})
+            own = {metric_name("linear", name): value for name, value in found.items()}
+            # the first label of each kind has the name without a label as well
+            for name, value in found.items():
+                end = name.split("_")[-1]
+                own.setdefault(metric_name("linear", end if end in ("r2", "map") else ""), value)
+            for name, value in own.items():
+                pl_module.log(f"val/{name}_{kind.replace(' ', '_')}", value, sync_dist=True)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Measures what it ends with, and warns of labels that it reads no better than what was there before."""
@@ -105,6 +133,7 @@ class ProbeReport(Callback):
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Restores it."""
+        super().load_state_dict(state_dict)
         self.accuracy = {kind: dict(found) for kind, found in state_dict["accuracy"].items()}
 
     def _measure(self, trainer: Trainer, pl_module: LightningModule, kind: str) -> dict[str, dict[str, float]]:
@@ -133,10 +162,11 @@ class ProbeReport(Callback):
         """The samples that have all labels; None where none has."""
         parts: list[_Samples] = []
         for batch in _part(loader, size):
-            if batch.labels is None:
+            labels = self._labels.read(_named(batch))
+            if not labels:
                 continue
-            labels = _named(batch)
-            known = torch.stack(list(labels.values())).amin(dim=0) >= 0
+            each = [kind.labeled(labels[name]) for name, kind in self._labels.kinds.items()]
+            known = torch.stack(each).all(dim=0)
             features, tokens = self._encode(trainer, pl_module, kind, batch)
             known_labels = {name: column[known] for name, column in labels.items()}
             parts.append(_Samples(features[known], None if tokens is None else tokens[known], known_labels))
@@ -196,8 +226,7 @@ def _pixels(view: Tensor) -> Tensor:
     return F.adaptive_avg_pool2d(frames, (min(side, height), min(side, width))).flatten(1)
 
 
-def _named(batch: Batch) -> dict[str, Tensor]:
-    """Labels by name; a single one has none."""
-    if isinstance(batch.labels, dict) and len(batch.labels) > 1:
-        return batch.labels
-    return {"": next(iter(batch.labels.values())) if isinstance(batch.labels, dict) else batch.labels}  # type: ignore[dict-item]
+def _named(batch: Batch) -> Batch:
+    """A single label has no name."""
+    single = isinstance(batch.labels, dict) and len(batch.labels) == 1
+    return batch._replace(labels=next(iter(batch.labels.values()))) if single else batch  # type: ignore[union-attr]

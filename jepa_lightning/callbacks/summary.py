@@ -23,6 +23,9 @@ MEASURES = {
     "collapse/alarm": "alarms",
 }
 
+# ends of names that are no accuracy
+OTHERS = {"r2": "R2", "map": "mAP", "mae": "error"}
+
 Row = dict[str, float]  # accuracy by column
 
 
@@ -93,23 +96,31 @@ def _accuracies(trainer: Trainer) -> dict[str, Row]:
             for label, value in found.items():
                 rows.setdefault(label, {})[column] = value
     for probe in (callback for callback in callbacks if isinstance(callback, OnlineProbe)):
-        first = f"val/{probe.name}"
-        several = any(name.startswith(f"{first}_") for name in probe.best)
-        for name, best in probe.best.items():
-            # of several labels the first is there once more under its own name; variants are in the best of them
-            if (name == first and several) or "/" in name.removeprefix("val/"):
+        named = {name: name.removeprefix(f"val/{probe.name}").removeprefix("_") for name in probe.best}
+        for name, key in named.items():
+            if _is_repeated(key, named.values()) or "/" in key or key.split("_")[-1] == "mae":
                 continue
-            row = rows.setdefault(name.removeprefix(first).removeprefix("_"), {})
-            row[f"{probe.name} best"] = best
+            row = rows.setdefault(key, {})
+            row[f"{probe.name} best"] = probe.best[name]
             if name in trainer.callback_metrics:
                 row[f"{probe.name} last"] = float(trainer.callback_metrics[name])
     return rows
 
 
+def _is_repeated(key: str, keys: Iterable[str]) -> bool:
+    """Whether a value without a label's name is that of the first of several labels, which has its own row."""
+    ends = tuple(f"_{end}" for end in OTHERS)
+    if key in OTHERS:
+        return any(each.endswith(f"_{key}") for each in keys)
+    return not key and any(each and "/" not in each and each not in OTHERS and not each.endswith(ends) for each in keys)
+
+
 def _table(rows: dict[str, Row]) -> list[str]:
     columns = list(dict.fromkeys(column for row in rows.values() for column in row))
-    width = max(len("accuracy, %"), *(len(label) for label in rows))
-    lines = ["  ".join(["", "accuracy, %".ljust(width), *columns])]
+    others = [text for end, text in OTHERS.items() if any(label.split("_")[-1] == end for label in rows)]
+    head = f"{', '.join(['accuracy', *others])}, %"
+    width = max(len(head), *(len(label) for label in rows))
+    lines = ["  ".join(["", head.ljust(width), *columns])]
     for label, row in rows.items():
         cells = [(f"{100 * row[column]:.1f}" if column in row else "-").rjust(len(column)) for column in columns]
         lines.append("  ".join(["", (label or "class").ljust(width), *cells]))

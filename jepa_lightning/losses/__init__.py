@@ -2,7 +2,7 @@ from jepa_lightning.losses.barlow import BarlowTwinsLoss, barlow_twins_loss
 from jepa_lightning.losses.content import token_content
 from jepa_lightning.losses.contrastive import InfoNCE, NTXent, info_nce_loss, nt_xent_loss
 from jepa_lightning.losses.distillation import Centre, distillation_loss, sinkhorn_knopp
-from jepa_lightning.losses.measures import content_share, effective_rank, feature_std, mean_cosine, rankme
+from jepa_lightning.losses.measures import content_share, effective_rank, feature_std, mean_cosine, rankme, ranks
 from jepa_lightning.losses.prediction import Distance, PredictionLoss, prediction_distance, prediction_loss
 from jepa_lightning.losses.sigreg import SIGReg, sigreg_loss
 from jepa_lightning.losses.targets import normalize_targets
@@ -32,6 +32,7 @@ __all__ = [
     "prediction_distance",
     "prediction_loss",
     "rankme",
+    "ranks",
     "sigreg_loss",
     "sinkhorn_knopp",
     "token_content",

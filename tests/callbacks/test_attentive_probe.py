@@ -23,7 +23,7 @@ def test_a_forward_pass_is_made_where_the_step_gives_no_such_tokens(
     token_echo, places, quiet_trainer, table, give_tokens, layers, calls, width
 ):
     module = token_echo(give_tokens)
-    probe = OnlineAttentiveProbe(layers=layers)
+    probe = OnlineAttentiveProbe(layers=layers, every_n_steps=1)
     trainer = quiet_trainer(callbacks=[probe], max_epochs=1, num_sanity_val_steps=0)
     trainer.fit(module, datamodule=table(places(64), places(32), 4, 16))
     state = probe.state_dict()["probe"]

@@ -68,7 +68,7 @@ def test_it_equals_a_slow_loop_with_accumulation_and_unlabelled_samples(
 def test_features_that_the_step_does_not_give_come_from_the_module_in_eval_mode(echo, table, clusters, quiet_trainer):
     states = []
     for give_features in (True, False):
-        module, probe = echo(give_features), OnlineLinearProbe()
+        module, probe = echo(give_features), OnlineLinearProbe(every_n_steps=1)
         data = table(clusters(32), clusters(16), 3, batch_size=8)
         quiet_trainer(callbacks=[probe], max_epochs=2, limit_val_batches=0).fit(module, datamodule=data)
         assert module.drop.training
