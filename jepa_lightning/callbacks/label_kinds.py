@@ -215,10 +215,10 @@ class TagLabel(LabelKind):
         return {"map": _PresentAveragePrecision(self.size, average=None, validate_args=False)}
 
     def scored(self, outputs: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-        """Labeled rows, as probabilities: the metric would take a sigmoid of some batches and not of others."""
+        """Labeled rows, brought into [0, 1]: the metric would take a sigmoid of some batches and not of others."""
         known = self.labeled(target)
-        # in double precision, since a sigmoid in single precision makes large logits equal
-        return outputs[known].to(precise(outputs.device)).sigmoid(), target[known]
+        # keeps the order of large logits, of which a sigmoid makes ties
+        return 0.5 + F.softsign(outputs[known].to(precise(outputs.device))) / 2, target[known]
 
     def from_neighbors(self, weights: Tensor, values: Tensor) -> Tensor:
         """Weighted share of the neighbors that have each tag."""

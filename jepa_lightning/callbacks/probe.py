@@ -215,7 +215,9 @@ class OnlineProbe(FreshCallback):
             end = f"/dataloader_idx_{loader}" if loader else ""
             for figure in figures:
                 name = f"{stage}/{figure.name}{end}"
-                pl_module.log(name, figure.value, prog_bar=name == "val/linear", sync_dist=True)
+                # Lightning puts the loader's number at the end by itself in hooks of a batch alone
+                shown_as = {"prog_bar": name == "val/linear", "add_dataloader_idx": False}
+                pl_module.log(name, figure.value, sync_dist=True, **shown_as)
                 if stage == "val":
                     better = max if figure.higher_is_better else min
                     self.best[name] = better(figure.value, self.best.get(name, figure.value))

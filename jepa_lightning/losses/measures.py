@@ -140,7 +140,8 @@ def _squared_singular_values(values: Tensor) -> Tensor:
     gram = values @ values.mT if values.shape[-2] < values.shape[-1] else values.mT @ values
     if not gram.isfinite().all():
         return gram.new_full(gram.shape[:-1], torch.nan)  # there is no decomposition
-    return torch.linalg.eigvalsh(gram).clamp_min(0)
+    eigenvalues: Tensor = torch.linalg.eigvalsh(gram)
+    return eigenvalues.clamp_min(0)
 
 
 def _rankme(squares: Tensor) -> Tensor:

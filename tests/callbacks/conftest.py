@@ -26,8 +26,10 @@ class Echo(LightningModule):
         features = batch.views[0] if self.give_features else None
         return {"loss": self.weight(torch.ones(1)).sum(), "features": features}
 
-    def validation_step(self, batch: Batch, batch_idx: int) -> dict[str, Any]:
+    def validation_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> dict[str, Any]:
         return {"features": batch.views[0]}
+
+    test_step = validation_step
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         return torch.optim.SGD(self.parameters(), lr=0.0)
@@ -74,6 +76,9 @@ class Table(LightningDataModule):
     def val_dataloader(self) -> DataLoader[Any]:
         return self.loader(*self.val)
 
+    def test_dataloader(self) -> DataLoader[Any]:
+        return self.loader(*self.val)
+
     def memory_dataloader(self) -> DataLoader[Any]:
         return self.loader(*self.train)
 
@@ -118,6 +123,21 @@ def places() -> Callable[..., tuple[Tensor, Tensor]]:
         place = torch.randint(0, classes, (size,), generator=generator)
         tokens[torch.arange(size), place] += mark
         return tokens, place
+
+    return build
+
+
+@pytest.fixture
+def mixed(clusters: Callable[..., tuple[Tensor, Tensor]]) -> Callable[..., tuple[Tensor, dict[str, Tensor]]]:
+    """Features with a label of each kind, all of which a linear probe can read; the first five samples have none."""
+
+    def build(size: int, seed: int = 0, width: int = 8) -> tuple[Tensor, dict[str, Tensor]]:
+        features, classes = clusters(size, width=width, seed=seed)
+        axes = torch.randn(width, 5, generator=torch.Generator().manual_seed(4))
+        place = features @ axes[:, :2] * torch.tensor([1.0, 50.0]) + torch.tensor([0.0, 1000.0])
+        tags = (features @ axes[:, 2:] > 0).long()
+        classes[:5], place[:5], tags[:5] = -1, torch.nan, -1
+        return features, {"cluster": classes, "place": place, "tags": tags}
 
     return build
 

@@ -1,4 +1,5 @@
 import csv
+import math
 
 import pytest
 import torch
@@ -72,15 +73,55 @@ def test_micro_batches_of_one_step_are_measured_once(tiny_ijepa, shapes, quiet_t
     assert trainer.global_step == len(measured) == 4
 
 
-def test_measures_reach_the_logger_at_the_step_they_are_taken(tiny_ijepa, shapes, quiet_trainer, tmp_path):
+@pytest.mark.parametrize("log_every_n_steps", [1, 3, 50])
+def test_measures_reach_the_logger_at_the_steps_they_are_taken_and_at_no_other(
+    tiny_ijepa, shapes, quiet_trainer, tmp_path, log_every_n_steps
+):
+    monitor = CollapseMonitor(every_n_steps=3, memory=16)
     trainer = quiet_trainer(
-        callbacks=[CollapseMonitor(every_n_steps=3, memory=16)], logger=CSVLogger(tmp_path), log_every_n_steps=3,
+        callbacks=[monitor], logger=CSVLogger(tmp_path), log_every_n_steps=log_every_n_steps,
         max_steps=8, limit_val_batches=0,
     )  # fmt: skip
     trainer.fit(tiny_ijepa(), datamodule=shapes())
+    trainer.logger.save()
     with open(f"{trainer.logger.log_dir}/metrics.csv") as file:
         logged = [int(row["step"]) for row in csv.DictReader(file) if row["collapse/rank"]]
-    assert logged == [2, 5]
+    # the first ones as soon as the memory is full
+    assert logged == [1, 2, 5]
+    assert "collapse/rank" in trainer.callback_metrics
+
+
+class Poisons(Callback):
+    """Makes weights NaN before a step."""
+
+    def __init__(self, step):
+        self.step = step
+
+    def on_train_batch_start(self, trainer, pl_module, batch, batch_idx):
+        if trainer.global_step == self.step:
+            for network in (pl_module.context_encoder, pl_module.target_encoder):
+                nn.init.constant_(network.norm.weight, torch.nan)
+
+
+@pytest.mark.parametrize("step", [1, 5])
+def test_weights_that_are_not_finite_end_in_the_modules_own_message(tiny_ijepa, shapes, quiet_trainer, step):
+    monitor = CollapseMonitor(every_n_steps=2, memory=16)
+    trainer = quiet_trainer(callbacks=[Poisons(step), monitor], max_steps=8, limit_val_batches=0)
+    with pytest.raises(FloatingPointError, match=f"the loss is nan at step {step}"):
+        trainer.fit(tiny_ijepa(), datamodule=shapes())
+    assert all(math.isfinite(value) for value in monitor.state_dict()["bell"]["first"].values())
+
+
+def test_a_second_fit_compares_with_its_own_first_measures(tiny_ijepa, shapes, quiet_trainer):
+    used, new = CollapseMonitor(every_n_steps=2, memory=16), CollapseMonitor(every_n_steps=2, memory=16)
+    with pytest.warns(UserWarning, match="complete collapse"):
+        quiet_trainer(callbacks=[Flattens(0), used], max_steps=8, limit_val_batches=0).fit(tiny_ijepa(), shapes())
+    states = []
+    for monitor in (used, new):
+        torch.manual_seed(0)
+        quiet_trainer(callbacks=[monitor], max_steps=4, limit_val_batches=0).fit(tiny_ijepa(), shapes())
+        states.append(monitor.state_dict())
+    torch.testing.assert_close(states[0], states[1], rtol=0, atol=0)
 
 
 class Flattens(Callback):

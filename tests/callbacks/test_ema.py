@@ -1,3 +1,4 @@
+import csv
 import warnings
 
 import pytest
@@ -5,6 +6,7 @@ import torch
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import Callback
 from lightning.pytorch.callbacks import GradientAccumulationScheduler
+from lightning.pytorch.loggers import CSVLogger
 
 from jepa_lightning.callbacks import EMACallback
 from jepa_lightning.ema import frozen_copy
@@ -158,3 +160,11 @@ def test_the_last_decay_is_that_of_the_real_number_of_steps(tiny_ijepa, shapes, 
     trainer.fit(module, datamodule=shapes())
     (ema,) = (callback for callback in trainer.callbacks if isinstance(callback, EMACallback))
     assert trainer.global_step == ema._total_steps == 1 + 2 + 4
+
+
+def test_the_decay_of_each_step_is_logged(tiny_ijepa, shapes, quiet_trainer, tmp_path):
+    trainer = quiet_trainer(max_steps=4, limit_val_batches=0, logger=CSVLogger(tmp_path), log_every_n_steps=1)
+    trainer.fit(tiny_ijepa(ema=(0.9, 0.98)), datamodule=shapes())
+    with open(f"{trainer.logger.log_dir}/metrics.csv") as file:
+        logged = [float(row["train/ema_decay"]) for row in csv.DictReader(file) if row["train/ema_decay"]]
+    assert logged == pytest.approx([0.9, 0.92, 0.94, 0.96])

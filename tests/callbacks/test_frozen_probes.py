@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 import torch
-from sklearn.linear_model import RidgeClassifier
+from sklearn.linear_model import Ridge, RidgeClassifier
+from sklearn.metrics import average_precision_score
 from sklearn.preprocessing import StandardScaler
 from torch import Tensor
 
@@ -81,3 +82,39 @@ def test_an_attentive_probe_reads_a_label_as_if_it_were_the_only_one() -> None:
     for name in labels:
         alone = attentive_probe(tokens, {name: labels[name]}, val_tokens, {name: val_labels[name]}, epochs=2)
         assert alone == {name: together[name]}
+
+
+def test_values_and_multi_hot_labels_are_those_of_scikit_learn() -> None:
+    (features, kind), (val, val_kind) = blobs(200, 0), blobs(300, 1)
+
+    def labels(x: Tensor, kind: Tensor) -> dict[str, Tensor]:
+        return {"size": x[:, :2] * torch.tensor([1.0, 1000.0]) + 5e4, "tags": (x[:, :3] > 0).long(), "kind": kind}
+
+    train_labels, val_labels = labels(features, kind), labels(val, val_kind)
+    found = linear_probe(features, train_labels, val, val_labels)
+    assert list(found) == ["size_r2", "tags_map", "kind"]
+    # classes are fitted as if they were alone
+    assert found["kind"] == linear_probe(features, {"kind": kind}, val, {"kind": val_kind})["kind"]
+    assert found["size_r2"] == pytest.approx(1, abs=1e-3)
+    scaler = StandardScaler().fit(features)
+    slow = Ridge(alpha=0.1).fit(scaler.transform(features), train_labels["tags"]).predict(scaler.transform(val))
+    expected = average_precision_score(val_labels["tags"], slow, average="macro")
+    assert found["tags_map"] == pytest.approx(expected, abs=0.01)
+    assert linear_probe(features, {"": features[:, 0]}, val, {"": val[:, 0]}).keys() == {"r2"}
+
+
+def test_a_class_that_training_lacks_is_never_chosen() -> None:
+    (features, labels), (val, val_labels) = blobs(200, 0), blobs(300, 1)
+    once = linear_probe(features, {"": labels}, val, {"": val_labels})
+    assert linear_probe(features, {"": 2 * labels}, val, {"": 2 * val_labels}) == once
+
+
+def test_an_attentive_probe_reads_values_and_multi_hot_labels() -> None:
+    train, val = scattered(600, 0), scattered(300, 1)
+
+    def labels(kind: Tensor) -> dict[str, Tensor]:
+        return {"value": 1000.0 + 100 * (kind == 1), "tags": torch.stack([kind == 0, kind == 2], dim=1).long()}
+
+    found = attentive_probe(train[0], labels(train[1]["kind"]), val[0], labels(val[1]["kind"]), epochs=30)
+    assert found["value_r2"] > 0.7
+    assert found["tags_map"] > 0.9

@@ -1,11 +1,14 @@
+import os
 import random
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import Callback, LightningDataModule
-from sklearn.neighbors import KNeighborsClassifier
+from sklearn.metrics import average_precision_score, r2_score
+from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor
 from torch.utils.data import DataLoader
 
 from jepa_lightning.callbacks import OnlineKNN
@@ -180,3 +183,72 @@ def test_features_come_from_the_deterministic_view(tiny_ijepa, shapes, quiet_tra
     names = [name for name in found[0] if "knn" in name]
     assert len(names) == 7
     assert all(found[0][name] == found[1][name] for name in names)
+
+
+def test_values_and_multi_hot_labels_equal_scikit_learn(echo, table, quiet_trainer, mixed):
+    (rows, labels), (val, val_labels) = mixed(150), mixed(97, seed=1)
+    data = Bank(table((rows, labels), (val, val_labels), {"cluster": 3}, batch_size=16))
+    found = quiet_trainer(callbacks=[OnlineKNN(k=5)]).validate(echo(), datamodule=data, verbose=False)[0]
+    mean = rows.mean(dim=0)
+    options = {
+        "n_neighbors": 5, "metric": "cosine", "weights": lambda distance: np.exp((1 - distance) / 0.07)
+    }  # fmt: skip
+    train, queries = (rows - mean)[5:].numpy(), (val - mean)[5:].numpy()
+    place, tags = labels["place"][5:].double().numpy(), labels["tags"][5:].double().numpy()
+    values = KNeighborsRegressor(**options).fit(train, place).predict(queries)
+    shares = KNeighborsRegressor(**options).fit(train, tags).predict(queries)
+    truth = val_labels["place"][5:].double().numpy()
+    expected_map = average_precision_score(val_labels["tags"][5:].numpy(), shares, average="macro")
+    assert found["val/knn_place_r2"] == found["val/knn_r2"] == pytest.approx(r2_score(truth, values), rel=1e-4)
+    assert found["val/knn_place_mae"] == pytest.approx(np.abs(truth - values).mean(), rel=1e-4)
+    assert found["val/knn_tags_map"] == found["val/knn_map"] == pytest.approx(expected_map, rel=1e-3)
+    assert found["val/knn"] == found["val/knn_cluster"] > 0.9
+
+
+def test_the_first_validation_is_never_skipped(echo, table, quiet_trainer):
+    data = CountingBank(table(overlapping(20, 0), overlapping(10, 1), 3, batch_size=10))
+    probe, watch = OnlineKNN(max_samples=20), NotesEpochs(data)
+    for _ in range(2):  # nor that of a second fit
+        data.asked.clear(), watch.epochs.clear()
+        quiet_trainer(callbacks=[probe, watch], max_epochs=4).fit(echo(), datamodule=data)
+        assert watch.epochs == [0, 3]
+
+
+@pytest.mark.parametrize(("max_samples", "warns"), [(29, True), (30, False)])
+def test_few_images_a_class_are_worth_a_warning(echo, table, quiet_trainer, recwarn, max_samples, warns):
+    data = Bank(table(overlapping(100, 0), overlapping(10, 1), 3, batch_size=16))
+    quiet_trainer(callbacks=[OnlineKNN(max_samples=max_samples)]).validate(echo(), datamodule=data, verbose=False)
+    texts = [str(warning.message) for warning in recwarn if "images a class" in str(warning.message)]
+    assert len(texts) == warns
+    assert not warns or ("OnlineKNN(max_samples=29)" in texts[0] and "Set max_samples to 30" in texts[0])
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="counts file descriptors as Linux lists them")
+def test_labels_from_workers_hold_no_descriptor(echo, table, quiet_trainer):
+    class Workers(Bank):
+        def memory_dataloader(self):
+            loader = self.table.memory_dataloader()
+            return DataLoader(loader.dataset, 2, collate_fn=loader.collate_fn, num_workers=1)
+
+    data = Workers(table(overlapping(200, 0), overlapping(10, 1), 3, batch_size=16))
+    counts = []
+
+    class Counting(echo):
+        def forward(self, x):
+            counts.append(len(os.listdir("/proc/self/fd")))
+            return x.clone()
+
+    quiet_trainer(callbacks=[OnlineKNN(max_samples=200)]).validate(Counting(), datamodule=data, verbose=False)
+    assert len(counts) == 100
+    assert max(counts[10:]) - counts[10] < 10
+
+
+def test_the_test_stage_has_a_bank_of_its_own(echo, table, quiet_trainer):
+    train, val = overlapping(150, 0), overlapping(97, 1)
+    data = Bank(table(train, val, 3, batch_size=16))
+    data.test_dataloader = data.table.test_dataloader
+    probe = OnlineKNN(k=5)
+    found = quiet_trainer(callbacks=[probe]).test(echo(), datamodule=data, verbose=False)[0]
+    assert found == {"test/knn": pytest.approx(reference(train, val, 5, 0.07))}
+    assert not probe.ready

@@ -1,9 +1,12 @@
 import pytest
 import torch
 from lightning.fabric.utilities.exceptions import MisconfigurationException
+from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.nn import functional as F
 
+from jepa_lightning.callbacks.label_kinds import ClassLabel
 from jepa_lightning.callbacks.probe import OnlineProbe
+from jepa_lightning.callbacks.probe_labels import ProbeLabels
 from jepa_lightning.types import Batch
 
 
@@ -144,3 +147,58 @@ def test_without_a_datamodule_num_classes_is_given_and_batches_may_lack_labels(e
 def test_without_a_datamodule_and_num_classes_it_says_so(echo, loader, quiet_trainer):
     with pytest.raises(MisconfigurationException, match=r"\(there is no DataModule\) has no num_classes"):
         quiet_trainer(callbacks=[Guess()]).validate(echo(), loader([Batch([rows(0, 1)])]), verbose=False)
+
+
+def test_further_loaders_are_logged_as_lightning_names_them(echo, loader, quiet_trainer):
+    probe = Guess(num_classes=3)
+    loaders = [
+        loader([Batch([rows(0, 1)], labels=torch.tensor(labels)), Batch([rows(2)], labels=torch.tensor([2]))])
+        for labels in ([0, 1], [0, 2], [-1, 2])
+    ]
+    trainer = quiet_trainer(callbacks=[probe])
+    trainer.validate(echo(), [*loaders, loader([Batch([rows(0)])])], verbose=False)
+    expected = {"val/guess": 1.0, "val/guess/dataloader_idx_1": 2 / 3, "val/guess/dataloader_idx_2": 0.5}
+    assert {name: float(value) for name, value in trainer.callback_metrics.items()} == pytest.approx(expected)
+    assert probe.best == pytest.approx(expected)
+
+
+def test_test_logs_what_validate_does_and_leaves_the_best(echo, table, quiet_trainer):
+    probe = Guess()
+    labels = {"shape": torch.tensor([0, 1, 0, 0, 1]), "color": torch.tensor([1, 2, 0, 1, 0])}
+    val = rows(0, 1, 2, 0, 1), labels
+    data = table(val, val, {"shape": 3, "color": 3}, 2)
+    found = quiet_trainer(callbacks=[probe]).test(echo(), datamodule=data, verbose=False)[0]
+    assert found == pytest.approx({"test/guess": 0.8, "test/guess_shape": 0.8, "test/guess_color": 0.8})
+    assert probe.best == {}
+
+
+def test_a_label_of_another_kind_than_before_is_refused(echo, loader, quiet_trainer):
+    batches = [Batch([rows(0, 1)], labels=torch.tensor([0, 1])), Batch([rows(0, 1)], labels=torch.tensor([0.0, 1.0]))]
+    message = r"Guess has met 3 as a single label without a name, and now one of type torch.float32 and shape \[2\]"
+    with pytest.raises(MisconfigurationException, match=message):
+        quiet_trainer(callbacks=[Guess(num_classes=3)]).validate(echo(), loader(batches), verbose=False)
+
+
+def test_a_number_that_does_not_fit_the_columns_is_refused(echo, loader, quiet_trainer):
+    batches = [Batch([rows(0, 1)], labels=torch.tensor([0.0, 1.0]))]
+    message = r"has num_classes 3 for a single label without a name, and the batch has 1 value\(s\) a sample"
+    with pytest.raises(MisconfigurationException, match=message):
+        quiet_trainer(callbacks=[Guess(num_classes=3)]).validate(echo(), loader(batches), verbose=False)
+
+
+def test_on_a_device_values_are_looked_at_in_the_first_batch_and_at_the_end(quiet_trainer):
+    reader = ProbeLabels("Guess", "the data", {"a": 3})
+    looks = []
+    refuse = reader._refuse
+    reader._refuse = lambda name, value: looks.append(value) or refuse(name, value)
+    with FakeTensorMode(allow_non_fake_inputs=True):
+        # a look at a value of this device would be an error here
+        reader.kinds = {"a": ClassLabel(3)}
+        reader._offenders["a"] = torch.zeros((), device="cuda")
+        for _ in range(3):
+            labels = reader.read(Batch([], labels={"a": torch.zeros(4, dtype=torch.long, device="cuda")}))
+            assert labels["a"].device.type == "cuda"
+    assert looks == []
+    reader._offenders["a"] = torch.tensor(7.0)
+    with pytest.raises(MisconfigurationException, match=r"Guess has 3 classes for the label.* a, .* class 7"):
+        reader.check(quiet_trainer(), torch.device("cpu"))

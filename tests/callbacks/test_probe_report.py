@@ -1,3 +1,4 @@
+import csv
 import re
 from collections.abc import Callable
 from typing import Any
@@ -5,6 +6,7 @@ from typing import Any
 import pytest
 import torch
 from lightning.fabric.utilities.exceptions import MisconfigurationException
+from lightning.pytorch.loggers import CSVLogger
 from torch import Tensor
 from torch.utils.data import DataLoader
 
@@ -183,3 +185,28 @@ def test_needs_data_to_fit_on(tiny_ijepa: Build, quiet_trainer: Build) -> None:
     loader = DataLoader([torch.rand(3, 32, 32)] * 8, batch_size=4, collate_fn=model.pipeline().collate)
     with pytest.raises(MisconfigurationException, match=r"ProbeReport fits its probe .* no memory_dataloader"):
         quiet_trainer(max_steps=1, callbacks=[ProbeReport()]).fit(model, loader)
+
+
+def test_what_the_run_starts_from_is_a_flat_line_at_each_validation(
+    tiny_ijepa: Build, shapes: Build, quiet_trainer: Build, tmp_path: Any
+) -> None:
+    report, logger = ProbeReport(40), CSVLogger(tmp_path)
+    trainer = quiet_trainer(max_epochs=3, callbacks=[report], logger=logger)
+    trainer.fit(tiny_ijepa(), shapes())
+    with open(f"{logger.log_dir}/metrics.csv") as file:
+        logged = [row for row in csv.DictReader(file) if row["val/linear_raw_pixels"]]
+    assert len(logged) == 3
+    for kind, end in (("raw pixels", "raw_pixels"), ("random init", "random_init")):
+        for name, value in report.accuracy[kind].items():
+            assert {float(row[f"val/linear_{name}_{end}"]) for row in logged} == {pytest.approx(value)}
+        first = next(iter(report.accuracy[kind].values()))
+        assert {float(row[f"val/linear_{end}"]) for row in logged} == {pytest.approx(first)}
+
+
+def test_a_second_fit_measures_its_own_start(tiny_ijepa: Build, shapes: Build, quiet_trainer: Build) -> None:
+    report = ProbeReport(40)
+    run(tiny_ijepa, shapes, quiet_trainer, report)
+    report.accuracy["raw pixels"] = report.accuracy["random init"] = {"shape": -1.0}
+    run(tiny_ijepa, shapes, quiet_trainer, report)
+    assert report.accuracy["raw pixels"]["shape"] >= 0
+    assert report.accuracy["random init"]["shape"] >= 0

@@ -1,6 +1,7 @@
 import re
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from torch.utils.data import DataLoader
 
 from jepa_lightning.callbacks import OnlineKNN, OnlineLinearProbe, ProbeReport, Summary
 from jepa_lightning.callbacks.probe import OnlineProbe
+from jepa_lightning.callbacks.summary import _accuracies, _table
 
 Build = Callable[..., Any]
 
@@ -141,3 +143,15 @@ def test_speaks_at_the_end_of_fit_only(
 ) -> None:
     getattr(quiet_trainer(callbacks=[Summary()]), stage)(tiny_ijepa(), shapes())
     assert " steps " not in capsys.readouterr().out
+
+
+def test_values_and_multi_hot_labels_have_rows_of_their_own_and_errors_none() -> None:
+    probe = Known()
+    names = ("", "_shape", "_r2", "_mae", "_angle_r2", "_angle_mae", "_map", "_tags_map", "_angle_r2/lr=1", "_x/lr=1")
+    probe.best = {f"val/linear{name}": 0.5 for name in names}
+    trainer = SimpleNamespace(callbacks=[probe], callback_metrics={})
+    rows = _accuracies(trainer)  # type: ignore[arg-type]
+    assert list(rows) == ["shape", "angle_r2", "tags_map"]
+    assert _table(rows)[0].startswith("  accuracy, R2, mAP, %")
+    probe.best = {"val/linear_r2": 0.5, "val/linear_mae": 3.0}
+    assert list(_accuracies(trainer)) == ["r2"]  # type: ignore[arg-type]

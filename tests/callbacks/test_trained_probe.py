@@ -3,6 +3,8 @@ import torch
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 
 from jepa_lightning.callbacks import OnlineAttentiveProbe
+from jepa_lightning.callbacks.attentive_heads import CrossAttention
+from jepa_lightning.callbacks.label_kinds import ClassLabel
 
 
 @pytest.fixture
@@ -140,3 +142,33 @@ def test_options_of_another_run_are_refused_or_taken(fit, places):
 def test_a_batch_of_one_trains_where_nothing_is_normalised(fit, places):
     state, _ = fit(OnlineAttentiveProbe(), places(4), batch_size=1)
     assert state["seen"]
+
+
+@pytest.mark.parametrize(("precision", "dtype"), [("bf16-mixed", torch.bfloat16), ("32-true", torch.float32)])
+def test_attention_runs_in_the_trainers_precision_and_losses_in_float32(
+    fit, places, quiet_trainer, precision, dtype, monkeypatch
+):
+    inside, outside = [], []
+    forward, loss = CrossAttention.forward, ClassLabel.loss
+    monkeypatch.setattr(
+        CrossAttention, "forward", lambda self, *x: inside.append(self.q(x[0]).dtype) or forward(self, *x)
+    )
+    monkeypatch.setattr(ClassLabel, "loss", lambda self, *x: outside.append(x[0].dtype) or loss(self, *x))
+    state, _ = fit(OnlineAttentiveProbe(lrs=(1e-2,)), places(64), precision=precision)
+    assert set(inside) == {dtype}
+    assert set(outside) == {torch.float32}
+    assert {each.dtype for name, each in state["heads"].items() if "num_batches" not in name} == {torch.float32}
+
+
+def test_values_and_multi_hot_labels_are_learned_by_attention_too(fit, places):
+    def labels(place):
+        return {"value": 100.0 + 10 * place, "tags": torch.stack([place % 2, place // 2], dim=1)}
+
+    (train, place), (val, val_place) = places(256), places(64, seed=1)
+    probe = OnlineAttentiveProbe(lrs=(1e-5, 1e-2))
+    _, trainer = fit(probe, (train, labels(place)), (val, labels(val_place)), None, max_epochs=10)
+    found = trainer.callback_metrics
+    assert found["val/attentive_r2"] == found["val/attentive_value_r2"] == found["val/attentive_value_r2/lr=0.01"] > 0.9
+    assert found["val/attentive_map"] == found["val/attentive_tags_map"] > 0.9
+    # the variant that is best by R2 gives its own error
+    assert found["val/attentive_mae"] == found["val/attentive_value_mae/lr=0.01"] < 5

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from jepa_lightning.losses import content_share, effective_rank, feature_std, mean_cosine, rankme
+from jepa_lightning.losses import content_share, effective_rank, feature_std, mean_cosine, rankme, ranks
 
 
 def features() -> torch.Tensor:
@@ -24,6 +24,26 @@ def test_rankme_equals_the_definition_through_the_gram_matrix():
 def test_effective_rank_equals_the_definition_through_the_covariance_matrix():
     eigenvalues = np.linalg.eigvalsh(np.cov(features().double().numpy(), rowvar=False))
     assert effective_rank(features()).item() == pytest.approx(entropy_rank(eigenvalues), rel=1e-4)
+
+
+@pytest.mark.parametrize(("samples", "width"), [(20, 6), (6, 20), (64, 64), (512, 192)])
+def test_ranks_by_one_decomposition_equal_the_singular_values_of_each_matrix(samples, width):
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(samples, width, generator=generator) * torch.logspace(0, -6, width) + 3
+    singular = np.linalg.svd(x.double().numpy(), compute_uv=False)
+    centered = np.linalg.svd((x - x.double().mean(dim=0)).numpy(), compute_uv=False)
+    expected = entropy_rank(singular, eps=1e-7), entropy_rank(centered[centered > 1e-10] ** 2)
+    assert [value.item() for value in ranks(x)] == pytest.approx(expected, rel=1e-5)
+    assert ranks(x) == (rankme(x), effective_rank(x))
+
+
+@pytest.mark.parametrize("value", [torch.nan, torch.inf])
+def test_ranks_of_features_that_are_not_finite_are_not_a_number(value):
+    x = features()
+    x[3, 2] = value
+    assert rankme(x).isnan()
+    assert effective_rank(x).isnan()
+    assert all(each.isnan() for each in ranks(x))
 
 
 @pytest.mark.parametrize("rank", [1, 3, 6])
