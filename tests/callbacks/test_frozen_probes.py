@@ -109,6 +109,7 @@ def test_a_class_that_training_lacks_is_never_chosen() -> None:
     assert linear_probe(features, {"": 2 * labels}, val, {"": 2 * val_labels}) == once
 
 
+@pytest.mark.slow
 def test_an_attentive_probe_reads_values_and_multi_hot_labels() -> None:
     train, val = scattered(600, 0), scattered(300, 1)
 

@@ -160,6 +160,7 @@ def test_attention_runs_in_the_trainers_precision_and_losses_in_float32(
     assert {each.dtype for name, each in state["heads"].items() if "num_batches" not in name} == {torch.float32}
 
 
+@pytest.mark.slow
 def test_values_and_multi_hot_labels_are_learned_by_attention_too(fit, places):
     def labels(place):
         return {"value": 100.0 + 10 * place, "tags": torch.stack([place % 2, place // 2], dim=1)}
