@@ -216,8 +216,8 @@ class OnlineProbe(FreshCallback):
             for figure in figures:
                 name = f"{stage}/{figure.name}{end}"
                 # Lightning puts the loader's number at the end by itself in hooks of a batch alone
-                shown_as = {"prog_bar": name == "val/linear", "add_dataloader_idx": False}
-                pl_module.log(name, figure.value, sync_dist=True, **shown_as)
+                in_bar = name == "val/linear"
+                pl_module.log(name, figure.value, prog_bar=in_bar, sync_dist=True, add_dataloader_idx=False)
                 if stage == "val":
                     better = max if figure.higher_is_better else min
                     self.best[name] = better(figure.value, self.best.get(name, figure.value))
