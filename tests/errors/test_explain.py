@@ -19,10 +19,6 @@ LOST = "another process of this run has ended: what it said stands above, or in 
         ),
         (RuntimeError("Connection reset by peer"), None),  # of a download, say
         (UserWarning("`torch.x` is deprecated"), None),  # under python -W error
-        (
-            UserWarning('.fit(ckpt_path="last") is set, but there is no last checkpoint available.'),
-            "there is no last checkpoint yet: give the path of one, or leave --ckpt_path out to start anew.",
-        ),
     ],
 )
 def test_an_error_is_explained_by_all_of_what_it_says(error: Exception, line: str | None) -> None:
