@@ -33,9 +33,13 @@ OPTIONS = {
     "IJEPA": {"predictor_depth": 2, "predictor_dim": 96, "content": 1.0, "crop_scale": (0.8, 1.0), "ema": (0.97, 1.0)},
     "MAE": {"decoder_depth": 2, "decoder_dim": 96, "decoder_heads": 3},
     "SimCLR": {"projector_hidden": 512, "temperature": 0.2},
-    "DINO": {"prototypes": 1024, "head_hidden": 256, "bottleneck": 64, "num_local": 2},
+    # with the paper's EMA the teacher, which is judged, has hardly left its random weights after 100 steps
+    "DINO": {
+        "prototypes": 1024, "head_hidden": 256, "bottleneck": 64, "num_local": 2, "ema": (0.97, 1.0),
+        "freeze_epochs": 0,
+    },
     "VICReg": {"projector_dim": 512},
-}
+}  # fmt: skip
 TOKENS = 8  # a side, where no image size is given
 COLUMNS = (
     "method", "data", "patch", "scaled patches", "scaled depth", "seed", "steps",

@@ -12,8 +12,12 @@ def init_weights(
 ) -> None:
     """Initializes a transformer in place: weights from N(0, 0.02), biases 0, norms at identity.
 
-    This is what the code of I-JEPA and V-JEPA effectively does, and the default. Two parts can be added, each of which
-    lowers the loss of small models and loses what their features are for (``examples/initialization_study.py``).
+    This is what the code of I-JEPA and V-JEPA effectively does, and the default. Two parts can be added. Both together
+    lost features: SimCLR on 4,000 MNIST digits (28 px, patches of 4, width 96, 4 blocks, 120 steps of 64) ended at
+    61.2 % linear and 42.5 % 20-NN with both, at 84.8 % and 56.4 % without. ``scale_depth`` lowered the linear probe in
+    six of six pairs of runs, by 1.2 to 7.3 points (I-JEPA on scenes and on patches of photographs, MAE on digits);
+    ``scale_patches`` alone made no clear difference in these. Single runs of seed 0, with a standard error of up to 1.6
+    points, patches of 4 and 6, commit 146f0f5, by a forerunner of ``examples/initialization_study.py``.
 
     Args:
         module: holds the weights.

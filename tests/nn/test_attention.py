@@ -3,6 +3,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from jepa_lightning.callbacks.attentive_heads import AttentivePooler
+from jepa_lightning.nn import Predictor, RopeStyle, VisionTransformer
 from jepa_lightning.nn.attention import MAX_EXPLICIT_KEYS, SelfAttention, attend, explicit_attention
 
 
@@ -53,3 +55,22 @@ def test_autocast_takes_the_explicit_form() -> None:
         mixed = attention(x)
     assert not any("scaled_dot_product" in event.key for event in profile.key_averages())
     torch.testing.assert_close(mixed.float(), exact, atol=2e-2, rtol=2e-2)
+
+
+@pytest.mark.parametrize("rope", [None, "exact"])
+def test_no_network_or_probe_calls_the_fused_one_in_bfloat16(
+    rope: RopeStyle | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encoder, predictor = VisionTransformer(16, 4, 48, 1, 3, rope=rope), Predictor((4, 4), 48, 24, 1, 1, rope=rope)
+    pooler, kept = AttentivePooler(48, 1, 2, 3, generation=2), torch.arange(8).expand(2, -1)
+    images, tokens, target = torch.randn(2, 3, 16, 16), torch.randn(2, 8, 48), torch.arange(8, 12).expand(2, 1, -1)
+
+    def refuse(*_: Tensor) -> Tensor:
+        raise AssertionError("fused attention")
+
+    monkeypatch.setattr(F, "scaled_dot_product_attention", refuse)
+    for network, given in ((encoder, (images, kept)), (predictor, (tokens, kept, target)), (pooler, (tokens,))):
+        with pytest.raises(AssertionError, match="fused"):
+            network(*given)
+        with torch.autocast("cpu", torch.bfloat16):
+            network(*given).float().sum().backward()
