@@ -1,6 +1,7 @@
 """The shared base of all DataModules: a data set, shown the way the module in training asks for."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import torch
@@ -26,7 +27,11 @@ class JEPADataModule(LightningDataModule, ABC):
 
     Attributes:
         sampler_class: gives the order of the samples.
+        class_names: of the labels 0, 1, ..., or of each of several labels by name; known after `setup`, None where
+            there are no names.
     """
+
+    class_names: Sequence[str] | Mapping[str, Sequence[str]] | None = None
 
     sampler_class: ClassVar[type[DrawSampler]] = DrawSampler
 

@@ -1,5 +1,8 @@
 """Files with labels or without: the split, and folders with a subfolder for each class."""
 
+import os
+import re
+import warnings
 from abc import abstractmethod
 from collections.abc import Sequence
 from itertools import groupby
@@ -10,8 +13,11 @@ import torch
 from torch.utils.data import Subset
 
 from jepa_lightning.data.base import JEPADataModule
-from jepa_lightning.data.media_files import MediaFile, MediaFiles, find_files
+from jepa_lightning.data.file_walk import MediaFile, find_files, holds_files, subfolders
+from jepa_lightning.data.media_files import MediaFiles
 from jepa_lightning.options import OpenShare, Seed, Share, check_options
+
+VALIDATION = ("val", "valid", "validation")  # names of the folder beside ``train``, the first of them that is there
 
 
 class FilesDataModule(JEPADataModule):
@@ -44,7 +50,7 @@ class FilesDataModule(JEPADataModule):
     ) -> None:
         check_options(type(self), locals())
         super().__init__(**options)
-        self.root = Path(root)
+        self.root = Path(root).expanduser()
         self.val_fraction = val_fraction
         self.max_bad_share = max_bad_share
         self.seed = seed
@@ -95,14 +101,20 @@ class FilesDataModule(JEPADataModule):
 
 
 def _classes(files: Sequence[MediaFile]) -> tuple[str, ...]:
-    return tuple(sorted({file.label for file in files if file.label is not None}))
+    """Names of the classes: in the order of numbers where all of them are numbers, else as text."""
+    names = {file.label for file in files if file.label is not None}
+    numbers = all(re.fullmatch(r"[+-]?\d{1,18}", name, re.ASCII) for name in names)
+    return tuple(sorted(names, key=lambda name: (int(name), name)) if numbers else sorted(names))
 
 
 class FolderDataModule(FilesDataModule):
     """Base of the folders: ``train/CLASS/*`` and ``val/CLASS/*``, or ``CLASS/*``, or files without labels.
 
     Folders inside a class belong to it, hidden files and folders to nothing. Where files lie beside the folders, there
-    are no classes and all files below are unlabelled. Without ``val`` a fraction of each class validates.
+    are no classes and all files below are unlabelled. Beside ``train`` the folder for validation may be called ``val``,
+    ``valid`` or ``validation``; without it a fraction of each class validates. A folder ``train`` that holds files
+    itself, beside other folders that hold some, is a class like these. Classes are in the order of their names, and of
+    their numbers where all names are numbers.
 
     Attributes:
         extensions: endings of the files, in small letters.
@@ -111,15 +123,36 @@ class FolderDataModule(FilesDataModule):
     extensions: Sequence[str]
 
     def find(self) -> tuple[list[MediaFile], list[MediaFile]]:
-        """The files of the folders.
+        """The files of the folders; folders that are not read are named in a warning.
 
         Raises:
             FileNotFoundError: if a folder is missing or without files.
+            ValueError: if ``train`` is a file, or if a folder cannot be listed.
         """
-        train, val = self.root / "train", self.root / "val"
-        split = train.is_dir()
-        folders = (train if split else self.root, val if split and val.is_dir() else None)
-        first, second = (
-            find_files(self.root, folder, self.extensions, self.files.kind) if folder else [] for folder in folders
-        )
-        return first, second
+        train = self.root / "train"
+        if os.path.lexists(train) and not train.is_dir():
+            raise ValueError(f"{train} is not a folder: rename it, or put the training files in a folder of that name.")
+        others = [folder for folder in self._siblings(train) if holds_files(folder, self.extensions)]
+        if not train.is_dir() or self._is_class(train, others):
+            return self._files(self.root), []
+        beside = {folder.name: folder for folder in self._siblings(train)}
+        val = next((beside[name] for name in VALIDATION if name in beside), None)
+        unread = [str(folder) for folder in others if folder != val]
+        if unread:
+            warnings.warn(
+                f"{', '.join(unread[:8])}{', ...' if len(unread) > 8 else ''} will not be read, because there is "
+                f"{train}: training reads that folder, and validation {val or 'a share of it'}.",
+                stacklevel=2,
+            )
+        return self._files(train), [] if val is None else self._files(val)
+
+    def _siblings(self, train: Path) -> list[Path]:
+        return [folder for folder in subfolders(self.root) if folder != train] if train.is_dir() else []
+
+    def _is_class(self, train: Path, others: Sequence[Path]) -> bool:
+        """Whether ``train`` is the name of a class, as in VOC and COCO."""
+        named = any(folder.name not in (*VALIDATION, "test") for folder in others)
+        return named and holds_files(train, self.extensions, deep=False)
+
+    def _files(self, folder: Path) -> list[MediaFile]:
+        return find_files(self.root, folder, self.extensions, self.files.kind)

@@ -3,9 +3,11 @@
 from pathlib import Path
 from typing import BinaryIO
 
+import numpy as np
 from PIL import Image, ImageOps
 
-from jepa_lightning.data.media_files import MediaFile, MediaFiles
+from jepa_lightning.data.file_walk import MediaFile, require_regular
+from jepa_lightning.data.media_files import MediaFiles
 
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff")
 
@@ -21,13 +23,47 @@ class ImageFiles(MediaFiles):
 
 
 def read_rgb(source: Path | BinaryIO) -> Image.Image:
-    """An image file (its path, or open) as RGB, upright by EXIF, 16-bit grey scaled to 8, transparency on white."""
+    """An image file (its path, or open) as RGB, upright by EXIF, transparency on white, deeper values scaled to 8 bits.
+
+    16-bit values are divided by 257. Floats, and integers of 32 bits, tell their scale by their values: floats up to 1
+    are shares of white, values up to 255 are taken as they are, and values up to 65535 are of 16 bits.
+
+    Raises:
+        ValueError: if values are below 0, above 65535 or not finite.
+        MemoryError: if the image does not fit into the memory, with its size.
+        OSError: if the file cannot be read, or is not a regular file.
+    """
+    if isinstance(source, Path):
+        require_regular(source)
     with Image.open(source) as file:
-        image = ImageOps.exif_transpose(file)
-        if image.mode.startswith("I"):
-            # convert() would clip the 16 bits
-            image = image.convert("I").point(lambda value: value * (1 / 257)).convert("L")
-        if "A" in image.getbands() or "transparency" in image.info:
-            image = image.convert("RGBA")
-            image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
-        return image.convert("RGB")
+        try:
+            return _rgb(file)
+        except MemoryError as error:
+            width, height = file.size
+            raise MemoryError(
+                f"its {width} x {height} pixels need {4e-9 * width * height:.1f} GB, more memory than there is"
+            ) from error
+
+
+def _rgb(file: Image.Image) -> Image.Image:
+    image = ImageOps.exif_transpose(file)
+    if image.mode == "F" or image.mode.startswith("I"):
+        image = _eight_bits(image, file.format)
+    if "A" in image.getbands() or "transparency" in image.info:
+        image = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+    return image.convert("RGB")
+
+
+def _eight_bits(image: Image.Image, source: str | None) -> Image.Image:
+    """A gray image of deeper values as mode L; convert() alone would cut them."""
+    values = image if image.mode == "F" else image.convert("I")
+    array = np.asarray(values)
+    low, high = array.min().item(), array.max().item()
+    if not (low >= 0 and high <= 65535):  # also where one of them is NaN
+        raise ValueError(f"its values go from {low:g} to {high:g}, and a scale is known for 0 to 1, 255 or 65535.")
+    if image.mode.startswith("I;16") or source == "PNG" or high > 255:  # some versions of Pillow open 16-bit PNG as I
+        scale = 1 / 257
+    else:
+        scale = 255.0 if image.mode == "F" and high <= 1 else 1.0
+    return values.point(lambda value: value * scale).convert("L")

@@ -108,7 +108,7 @@ class PhysicsVideoDataModule(JEPADataModule):
     @property
     def num_classes(self) -> dict[str, int]:
         """Number of classes of each label."""
-        return {name: len(names) for name, names in self.class_names.items()}
+        return {name: len(names) for name, names in PHYSICS_CLASS_NAMES.items()}
 
     def build_datasets(self) -> tuple[PhysicsVideoDataset, PhysicsVideoDataset]:
         """Clips from index 0, and from one far beyond."""

@@ -156,7 +156,7 @@ class ShapesDataModule(JEPADataModule):
     @property
     def num_classes(self) -> dict[str, int]:
         """Number of classes of each label."""
-        return {name: len(names) for name, names in self.class_names.items()}
+        return {name: len(names) for name, names in SHAPES_CLASS_NAMES.items()}
 
     def build_datasets(self) -> tuple[ShapesDataset, ShapesDataset]:
         """Scenes from index 0, and from one far beyond."""

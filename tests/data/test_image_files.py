@@ -1,11 +1,12 @@
+import os
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from jepa_lightning.data.file_walk import MediaFile
 from jepa_lightning.data.image_files import ImageFiles, read_rgb
-from jepa_lightning.data.media_files import MediaFile
 
 
 def save(path: Path, image: Image.Image | None = None, **options: object) -> Path:
@@ -89,3 +90,40 @@ def test_an_image_too_large_to_be_true_is_broken(tmp_path: Path, monkeypatch: py
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 20)
     with pytest.warns(UserWarning, match="decompression bomb"):
         assert files[0] is None
+
+
+@pytest.mark.parametrize(("mode", "top"), [("F", 1.0), ("F", 255.0), ("F", 65535.0), ("I", 255), ("I", 65535)])
+def test_deep_values_are_scaled_by_their_range(tmp_path: Path, mode: str, top: float) -> None:
+    ramp = np.linspace(0, top, 48).reshape(6, 8).astype("float32" if mode == "F" else "int32")
+    path = save(tmp_path / "image.tif", Image.fromarray(ramp))
+    with Image.open(path) as file:
+        assert file.mode == mode
+    assert np.abs(np.asarray(read_rgb(path))[..., 0] - ramp / top * 255.0).max() <= 1
+
+
+@pytest.mark.parametrize("value", [-1.0, 1e6, float("nan"), float("inf")])
+def test_values_without_a_known_scale_are_refused(tmp_path: Path, value: float) -> None:
+    ramp = np.linspace(0, 1, 48, dtype="float32").reshape(6, 8)
+    ramp[0, 0] = value
+    with pytest.raises(ValueError, match="its values go from"):
+        read_rgb(save(tmp_path / "image.tif", Image.fromarray(ramp)))
+
+
+def test_an_image_that_does_not_fit_into_the_memory_is_named_with_its_size(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = save(tmp_path / "image.png")
+
+    def full(*_: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr("PIL.ImageOps.exif_transpose", full)
+    with pytest.raises(MemoryError, match=r"its 8 x 6 pixels need .* GB"):
+        read_rgb(path)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+def test_pipes_are_refused_without_waiting(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.png")
+    with pytest.raises(OSError, match="it is not a regular file"):
+        read_rgb(tmp_path / "pipe.png")

@@ -33,7 +33,8 @@ def samples(data: ImageFolderDataModule, split: str) -> list[tuple[int | None, s
 
 def test_folders_train_and_val_are_the_split_and_test_is_ignored(tmp_path: Path) -> None:
     fill(tmp_path, "train/cat/1.png", "train/dog/2.jpg", "train/dog/more/3.jpg", "val/dog/4.png", "test/cow/5.png")
-    data = set_up(tmp_path)
+    with pytest.warns(UserWarning, match=f"{tmp_path / 'test'} will not be read, because there is "):
+        data = set_up(tmp_path)
     assert samples(data, "train") == [(0, "train/cat/1.png"), (1, "train/dog/2.jpg"), (1, "train/dog/more/3.jpg")]
     assert samples(data, "val") == [(1, "val/dog/4.png")]
     assert data.class_names == ("cat", "dog")
@@ -124,3 +125,49 @@ def test_too_few_images_to_split_are_an_error(tmp_path: Path) -> None:
     fill(tmp_path, "a/1.png", "b/2.png")
     with pytest.raises(ValueError, match=re.escape(f"{tmp_path} has no class with two images")):
         set_up(tmp_path)
+
+
+def test_a_class_may_be_called_train(tmp_path: Path) -> None:
+    fill(tmp_path, *many("bus", 4), *many("train", 4), *many("car", 4), *many("test", 4))
+    data = set_up(tmp_path)
+    assert data.class_names == ("bus", "car", "test", "train")
+    assert len(samples(data, "train")) + len(samples(data, "val")) == 16
+
+
+@pytest.mark.parametrize("split", ["train/{}.png", "train/a/{}.png"])
+def test_a_folder_train_that_is_a_split_stays_one(tmp_path: Path, split: str) -> None:
+    fill(tmp_path, *(split.format(i) for i in range(4)), split.format(9).replace("train", "val"))
+    assert len(samples(set_up(tmp_path), "train")) == 4
+
+
+@pytest.mark.parametrize("name", ["valid", "validation"])
+def test_validation_has_other_names_too(tmp_path: Path, name: str) -> None:
+    fill(tmp_path, *many("train/a", 4), *many(f"{name}/a", 3))
+    data = set_up(tmp_path)
+    assert (data.num_samples, len(samples(data, "val"))) == (4, 3)
+
+
+def test_folders_beside_train_that_are_not_read_are_named(tmp_path: Path) -> None:
+    fill(tmp_path, *many("train/a", 4), *many("val/a", 4), *many("valid/a", 3), *many("bus", 3))
+    with pytest.warns(UserWarning, match=f"{tmp_path / 'bus'}, {tmp_path / 'valid'} will not be read"):
+        set_up(tmp_path)
+
+
+def test_a_file_called_train_is_refused(tmp_path: Path) -> None:
+    fill(tmp_path, *many("a", 4))
+    (tmp_path / "train").write_text("a list")
+    with pytest.raises(ValueError, match="train is not a folder"):
+        set_up(tmp_path)
+
+
+def test_numbers_as_names_are_in_the_order_of_numbers(tmp_path: Path) -> None:
+    fill(tmp_path, *(f"{i}/{k}.png" for i in range(12) for k in range(2)))
+    data = set_up(tmp_path)
+    assert data.class_names == tuple(str(i) for i in range(12))
+    assert all(path.startswith(f"{label}/") for label, path in samples(data, "train"))
+
+
+def test_the_home_folder_may_be_written_short(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    fill(tmp_path, *many("x/a", 4))
+    assert set_up(Path("~/x")).num_samples == 3

@@ -10,8 +10,8 @@ import torch
 from PIL import Image
 from torch.utils.data import DataLoader
 
+from jepa_lightning.data.file_walk import MediaFile, find_files
 from jepa_lightning.data.image_files import EXTENSIONS, ImageFiles
-from jepa_lightning.data.media_files import MediaFile, find_files
 
 
 def save(path: Path) -> Path:
@@ -42,6 +42,7 @@ def folder(root: Path, good: int, bad: int, max_bad_share: float) -> ImageFiles:
     return ImageFiles(root, files, [], max_bad_share)
 
 
+@pytest.mark.filterwarnings("ignore:1 files in")
 def test_hidden_files_and_folders_and_other_suffixes_are_ignored(tmp_path: Path) -> None:
     for name in ("a/1.PNG", "a/deep/er/2.jpg", "b/3.webp", "b/._3.png", ".trash/4.png", "a/.cache/5.png"):
         save(tmp_path / name) if "._" not in name else (tmp_path / name).write_bytes(b"")
