@@ -15,6 +15,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from jepa_lightning.data.file_walk import require_regular
+
+# a list of films (concat, HLS, DASH) would be read as the films that it names, from anywhere on the disk
+FORMATS = "mov,matroska,avi,gif,mpeg,mpegvideo,mpegts,ogg,asf,flv,ivf,mxf,nut,dv,m4v,h264,hevc,av1,obu,wtv,rm,apng,webp"
 UNTIMED = ("mpeg", "mpegvideo")  # formats of PyAV whose packets are not frames
 
 
@@ -115,7 +119,7 @@ class VideoFile:
         convert = partial(VideoReformatter().reformat, format="rgb24", threads=1)
         with _reading(self._file) as container:
             frames = _seek(container, targets, index) if index.timed else _count(container, targets)
-            return {place: _upright(convert(frame).to_ndarray(), frame.rotation) for place, frame in frames}
+            return {place: _upright(convert(frame).to_ndarray(), frame) for place, frame in frames}
 
 
 @contextmanager
@@ -123,16 +127,24 @@ def _reading(file: Path | bytes) -> Iterator[Any]:
     """An open container whose errors are those of this file."""
     import av
 
+    limits = {"format_whitelist": FORMATS, "protocol_whitelist": "file"}
     try:
-        with av.open(io.BytesIO(file) if isinstance(file, bytes) else f"file:{file}") as container:
-            if not container.streams.video:
-                raise UnreadableVideoError("it has no video stream.")
-            container.streams.video[
-                0
-            ].codec_context.thread_count = 1  # the workers of a DataLoader share the cores already
+        if not isinstance(file, bytes):
+            require_regular(file)
+        with av.open(io.BytesIO(file) if isinstance(file, bytes) else f"file:{file}", options=limits) as container:
+            # the workers of a DataLoader share the cores already
+            _film(container).codec_context.thread_count = 1
             yield container
     except (av.FFmpegError, OSError, ValueError) as error:
         raise UnreadableVideoError(str(error)) from error
+
+
+def _film(container: Any) -> Any:
+    """The video stream that ffmpeg would take: a still picture may come before it."""
+    stream = container.streams.best("video")
+    if stream is None:
+        raise UnreadableVideoError("it has no video stream.")
+    return stream
 
 
 def _index_of_file(path: Path) -> VideoIndex:
@@ -151,7 +163,7 @@ def _read_index(path: str, changed: int) -> VideoIndex:
 
 def _find_frames(file: Path | bytes) -> VideoIndex:
     with _reading(file) as container:
-        stream = container.streams.video[0]
+        stream = _film(container)
         packets = [
             (packet.pts, packet.is_keyframe)
             for packet in container.demux(stream)
@@ -164,7 +176,7 @@ def _find_frames(file: Path | bytes) -> VideoIndex:
         raise UnreadableVideoError("it has no frames.")
     if untimed or any(pts is None for pts, _ in packets):
         with _reading(file) as container:
-            number = sum(1 for _ in container.decode(video=0))
+            number = sum(1 for _ in container.decode(_film(container)))
         return VideoIndex(list(range(number)), [0], 1 / rate, timed=False)
     pts = sorted({time for time, _ in packets})
     return VideoIndex(pts, sorted({time for time, key in packets if key}) or pts[:1], unit, timed=True)
@@ -172,7 +184,7 @@ def _find_frames(file: Path | bytes) -> VideoIndex:
 
 def _seek(container: Any, targets: Sequence[int], index: VideoIndex) -> Iterator[tuple[int, Any]]:
     """The frames at the targets, rising times; those that are not there are left out."""
-    stream, keys = container.streams.video[0], index.keys
+    stream, keys = _film(container), index.keys
     left, position, frames = list(targets), None, container.decode(stream)
     while left:
         key = keys[max(0, bisect_right(keys, left[0]) - 1)]
@@ -194,13 +206,22 @@ def _seek(container: Any, targets: Sequence[int], index: VideoIndex) -> Iterator
 def _count(container: Any, targets: Sequence[int]) -> Iterator[tuple[int, Any]]:
     """The frames of these numbers."""
     wanted = set(targets)
-    for number, frame in enumerate(container.decode(video=0)):
+    for number, frame in enumerate(container.decode(_film(container))):
         if number in wanted:
             yield number, frame
         if number == targets[-1]:
             return
 
 
-def _upright(pixels: Any, rotation: int) -> Any:
-    turns = round(rotation / 90) % 4
-    return np.rot90(pixels, turns) if turns else pixels
+def _upright(pixels: Any, frame: Any) -> Any:
+    """The pixels ``[H, W, 3]`` as players show them: turned and mirrored.
+
+    Source: ISO 14496-12, 6.2.2. A point (p, q), q downwards, is shown at (a p + c q, b p + d q).
+    """
+    matrix = frame.side_data.get("DISPLAYMATRIX")
+    if matrix is None:
+        return pixels
+    a, b, _, c, d = np.frombuffer(matrix, dtype=np.int32)[:5].astype(np.int64)
+    if abs(b) + abs(c) > abs(a) + abs(d):
+        pixels, a, d = pixels.swapaxes(0, 1), c, b
+    return pixels[:: -1 if d < 0 else 1, :: -1 if a < 0 else 1]

@@ -96,13 +96,19 @@ def test_a_variable_frame_rate_has_its_own_times_and_clips_follow_them(make_vide
     assert VideoFile(video.path, end=1.3).num_frames == bisect_right(gaps, 1299) + 1
 
 
+@pytest.mark.parametrize("mirrored", [False, True])
 @pytest.mark.parametrize("turns", [0, 1, 2, 3])
-def test_frames_are_turned_upright(make_video: Make, decode_all: Decode, turns: int) -> None:
+def test_frames_are_turned_and_mirrored_as_players_show_them(
+    make_video: Make, decode_all: Decode, turns: int, mirrored: bool
+) -> None:
     """ISO 14496-12, 6.2.2: a point (p, q) of the frame, q downwards, is shown at (a p + c q + x, b p + d q + y)."""
     path = make_video()
-    expected = np.rot90(decode_all(path).numpy(), -turns, axes=(2, 3))[[3, 29, 0]].copy()
-    cos, sin = [(1, 0), (0, 1), (-1, 0), (0, -1)][turns]  # clockwise: from the right downwards
-    matrix = [[cos, sin, 0], [-sin, cos, 0], [48 if turns in (1, 2) else 0, 64 if turns in (2, 3) else 0, 1]]
+    frames = decode_all(path).numpy()
+    # first mirrored from left to right, then turned clockwise: from the right downwards
+    expected = np.rot90(frames[..., ::-1] if mirrored else frames, -turns, axes=(2, 3))[[3, 29, 0]].copy()
+    cos, sin = [(1, 0), (0, 1), (-1, 0), (0, -1)][turns]
+    sign = -1 if mirrored else 1
+    matrix = [[sign * cos, sign * sin, 0], [-sin, cos, 0], [0, 0, 1]]
     content = bytearray(path.read_bytes())
     words = b"".join(
         round(v * (1 << (30 if column == 2 else 16))).to_bytes(4, "big", signed=True)
@@ -113,6 +119,23 @@ def test_frames_are_turned_upright(make_video: Make, decode_all: Decode, turns: 
     content[at : at + 36] = words
     path.write_bytes(content)
     assert torch.equal(VideoFile(path).read([3, 29, 0]), torch.from_numpy(expected))
+
+
+def test_the_film_is_taken_where_a_still_picture_comes_first(make_video: Make, decode_all: Decode) -> None:
+    av = pytest.importorskip("av")
+    path = make_video()
+    both = path.parent / "both.mkv"
+    with av.open(str(path)) as film, av.open(str(both), "w") as container:
+        still = container.add_stream("mjpeg", rate=10)
+        still.width, still.height, still.pix_fmt = 32, 32, "yuvj420p"
+        copy = container.add_stream_from_template(film.streams.video[0])
+        container.mux(still.encode(av.VideoFrame(32, 32, "yuvj420p")))
+        container.mux(still.encode())
+        for packet in film.demux(video=0):
+            if packet.size:
+                packet.stream = copy
+                container.mux(packet)
+    assert torch.equal(VideoFile(both).read([0, 29]), decode_all(path)[[0, 29]])
 
 
 def test_a_part_has_the_frames_that_begin_in_it(make_video: Make, decode_all: Decode) -> None:

@@ -82,7 +82,7 @@ def test_what_is_no_video_is_unreadable(tmp_path: Path, suffix: str, content: by
 def test_missing_files_and_folders_are_unreadable(tmp_path: Path) -> None:
     with pytest.raises(UnreadableVideoError, match="No such file or directory"):
         VideoFile(tmp_path / "none.mp4")
-    with pytest.raises(UnreadableVideoError, match="Is a directory"):
+    with pytest.raises(UnreadableVideoError, match="it is not a regular file"):
         VideoFile(tmp_path)
 
 
@@ -134,3 +134,22 @@ def test_files_are_closed_also_the_damaged_ones(make_video: Make, spoil: Callabl
             with pytest.raises(UnreadableVideoError):
                 read(path)
     assert len(os.listdir("/proc/self/fd")) == before
+
+
+@pytest.mark.parametrize(
+    "content", ["ffconcat version 1.0\nfile 'h264.mp4'\n", "#EXTM3U\n#EXTINF:3,\nh264.mp4\n#EXT-X-ENDLIST\n"]
+)
+def test_a_list_of_films_does_not_read_its_neighbors(make_video: Make, content: str) -> None:
+    path = make_video().parent / "list.mp4"
+    path.write_text(content)
+    with pytest.raises(UnreadableVideoError):
+        VideoFile(path)
+    with pytest.raises(UnreadableVideoError):
+        VideoFile(content.encode())
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+def test_pipes_are_refused_without_waiting(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.mp4")
+    with pytest.raises(UnreadableVideoError, match="it is not a regular file"):
+        VideoFile(tmp_path / "pipe.mp4")
