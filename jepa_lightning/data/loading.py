@@ -5,7 +5,8 @@ Ranks see different samples, and so draw different crops and masks; what must be
 masked blocks, follows from (seed, epoch, place in the epoch).
 """
 
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple
@@ -88,6 +89,18 @@ class SeededViews(Dataset[Any]):
             raise
         return draw, (views, *sample[1:])
 
+    def stand_in(self, draw: Draw) -> Any:
+        """The next sample that can be read, for one that cannot.
+
+        Raises:
+            RuntimeError: if no sample can be read.
+        """
+        for step in range(1, len(self)):
+            _, sample = self[draw._replace(sample=(draw.sample + step) % len(self))]
+            if sample is not None:
+                return sample
+        raise RuntimeError(f"none of the {len(self)} samples could be read: see the warnings above.")
+
 
 @dataclass(frozen=True)
 class SeededCollate:
@@ -95,31 +108,38 @@ class SeededCollate:
 
     Attributes:
         collate: of the pipeline.
+        stand_in: gives another sample for a draw, where a whole batch could not be read.
         fill: whether the batch keeps its size where a sample could not be read: another one of it then stands twice,
-            the second time without a label and with index -1. Ranks that compare samples need batches of one size.
+            the second time without a label and with index -1. Ranks that compare samples need batches of one size, and
+            so does batch normalization in training.
     """
 
     collate: Collate
+    stand_in: Callable[[Draw], Any]
     fill: bool = False
 
     def __call__(self, samples: Sequence[tuple[Draw, Any]]) -> Batch:
-        """Stacks the samples that could be read.
+        """Stacks the samples that could be read; where none could, another one of the data set stands in.
 
         Raises:
-            RuntimeError: if none of them could.
+            RuntimeError: if no sample of the data set can be read.
         """
         readable = [sample for _, sample in samples if sample is not None]
         indices = tuple(draw.sample for draw, sample in samples if sample is not None)
         if not readable:
-            raise RuntimeError(f"none of the {len(samples)} samples of a batch could be read: see the warnings above.")
+            # a batch that is not there would leave other ranks waiting
+            readable = [self.stand_in(draw) for draw, _ in samples[: None if self.fill else 1]]
         if self.fill:
-            missing = len(samples) - len(readable)
-            readable += [_unlabelled(readable[i % len(readable)]) for i in range(missing)]
-            indices += (-1,) * missing
+            readable += [readable[i % len(readable)] for i in range(len(samples) - len(readable))]
+        indices += (-1,) * (len(readable) - len(indices))
         first = samples[0][0]
         # not the very seed of that sample's view: the two draws must not depend on each other
         with _seeded(first.seed ^ 1):
             batch = self.collate(readable, sizes=torch.Generator().manual_seed(first.shared))
+        rows = [row for row, index in enumerate(indices) if index < 0]
+        for column in batch.labels.values() if isinstance(batch.labels, dict) else (batch.labels,):
+            if column is not None:
+                column[rows] = math.nan if column.is_floating_point() else -1
         return batch._replace(indices=indices)
 
 
@@ -208,20 +228,16 @@ def seeded_loader(
     # an incomplete last round of the ranks is dropped in training; elsewhere they repeat samples to have equally many
     sampler = sampler_class(source, num_replicas=world_size, rank=rank, shuffle=shuffle, seed=seed, drop_last=train)
     loader = ResumableDataLoader if train else DataLoader
+    views = SeededViews(source, pipeline.transform if train else pipeline.eval_transform)
     return loader(
-        SeededViews(source, pipeline.transform if train else pipeline.eval_transform),
+        views,
         sampler=sampler,
-        collate_fn=SeededCollate(pipeline.collate, fill=world_size > 1),
+        collate_fn=SeededCollate(pipeline.collate, views.stand_in, fill=train or world_size > 1),
         drop_last=train,
         # else every epoch takes a number from the generator of the model
         generator=torch.Generator().manual_seed(seed),
         **options,
     )
-
-
-def _unlabelled(sample: tuple[Any, ...]) -> tuple[Any, ...]:
-    views, _, *rest = sample
-    return views, None, *rest
 
 
 @contextmanager

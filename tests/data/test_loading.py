@@ -271,9 +271,27 @@ def test_a_repeated_sample_is_unlabeled_in_the_way_of_its_label(label: Any, fill
     assert not found[:-1].isnan().any()
 
 
-def test_a_batch_without_a_readable_image_is_an_error() -> None:
-    with pytest.raises(RuntimeError, match="none of the 4 samples"):
-        list(loader(Scenes(unreadable=(4, 5, 6, 7)), train=False))
+@pytest.mark.parametrize("batch_size", [1, 4])
+@pytest.mark.parametrize("world_size", [1, 2])
+@pytest.mark.parametrize("training", [True, False])
+def test_another_sample_stands_in_for_a_batch_that_cannot_be_read(
+    training: bool, world_size: int, batch_size: int
+) -> None:
+    options = {"train": training, "batch_size": batch_size, "world_size": world_size}
+    whole = list(loader(Scenes(), **options))
+    bad = tuple(whole[0].labels.tolist())
+    batches = list(loader(Scenes(unreadable=bad), **options))
+    assert len(batches) == len(whole)
+    assert set(batches[0].labels.tolist()) == set(batches[0].indices) == {-1}
+    assert not {f"scene {i}" for i in bad} & set(batches[0].paths)
+    assert len(batches[0].labels) == (batch_size if training or world_size > 1 else 1)
+    for batch, expected in zip(batches[1:], whole[1:], strict=True):
+        assert torch.equal(batch.views[0], expected.views[0])
+
+
+def test_a_data_set_without_a_readable_image_is_an_error() -> None:
+    with pytest.raises(RuntimeError, match="none of the 8 samples could be read"):
+        list(loader(Scenes(8, unreadable=tuple(range(8))), train=False))
 
 
 def test_masks_of_a_batch_do_not_follow_from_the_seed_of_its_first_view() -> None:
