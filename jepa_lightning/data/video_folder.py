@@ -3,7 +3,8 @@
 import csv
 import json
 import math
-from collections.abc import Iterator
+import warnings
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
@@ -102,7 +103,7 @@ class VideoManifestDataModule(FilesDataModule):
         self, train: str | Path, val: str | Path | None = None, root: str | Path | None = None, **options: Any
     ) -> None:
         super().__init__(root=Path(train).parent if root is None else root, **options)
-        self.train, self.val = Path(train), None if val is None else Path(val)
+        self.train, self.val = Path(train).expanduser(), None if val is None else Path(val).expanduser()
 
     def find(self) -> tuple[list[Any], list[Any]]:
         """The videos of the lists.
@@ -161,13 +162,48 @@ def _lines(path: Path) -> Iterator[tuple[int, Any]]:
                 yield from ((number, _json(path, number, line)) for number, line in enumerate(file, 1) if line.strip())
             else:
                 reader = csv.DictReader(file)
+                reader.fieldnames = _columns(path, reader.fieldnames or ())
                 yield from ((reader.line_num, row) for row in reader)
     except UnicodeDecodeError as error:
         raise ValueError(f"{path} is not in UTF-8: {error}.") from error
 
 
+def _columns(path: Path, names: Sequence[str]) -> list[str]:
+    """The names of the columns, whatever their case and the blanks around them.
+
+    Raises:
+        ValueError: if columns are divided by something else than commas, or if there is one twice.
+    """
+    columns = [name.strip().lower() for name in names]
+    for delimiter in (";", "\t", "|"):
+        if len(columns) == 1 and delimiter in columns[0]:
+            raise ValueError(f"{path}, line 1: columns are divided by {delimiter!r}: divide them by commas.")
+    _name_unknown(path, columns)
+    return columns
+
+
+def _name_unknown(path: Path, names: Sequence[str]) -> None:
+    """Warns of columns that are not read, as a name that is misspelled may be one of them.
+
+    Raises:
+        ValueError: if there is a column twice.
+    """
+    if repeated := [name for name in names if names.count(name) > 1]:
+        raise ValueError(f"{path} has the column {repeated[0]!r} twice.")
+    if unknown := [name for name in names if name not in COLUMNS]:
+        warnings.warn(
+            f"{path}: {', '.join(map(repr, unknown))} will not be read; the columns are {', '.join(COLUMNS)}.",
+            stacklevel=2,
+        )
+
+
 def _json(path: Path, number: int, line: str) -> Any:
     try:
-        return json.loads(line)
+        row = json.loads(line)
     except json.JSONDecodeError as error:
         raise ValueError(f"{path}, line {number}: no JSON ({error}).") from error
+    if not isinstance(row, dict):
+        return row
+    names = [name.strip().lower() for name in row]
+    _name_unknown(path, names)
+    return dict(zip(names, row.values(), strict=True))

@@ -64,7 +64,9 @@ def test_columns_but_the_path_may_be_missing_and_come_in_any_order(tmp_path: Pat
     assert list(read_manifest(listed(tmp_path, "path\na.mp4\nb.mp4"))) == only
     assert list(read_manifest(listed(tmp_path, "path,label\na.mp4\nb.mp4,"))) == only
     turned = listed(tmp_path, "end,width,path\n3,64,a.mp4\n,64,b.mp4\n")
-    assert list(read_manifest(turned)) == [VideoPart("a.mp4", None, 0.0, 3.0), VideoPart("b.mp4", None)]
+    with pytest.warns(UserWarning, match="'width' will not be read; the columns are path, label, start, end"):
+        parts = list(read_manifest(turned))
+    assert parts == [VideoPart("a.mp4", None, 0.0, 3.0), VideoPart("b.mp4", None)]
     numbered = listed(tmp_path, '{"path": "a.mp4", "label": 0}\n{"path": "b.mp4", "label": 7}\n', "list.jsonl")
     assert [part.label for part in read_manifest(numbered)] == ["0", "7"]
 
@@ -157,3 +159,18 @@ def test_a_list_of_one_line_and_one_in_another_encoding(tmp_path: Path) -> None:
     (tmp_path / "latin.csv").write_bytes("path\ncaf\u00e9.mp4\n".encode("latin-1"))
     with pytest.raises(ValueError, match=r"latin\.csv is not in UTF-8"):
         list(read_manifest(tmp_path / "latin.csv"))
+
+
+@pytest.mark.parametrize("header", ["path, label", "Path,LABEL", " path ,label\t"])
+def test_columns_have_any_case_and_blanks_around_them(tmp_path: Path, header: str) -> None:
+    assert list(read_manifest(listed(tmp_path, f"{header}\na.mp4,cat\n"))) == [VideoPart("a.mp4", "cat")]
+
+
+def test_columns_that_are_nearly_right_are_named(tmp_path: Path) -> None:
+    for name, content in (("list.csv", "path,lable\na.mp4,cat\n"), ("list.jsonl", '{"path": "a.mp4", "lable": "b"}')):
+        with pytest.warns(UserWarning, match="'lable' will not be read"):
+            list(read_manifest(listed(tmp_path, content, name)))
+    with pytest.raises(ValueError, match="columns are divided by ';'"):
+        list(read_manifest(listed(tmp_path, "path;label\na.mp4;cat\n")))
+    with pytest.raises(ValueError, match="the column 'label' twice"):
+        list(read_manifest(listed(tmp_path, "path,label,Label\na.mp4,cat,dog\n")))
