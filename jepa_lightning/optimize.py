@@ -35,7 +35,10 @@ def optimize(arguments: Sequence[str]) -> None:
     if options.shard_mb <= 0:
         raise UsageError(f"--shard_mb {options.shard_mb:g} is not above 0.")
     data: FilesDataModule = parser.instantiate_classes(options).data
-    output = Path(options.output)
+    output = Path(options.output).expanduser()
+    # shards in the folder of the files would be taken for files, or hide them
+    if output.resolve() == data.root.resolve():
+        raise UsageError(f"--output {output} is the folder of the files themselves: give another one.")
     try:
         plan = plan_shards(data, options.shard_mb)
         files = {name: sum(map(len, shards)) for name, shards in plan.splits.items()}

@@ -144,3 +144,8 @@ def test_a_killed_command_goes_on_and_ends_with_the_same_bytes(folder: Path) -> 
     assert process.wait() == -signal.SIGKILL, "the run was over before it could be killed"
     assert subprocess.run([*command, "killed", "--shard_mb=0.0015"], **quiet).returncode == 0
     assert contents(folder / "killed") == contents(folder / "whole")
+
+
+def test_shards_do_not_go_into_the_folder_of_the_files(folder: Path, error: Callable[..., str]) -> None:
+    assert error(*IMAGES, "images").startswith("--output images is the folder of the files themselves")
+    assert sorted(path.name for path in (folder / "images").iterdir()) == ["a", "b"]

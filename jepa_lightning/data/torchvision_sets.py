@@ -36,7 +36,7 @@ class TorchvisionDataModule(JEPADataModule):
 
     def __init__(self, root: str | Path = "data", download: bool = True, **options: Any) -> None:
         super().__init__(**options)
-        self.root = Path(root)
+        self.root = Path(root).expanduser()
         self.download = download
 
     @abstractmethod
