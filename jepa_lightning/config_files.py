@@ -2,6 +2,7 @@
 
 import locale
 import os
+import re
 import stat
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,7 +18,8 @@ from jepa_lightning.errors import UsageError
 MODE = "checked_yaml"
 MAX_BYTES = 5_000_000
 # options that take a file with the options below them, beside a value
-TAKE_FILES = ("--config", "-c", "--model", "--data", "--trainer")
+# the parser reads a configuration from a file for these, and for each option of the Trainer
+TAKE_FILES = re.compile(r"--config|-c|--model|--data|--trainer(\.[^.]+)?\+?")
 
 set_loader(MODE, load_yaml, (yaml.YAMLError,))
 
@@ -88,7 +90,7 @@ def check_arguments(arguments: Sequence[str]) -> None:
     """
     for i, argument in enumerate(arguments):
         option, given, value = argument.partition("=")
-        if option.removesuffix("+").startswith(TAKE_FILES):
+        if TAKE_FILES.fullmatch(option):
             value = value if given else "".join(arguments[i + 1 : i + 2])
             try:
                 _refuse_pipe(value, Path(value).expanduser().stat().st_mode)

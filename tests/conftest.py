@@ -14,11 +14,13 @@ import pytest
 import torch
 from lightning.pytorch import Trainer
 from torch import distributed as dist
+from torch.utils.data import BatchSampler, DataLoader
 
 from jepa_lightning import IJEPA
 from jepa_lightning.data import ShapesDataModule
 from jepa_lightning.types import Batch
 
+PATCHED = ("__init__", "__setattr__", "__delattr__")
 # the tests' tensors are small, and a second thread waits for a core that another process may have
 torch.set_num_threads(1)
 
@@ -29,6 +31,19 @@ def no_group_outlives_its_test() -> Iterator[None]:
     yield
     if dist.is_initialized():
         dist.destroy_process_group()
+
+
+@pytest.fixture(autouse=True)
+def no_patch_of_loaders_outlives_its_test() -> Iterator[None]:
+    """Lightning wraps methods of loaders while one is built, and leaves them wrapped where that ends in an error."""
+    saved = {cls: {name: vars(cls).get(name) for name in PATCHED} for cls in (DataLoader, BatchSampler)}
+    yield
+    for cls, methods in saved.items():
+        for name, method in methods.items():
+            if vars(cls).get(name) is not method:
+                setattr(cls, name, method) if method else delattr(cls, name)
+            if f"__old{name}" in vars(cls):
+                delattr(cls, f"__old{name}")
 
 
 @pytest.fixture

@@ -122,7 +122,7 @@ def test_configurations_that_cannot_be_understood(tiny_cli: str, capsys: Any, wr
         ),
         (
             "--data VideoFolderDataModule --data.root films",
-            "takes images and was given a video (VideoFile): use a data",
+            "videos in films cannot be read",
         ),
         ("--data VideoFolderDataModule --data.root empty", "there are no videos in empty"),
         (
@@ -130,7 +130,7 @@ def test_configurations_that_cannot_be_understood(tiny_cli: str, capsys: Any, wr
             "videos in films cannot be read",
         ),
         ("--data VideoManifestDataModule --data.train none.csv", "there is no list none.csv."),
-        ("--trainer.default_root_dir tiny.yaml", "since a file is where a folder is wanted (Not a directory)."),
+        ("--trainer.default_root_dir tiny.yaml", "cannot create a folder for this run in tiny.yaml/IJEPA: Not a dir"),
         ("--trainer.default_root_dir " + "x" * 300, ": File name too long."),
         ("--model.image_size 1000000", "GiB were asked for at once. Lower --data.batch_size, --model.image_size or "),
         ("--ckpt_path nowhere.ckpt", "there is no checkpoint nowhere.ckpt."),
@@ -343,7 +343,9 @@ def test_an_image_module_on_videos(tiny_cli: str, capsys: Any) -> None:
     for workers in ("0", "1"):
         arguments = ["--data", "VideoFolderDataModule", "--data.root", "films", "--data.num_workers", workers]
         text, code = stderr_of(["fit", "--config", tiny_cli, *arguments], capsys)
-        assert text.startswith("the module in training takes images, and this data set gives videos: train VJEPA, or ")
+        assert text.startswith(
+            "this method takes images and was given a video (CountedVideo): use a data set of images"
+        )
         assert code == 1
 
 

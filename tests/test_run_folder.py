@@ -300,7 +300,7 @@ def test_loggers_with_folders_get_one_each(tmp_path: Path) -> None:
 def test_features_do_not_replace_a_file(tiny_cli: str, capsys: Any) -> None:
     Path("features.npz").write_text("mine")
     line = error_of(["predict", "--config", tiny_cli], capsys)
-    assert line == "features.npz exists already: give --features another name, or remove the file."
+    assert line.startswith("cannot write features to features.npz: it exists; give another name, or overwrite=True")
     assert Path("features.npz").read_text() == "mine"
 
 

@@ -17,7 +17,7 @@ from torch.utils.data import DataLoader, Dataset, DistributedSampler
 
 from jepa_lightning.chance import seed_from
 from jepa_lightning.data.pipelines import Collate, Pipeline
-from jepa_lightning.data.video_file import UnreadableVideoError, VideoFile
+from jepa_lightning.data.video_file import UnreadableVideoError
 from jepa_lightning.types import Batch
 
 
@@ -80,13 +80,6 @@ class SeededViews(Dataset[Any]):
                 views = self.transform(sample[0])
         except UnreadableVideoError:  # which its data set has counted
             return draw, None
-        except (AttributeError, TypeError) as error:  # of a transform of images
-            if isinstance(sample[0], VideoFile):
-                raise ValueError(
-                    "the module in training takes images, and this data set gives videos: train VJEPA, or a module of "
-                    "your own whose pipeline() takes clips, or give images (--data ImageFolderDataModule)."
-                ) from error
-            raise
         return draw, (views, *sample[1:])
 
     def stand_in(self, draw: Draw) -> Any:

@@ -46,7 +46,7 @@ def equal(a: list[Tensor], b: list[Tensor]) -> bool:
         {"num_frames": 1},
     ],
 )
-def test_twenty_bare_steps_lower_the_loss_move_the_target_and_tell_clips_apart(
+def test_thirty_bare_steps_lower_the_loss_move_the_target_and_tell_clips_apart(
     tiny_vjepa: Build, clips_of: Build, options: dict[str, Any]
 ) -> None:
     model = tiny_vjepa(**options)
@@ -56,8 +56,8 @@ def test_twenty_bare_steps_lower_the_loss_move_the_target_and_tell_clips_apart(
     batch = batch._replace(views=[colours.view(16, 3, *[1] * (batch.views[0].ndim - 2)).expand_as(batch.views[0])])
     optimizer = create_optimizer(parameter_groups(dict(model.named_children()), 0.04), "adamw", 3e-3)
     before, losses = weights(model.target_encoder), []
-    for step in range(20):
-        loss = model.objective(batch, step / 20).loss
+    for step in range(30):
+        loss = model.objective(batch, step / 30).loss
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
