@@ -32,7 +32,7 @@ def error(capsys: Any, *arguments: str) -> str:
     with pytest.raises(SystemExit) as stop:
         main(arguments)
     said = capsys.readouterr().err
-    assert stop.value.code == 1
+    assert stop.value.code == 1, said
     assert "Traceback" not in said
     return str(said.splitlines()[-1].removeprefix("jepa-lightning: error: "))
 
@@ -124,9 +124,9 @@ def test_predict_at_another_image_size(good: dict[str, Any], tiny_cli: str) -> N
 def test_weights_that_are_not_finite_do_not_replace_the_last_checkpoint(
     tiny_cli: str, capsys: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    Path("breaking.py").write_text(BREAKING)
+    Path("breaking_weights.py").write_text(BREAKING)
     monkeypatch.syspath_prepend(str(tmp_path))
-    callbacks = ["--trainer.callbacks+=breaking.BreakAt", "--trainer.val_check_interval=2"]
+    callbacks = ["--trainer.callbacks+=breaking_weights.BreakAt", "--trainer.val_check_interval=2"]
     assert error(capsys, "fit", "--config", tiny_cli, *callbacks).startswith("weights are not finite at step 6, ")
     kept = {path.name: torch.load(path, weights_only=True) for path in Path("logs").rglob("*.ckpt")}
     assert kept.keys() == {"last.ckpt", "best.ckpt"}
