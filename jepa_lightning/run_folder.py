@@ -43,8 +43,10 @@ def board(folder: Path) -> TensorBoardLogger:
     Args:
         folder: The run's.
     """
-    runs = folder.parent
-    return TensorBoardLogger(str(runs.parent), name=runs.name, version=folder.name, default_hp_metric=False)
+    runs, number = folder.parent, folder.name.removeprefix("version_")
+    # the progress bar shows a number as it is, and of a text the last letters
+    version = int(number) if number.isdecimal() else folder.name
+    return TensorBoardLogger(str(runs.parent), name=runs.name, version=version, default_hp_metric=False)
 
 
 def claim_logs(logger: Logger) -> Logger:
