@@ -13,9 +13,9 @@ def init_weights(
     """Initializes a transformer in place: weights from N(0, 0.02), biases 0, norms at identity.
 
     This is what the code of I-JEPA and V-JEPA effectively does, and the default. Two parts can be added, which lower
-    the loss of small models. On digits both lose features: accuracy in % of logistic regression and of 20 nearest neighbors
-    on 1,000 of 5,000 MNIST digits (28 px, patches of 4, width 96, 4 blocks, 120 steps of 64, seed 0, bf16-mixed, at
-    commit 146f0f5 by a forerunner of ``examples/initialization_study.py``):
+    the loss of small models. On digits both lose features: accuracy in % of logistic regression and of 20 nearest
+    neighbors on 1,000 of 5,000 MNIST digits (28 px, patches of 4, width 96, 4 blocks, 120 steps of 64, seed 0,
+    bf16-mixed, at commit 146f0f5 by a forerunner of ``examples/initialization_study.py``):
 
     ==================== =========== =========== =========== ===========
     method               neither     patches     depth       both
