@@ -104,9 +104,13 @@ class _Document:
         around.key = key
         path = f"{around.path}.{key}" if around.path else key
         # `<<` may stand several times: each merges another mapping
-        if key != "<<" and self._lines.setdefault(path, line) != line:
+        if key == "<<":
+            return
+        if path in self._lines:
             first = self._lines[path]
-            raise UsageError(f"{self.where}'{path}' stands twice, in lines {first} and {line}: keep one of them.")
+            lines = f"lines {first} and {line}" if first != line else f"line {line}"
+            raise UsageError(f"{self.where}'{path}' stands twice, in {lines}: keep one of them.")
+        self._lines[path] = line
 
     def _alias(self, event: yaml.AliasEvent) -> None:
         nodes = self._nodes.get(event.anchor, 0)  # what is unknown the loader refuses

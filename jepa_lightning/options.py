@@ -45,6 +45,15 @@ class Ascending:
         return "ascending"
 
 
+@dataclass(frozen=True)
+class NotEmpty:
+    """Marks sequences that must hold something."""
+
+    def __repr__(self) -> str:
+        """As ``--help`` shows it within the type."""
+        return "at least one item"
+
+
 PositiveInt = Annotated[int, Interval("[1, inf)")]
 NonNegativeInt = Annotated[int, Interval("[0, inf)")]
 Seed = Annotated[int, Interval("[0, 4294967295]")]  # as Lightning's seed_everything
@@ -59,6 +68,8 @@ AnyInt = Annotated[int, Interval("(-inf, inf)")]
 EMARange = Annotated[tuple[Share, Share], Ascending()]
 ShareRange = Annotated[tuple[PositiveShare, PositiveShare], Ascending()]
 PositiveRange = Annotated[tuple[PositiveFloat, PositiveFloat], Ascending()]
+Layers = Annotated[Sequence[AnyInt], NotEmpty()]  # negative ones count from the end
+LearningRates = Annotated[Sequence[PositiveFloat], NotEmpty()]
 ImageSize = PositiveInt | tuple[PositiveInt, PositiveInt]
 
 
@@ -122,6 +133,8 @@ def _mark_fault(value: Any, mark: Any) -> str | None:
         return None if value in mark else f"give a number {mark}"
     if isinstance(mark, Ascending):
         return None if value[0] <= value[1] else "give the smaller number first"
+    if isinstance(mark, NotEmpty):
+        return None if len(value) else f"give {mark!r}"
     return None
 
 

@@ -17,6 +17,8 @@ def bomb(levels: int) -> str:
     ("text", "said"),
     [
         ("lr: 1\nwidth: 2\nlr: 3\n", "'lr' stands twice, in lines 1 and 3: keep one of them."),
+        ("model: {lr: 1, lr: 2}\n", "'model.lr' stands twice, in line 1: keep one of them."),
+        ("a: [{k: 1}, {k: 2, k: 3}]", "'a[1].k' stands twice, in line 1"),
         ("model:\n  lr: 1\n  lr: 1\n", "'model.lr' stands twice, in lines 2 and 3"),
         ("model: {lr: 1}\nmodel: {width: 1}\n", "'model' stands twice, in lines 1 and 2"),
         ("model:\n  lr: 1\nmodel.lr: 2\n", "'model.lr' stands twice, in lines 2 and 3"),

@@ -97,6 +97,7 @@ def test_configurations_that_cannot_be_understood(tiny_cli: str, capsys: Any, wr
             "--trainer.strategy fsdp2 --trainer.precision bf16-true",
             "an EMA target cannot follow in precision bf16-true",
         ),
+        ("--trainer.devices -1", "`devices` selected with `CPUAccelerator` should be an int > 0."),
         ("--trainer.devices 0", "`Trainer(devices='0')` value is not a valid input"),
         pytest.param(
             "--trainer.accelerator gpu --trainer.devices 8",

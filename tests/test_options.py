@@ -16,6 +16,7 @@ from jepa_lightning.options import (
     ImageSize,
     NonNegativeFloat,
     NonNegativeInt,
+    NotEmpty,
     PositiveInt,
     Share,
     ShareBelowOne,
@@ -82,8 +83,8 @@ def wrong_values(hint: Any) -> Iterator[Any]:
                 yield high
     elif origin is Annotated:
         yield from wrong_values(arguments[0])
-        assert Ascending() in arguments[1:]
-        yield (0.9, 0.1)
+        assert arguments[1] in (Ascending(), NotEmpty())
+        yield (0.9, 0.1) if arguments[1] == Ascending() else ()
     elif origin is tuple and arguments[-1] is not Ellipsis:
         for value in wrong_values(arguments[0]):
             yield (value, *(1 for _ in arguments[1:]))

@@ -14,7 +14,7 @@ from jepa_lightning.callbacks.probe import shown
 from jepa_lightning.callbacks.trained_probe import TrainedProbe
 from jepa_lightning.encode import encode
 from jepa_lightning.eval_mode import eval_mode
-from jepa_lightning.options import AnyInt, NonNegativeFloat, PositiveFloat, PositiveInt, check_options
+from jepa_lightning.options import Layers, LearningRates, NonNegativeFloat, PositiveInt, check_options
 from jepa_lightning.types import Batch
 
 
@@ -46,12 +46,12 @@ class OnlineAttentiveProbe(TrainedProbe):
     def __init__(
         self,
         num_classes: PositiveInt | dict[str, PositiveInt] | None = None,
-        lrs: Sequence[PositiveFloat] = (1e-2, 3e-3, 1e-3),
+        lrs: LearningRates = (1e-2, 3e-3, 1e-3),
         weight_decay: NonNegativeFloat = 0.01,
         depth: PositiveInt = 1,
         num_heads: PositiveInt | None = None,
         generation: Generation = 2,
-        layers: Sequence[AnyInt] | None = None,
+        layers: Layers | None = None,
         normalize: bool = True,
         every_n_steps: PositiveInt | None = None,
         name: str | None = None,

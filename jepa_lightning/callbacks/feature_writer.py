@@ -19,7 +19,7 @@ from torch import Tensor
 
 from jepa_lightning.callbacks.feature_file import SUFFIXES, Column, write_columns
 from jepa_lightning.callbacks.feature_rows import Rows, RowWriter
-from jepa_lightning.options import AnyInt, check_options
+from jepa_lightning.options import Layers, check_options
 
 
 class FeatureWriter(BasePredictionWriter):
@@ -51,7 +51,7 @@ class FeatureWriter(BasePredictionWriter):
     """
 
     def __init__(
-        self, path: str | Path, layers: Sequence[AnyInt] | None = None, tokens: bool = False, overwrite: bool = False
+        self, path: str | Path, layers: Layers | None = None, tokens: bool = False, overwrite: bool = False
     ) -> None:
         check_options(type(self), locals())
         super().__init__("batch")

@@ -62,6 +62,8 @@ def _meant(error: BaseException, text: str) -> str | None:
     """What was raised on purpose, in its own words."""
     certain = (UsageError, MisconfigurationException, FloatingPointError)
     plain = isinstance(error, (ValueError, RuntimeError)) and _meant_for_users(error)
+    # Lightning refuses some options of the Trainer with a TypeError, such as devices=-1 on a CPU
+    plain |= isinstance(error, TypeError) and _origin(error)[0].startswith("lightning.") and _meant_for_users(error)
     # the system's own words come with a number
     plain |= isinstance(error, OSError) and error.errno is None and isinstance(error, FileNotFoundError)
     return one_line(text) if plain or isinstance(error, certain) else None
