@@ -72,6 +72,18 @@ def negative_step(good: dict[str, Any]) -> None:
     torch.save({**good, "global_step": -5}, PATH)
 
 
+def damaged_version(good: dict[str, Any]) -> None:
+    torch.save({**good, "pytorch-lightning_version": "abc"}, PATH)
+
+
+def damaged_optimizer(good: dict[str, Any]) -> None:
+    torch.save({**good, "optimizer_states": [3]}, PATH)
+
+
+def damaged_loops(good: dict[str, Any]) -> None:
+    torch.save({**good, "loops": {"fit_loop": 3}}, PATH)
+
+
 def expanded(good: dict[str, Any]) -> None:
     torch.save({**good, "more": torch.zeros(1).expand(10**12)}, PATH)
 
@@ -85,6 +97,9 @@ KINDS = {
     pipe: "cannot read bad.ckpt: it is not a regular file",
     flipped_bit: r"cannot read bad.ckpt .* it is damaged, archive/data/\d+ does not match its checksum",
     negative_step: "bad.ckpt is damaged: its global_step is -5",
+    damaged_version: "bad.ckpt is damaged: its pytorch-lightning_version is 'abc'",
+    damaged_optimizer: "bad.ckpt is damaged: its optimizer_states are not a list of dicts",
+    damaged_loops: "bad.ckpt is damaged: its loops are not dicts",
     expanded: r"cannot read bad.ckpt: it has \d+ bytes, and its tensors claim 4\d+",
 }
 
@@ -113,6 +128,8 @@ def test_what_cannot_be_resumed_is_said_before_training(good: dict[str, Any], ti
     torch.save(weights, PATH)
     assert error(capsys, *resume, "bad.ckpt").startswith("training cannot be resumed from this checkpoint: it holds")
     main(["validate", "--config", tiny_cli, "--ckpt_path", "bad.ckpt"])
+    torch.save({**good, "optimizer_states": []}, PATH)
+    assert "it holds states of 0 optimizers, and this run has 1" in error(capsys, *resume, "bad.ckpt")
 
 
 def test_predict_at_another_image_size(good: dict[str, Any], tiny_cli: str) -> None:

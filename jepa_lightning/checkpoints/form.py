@@ -1,5 +1,6 @@
 """What a checkpoint of Lightning's Trainer must hold, whether it is a file or a folder."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,13 @@ def check_form(content: Any, path: Path, *keys: str) -> dict[str, Any]:
     for name in ("state_dict", "hyper_parameters", "loops", "callbacks"):
         if not isinstance(content.get(name, {}), dict):
             raise ValueError(f"{path} is damaged: its {name} is a {type(content[name]).__name__}, not a dict.")
+    for name in ("optimizer_states", "lr_schedulers"):
+        if not isinstance(states := content.get(name, []), list) or not all(isinstance(one, dict) for one in states):
+            raise ValueError(f"{path} is damaged: its {name} are not a list of dicts.")
+    if not all(isinstance(loop, dict) for loop in content.get("loops", {}).values()):
+        raise ValueError(f"{path} is damaged: its loops are not dicts.")
+    if not (isinstance(content[VERSION], str) and re.match(r"\d+\.\d+", content[VERSION])):
+        raise ValueError(f"{path} is damaged: its {VERSION} is {content[VERSION]!r}.")
     for name in ("epoch", "global_step"):
         if not isinstance(value := content.get(name, 0), int) or value < 0:
             raise ValueError(f"{path} is damaged: its {name} is {value!r}.")

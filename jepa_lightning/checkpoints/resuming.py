@@ -25,6 +25,12 @@ def check_resumable(checkpoint: dict[str, Any], optimizers: Sequence[Optimizer])
         raise ValueError(
             f"training cannot be resumed from this checkpoint: it holds weights, and no {', '.join(lacking)}. {NEW_RUN}"
         )
+    states = checkpoint.get("optimizer_states")
+    if states is not None and len(states) != len(optimizers):
+        raise ValueError(
+            f"training cannot be resumed from this checkpoint: it holds states of {len(states)} optimizers, and this "
+            f"run has {len(optimizers)}. {NEW_RUN}"
+        )
     saved, here = checkpoint.get(OPTIMIZERS), [type(optimizer).__name__ for optimizer in optimizers]
     if saved is not None and saved != here:
         raise ValueError(
