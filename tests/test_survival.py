@@ -202,3 +202,97 @@ def test_slurm_requeues_the_job_and_the_same_command_goes_on(
     files = sorted(path.relative_to(tmp_path / "job/logs").as_posix() for path in tmp_path.glob("job/logs/**/*.ckpt"))
     assert files == ["IJEPA/version_0/checkpoints/best.ckpt", "IJEPA/version_0/checkpoints/last.ckpt"]
     same_run(load(last(tmp_path / "whole")), load(last(tmp_path / "job")), 12)
+
+
+# SIGTERM to the second rank alone, in a validation or between the last step and the end
+LATE_SIGNAL = """
+import os, signal
+from pathlib import Path
+from lightning.pytorch import Callback
+
+class Late(Callback):
+    def __init__(self, where: str) -> None:
+        self.where = where
+
+    def send(self, trainer, where):
+        if trainer.global_rank == 1 and where == self.where and not Path("sent").exists():
+            Path("sent").touch()
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    def on_validation_batch_start(self, trainer, pl_module, batch, batch_idx):
+        if trainer.global_step == 5 and batch_idx == 1:
+            self.send(trainer, "validation")
+
+    def on_train_end(self, trainer, *_):
+        self.send(trainer, "end")
+"""
+# each rank says it has as many batches as the other, and has not
+UNEVEN = """
+import torch
+from torch.utils.data import DataLoader, IterableDataset
+from jepa_lightning import ShapesDataModule
+from jepa_lightning.distributed import rank
+
+class Uneven(IterableDataset):
+    def __init__(self, images, collate):
+        self.images, self.collate = images, collate
+
+    def __len__(self):
+        return 4
+
+    def __iter__(self):
+        for number in range(3 + rank()):
+            yield self.collate([self.images[number], self.images[number + 1]])
+
+class UnevenShapes(ShapesDataModule):
+    def val_dataloader(self):
+        loader = super().val_dataloader()
+        return DataLoader(Uneven(loader.dataset, loader.collate_fn), batch_size=None)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("strategy", ["ddp", "fsdp2"])
+def test_sigterm_to_one_rank_in_a_validation_ends_both_and_the_validation_is_repeated(
+    jobs: Any, same_run: Any, tiny_cli: str, tmp_path: Path, strategy: str
+) -> None:
+    (tmp_path / "late.py").write_text(LATE_SIGNAL)
+    arguments = ["fit", f"--config={tmp_path / tiny_cli}", *FEW_STEPS, "--trainer.devices=2"]
+    arguments += [f"--trainer.strategy={strategy}"]
+    late = ["--trainer.callbacks+=late.Late", "--trainer.callbacks.where=validation"]
+    jobs.run("whole", *arguments)
+    said = jobs.run("stopped", *arguments, *late, codes={128 + signal.SIGTERM})
+    assert "SIGTERM: the run resumes from step 5 with --ckpt_path last" in said
+    jobs.run("stopped", *arguments)
+    same_run(load(last(tmp_path / "whole")), load(last(tmp_path / "stopped")), 12)
+
+
+@pytest.mark.slow
+def test_sigterm_to_one_rank_after_the_last_step_lets_both_end(jobs: Any, tiny_cli: str, tmp_path: Path) -> None:
+    (tmp_path / "late.py").write_text(LATE_SIGNAL)
+    arguments = ["fit", f"--config={tmp_path / tiny_cli}", *FEW_STEPS, "--trainer.devices=2", "--trainer.strategy=ddp"]
+    jobs.run("job", *arguments, "--trainer.callbacks+=late.Late", "--trainer.callbacks.where=end")
+    assert (tmp_path / "job" / "sent").exists()
+    assert load(last(tmp_path / "job"))["global_step"] == 12
+
+
+@pytest.mark.slow
+def test_ranks_whose_validations_differ_in_length_do_not_wait_for_each_other(
+    jobs: Any, tiny_cli: str, tmp_path: Path
+) -> None:
+    (tmp_path / "uneven.py").write_text(UNEVEN)
+    arguments = [
+        "fit",
+        f"--config={tmp_path / tiny_cli}",
+        *RUN,
+        "--trainer.max_steps=6",
+        "--trainer.val_check_interval=4",
+    ]
+    arguments += [
+        "--data=uneven.UnevenShapes",
+        "--trainer.devices=2",
+        "--trainer.strategy=ddp",
+        "--trainer.callbacks=[]",
+    ]
+    jobs.run("job", *arguments)
+    assert load(last(tmp_path / "job"))["global_step"] == 6

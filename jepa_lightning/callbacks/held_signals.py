@@ -57,12 +57,18 @@ class HeldSignals:
             self._handlers[signal.SIGINT] = handler
             signal.signal(signal.SIGINT, self._interrupt)
 
-    def release(self) -> None:
-        """Ends; the handlers are put back where nobody has set others since."""
+    def release(self) -> set[int]:
+        """Ends; the handlers are put back where nobody has set others since.
+
+        Returns:
+            the signals that came to this rank since the last question, and were handed to no handler.
+        """
         for number, handler in self._handlers.items():
             if signal.getsignal(number) in (self._note, self._interrupt):
                 signal.signal(number, signal.SIG_DFL if handler is exit_on_signal else handler)
+        came = self._came
         self._handlers, self._came, self._asked, self._interrupted = {}, set(), None, False
+        return came
 
     def come(self, trainer: Trainer) -> list[int]:
         """The signals that have come to any rank. All ranks ask together; on several it is those of the last question.

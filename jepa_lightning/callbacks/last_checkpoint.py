@@ -9,9 +9,10 @@ import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.trainer.states import TrainerFn
-from lightning.pytorch.utilities import rank_zero_info
+from lightning.pytorch.utilities import CombinedLoader, rank_zero_info
+from torch.utils.data import DataLoader, IterableDataset
 
-from jepa_lightning.callbacks.held_signals import HeldSignals
+from jepa_lightning.callbacks.held_signals import HeldSignals, exit_on_signal
 from jepa_lightning.checkpoints import save_whole
 from jepa_lightning.options import PositiveInt, check_options
 
@@ -99,8 +100,18 @@ class LastCheckpoint(ModelCheckpoint):
 
     def save_end(self, trainer: Trainer) -> None:
         """Saves the end of training: the last validation may have been some steps before."""
-        self._signals.release()
         self._save(trainer)
+
+    def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Ends the wait of signals. Those that came after the last step go to the user's own handlers alone.
+
+        Not earlier: Lightning's handler of SIGTERM broadcasts, and a rank that does so alone makes the others hang.
+        """
+        if stage == TrainerFn.FITTING:
+            for number in self._signals.release():
+                handler = signal.getsignal(number)  # Lightning has taken its own away
+                if callable(handler) and handler is not exit_on_signal:
+                    handler(number, None)
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
         """Lets signals through again."""
@@ -143,11 +154,19 @@ class _SaveFirst(Callback):
 
 
 def _as_many_batches_everywhere(trainer: Trainer) -> bool:
-    """Whether a validation has the same number of batches on all ranks, so that they can talk after each of them."""
+    """Whether a validation has the same number of batches on all ranks, so that they can talk after each of them.
+
+    The length of an ``IterableDataset`` does not count: it is an estimate, which ranks may miss by different numbers.
+    """
     if trainer.world_size == 1:
         return True
+    loaders = CombinedLoader(trainer.val_dataloaders).flattened
+    exact = all(
+        isinstance(loader, DataLoader) and not isinstance(loader.dataset, IterableDataset) for loader in loaders
+    )
     batches = sum(trainer.num_val_batches)
-    mine = torch.tensor(-1 if math.isinf(batches) else int(batches), device=trainer.strategy.root_device)
+    known = exact and not math.isinf(batches)
+    mine = torch.tensor(int(batches) if known else -1, device=trainer.strategy.root_device)
     all_of_them = trainer.strategy.all_gather(mine).tolist()
     return len(set(all_of_them)) == 1 and all_of_them[0] >= 0
 

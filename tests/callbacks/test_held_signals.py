@@ -4,9 +4,15 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from datetime import timedelta
+from multiprocessing import get_context
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import torch
+from torch import distributed as dist
 
 from jepa_lightning.callbacks.held_signals import HeldSignals, exiting_on_signals
 
@@ -137,3 +143,55 @@ def test_it_can_be_imported_where_signals_are_missing() -> None:
         "held.HeldSignals().hold()\n"
     )
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+def two_ranks(rank: int, folder: Path) -> None:
+    """Asks between other collectives, as in training; the second rank alone gets a signal, in its fourth step."""
+    dist.init_process_group("gloo", f"file://{folder}/meeting", rank=rank, world_size=2, timeout=timedelta(seconds=30))
+    trainer: Any = SimpleNamespace(world_size=2, strategy=SimpleNamespace(root_device=torch.device("cpu")))
+    signal.signal(signal.SIGTERM, lambda number, frame: dist.barrier())  # a collective, as Lightning's handler is
+    held = HeldSignals()
+    held.hold()
+    found, sums = [], []
+    for step in range(8):
+        bucket = torch.full((1000,), float(step + rank))
+        pending = dist.all_reduce(bucket, async_op=True)
+        if rank == 1 and step == 3:
+            send(signal.SIGTERM)
+        found.append(held.come(trainer))
+        assert pending is not None
+        pending.wait()
+        sums.append(bucket[0].item())
+        for number in found[-1]:
+            held.hand_over(number)
+    held.release()  # the answer to the last question is not read
+    last = torch.tensor(rank + 1)
+    dist.all_reduce(last)
+    torch.save((found, sums, last.item()), folder / f"{rank}.pt")
+    dist.destroy_process_group()
+
+
+@pytest.mark.slow
+def test_a_signal_to_one_rank_is_known_to_both_at_the_same_question(tmp_path: Path) -> None:
+    # forked: under load the imports of two new processes take longer than any timeout here
+    ranks = [get_context("fork").Process(target=two_ranks, args=(rank, tmp_path)) for rank in range(2)]
+    for rank in ranks:
+        rank.start()
+    try:
+        for rank in ranks:
+            rank.join(60)
+        assert [rank.exitcode for rank in ranks] == [0, 0]
+    finally:
+        for rank in ranks:
+            rank.kill()
+    expected = ([[signal.SIGTERM] if step == 4 else [] for step in range(8)], [2.0 * step + 1 for step in range(8)], 3)
+    assert [torch.load(tmp_path / f"{rank}.pt", weights_only=False) for rank in range(2)] == [expected] * 2
+
+
+def test_release_returns_what_came_and_was_not_handed_over(taken: list[int]) -> None:
+    held = HeldSignals()
+    held.hold()
+    send(signal.SIGUSR1)
+    assert held.release() == {signal.SIGUSR1}
+    assert taken == []
+    assert held.release() == set()

@@ -215,3 +215,26 @@ def test_a_signal_in_the_last_validation_leaves_the_checkpoint_before_it(
     with pytest.raises(SIGTERMException):
         trainer.fit(tiny_ijepa(), shapes(num_val=64))
     assert torch.load(tmp_path / "last.ckpt", weights_only=True)["global_step"] == 2
+
+
+class SignalAtTheEnd(Callback):
+    def on_train_end(self, *_: Any) -> None:
+        os.kill(os.getpid(), signal.SIGUSR1)
+
+
+def test_a_signal_after_the_last_step_goes_to_the_users_handler_when_the_run_is_over(
+    tiny_ijepa: Build, shapes: Build, quiet_trainer: Build, tmp_path: Path
+) -> None:
+    saved: list[int] = []
+    path = tmp_path / "last.ckpt"
+    before = signal.signal(signal.SIGUSR1, lambda *_: saved.append(torch.load(path, weights_only=True)["global_step"]))
+    try:
+        trainer = quiet_trainer(
+            max_steps=2, enable_checkpointing=True, callbacks=[SignalAtTheEnd(), LastCheckpoint(str(tmp_path))]
+        )
+        trainer.fit(tiny_ijepa(), shapes())
+        assert saved == [2]
+        os.kill(os.getpid(), signal.SIGUSR1)
+        assert saved == [2, 2]
+    finally:
+        signal.signal(signal.SIGUSR1, before)
