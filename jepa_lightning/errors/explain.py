@@ -41,6 +41,10 @@ def explain(error: BaseException) -> str | None:
         return _of_a_worker(in_worker[1], in_worker[2], text)
     if text in HINTS:
         return HINTS[text]
+    if two := re.match(r"Found more than one stateful callback of type `(\w+)`", text):
+        return (
+            f"there are two {two[1]} callbacks, whose states and metrics have one name: give one of them another name=."
+        )
     if text.startswith("Error(s) in loading state_dict"):
         return misfit(text)
     if isinstance(error, CheckpointException):

@@ -108,7 +108,7 @@ class Portable(LightningModule):
             ValueError: if that is asked for.
         """
         if self._resumed is not None:
-            check_resumable(self._resumed, self.trainer.optimizers)
+            check_resumable(self._resumed, self.trainer.optimizers, len(self.trainer.lr_scheduler_configs))
             self._resumed = None
 
     def _is_fitting(self) -> bool:
