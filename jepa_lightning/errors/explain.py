@@ -43,7 +43,8 @@ def explain(error: BaseException) -> str | None:
         return HINTS[text]
     if two := re.match(r"Found more than one stateful callback of type `(\w+)`", text):
         return (
-            f"there are two {two[1]} callbacks, whose states and metrics have one name: give one of them another name=."
+            f"there are two {two[1]} callbacks, whose states have one name: leave one out, or, if it is a probe, give "
+            "it a name= of its own."
         )
     if text.startswith("Error(s) in loading state_dict"):
         return misfit(text)
