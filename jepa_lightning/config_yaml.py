@@ -21,7 +21,7 @@ def load_yaml(text: str) -> Any:
         text: a whole configuration, or one value of the command line.
 
     Raises:
-        UsageError: if a key stands twice in one mapping, or if aliases are recursive or make the text too large.
+        UsageError: if a mapping has a key twice, or if aliases are recursive or make the text too large.
         yaml.YAMLError: if it is not YAML.
     """
     text = text.removeprefix("\ufeff")
@@ -109,7 +109,7 @@ class _Document:
         if path in self._lines:
             first = self._lines[path]
             lines = f"lines {first} and {line}" if first != line else f"line {line}"
-            raise UsageError(f"{self.where}'{path}' stands twice, in {lines}: keep one of them.")
+            raise UsageError(f"{self.where}'{path}' is given twice, in {lines}: keep one of them.")
         self._lines[path] = line
 
     def _alias(self, event: yaml.AliasEvent) -> None:

@@ -28,7 +28,7 @@ def refused(path: Path | str) -> str:
         ("lr: ü".encode("latin-1"), " is not in UTF-8 (byte 4): save it in UTF-8."),
         ("lr: 1".encode("utf-16"), " is not in UTF-8 but in UTF-16 (byte 0): save it in UTF-8."),
         (b"trainer:\n\tmax_steps: 1\n", ", line 2: not YAML, while scanning for the next token found character that "),
-        (b"a: 1\nb: {c: 2, c: 3}\n", ": 'b.c' stands twice, in lines"),
+        (b"a: 1\nb: {c: 2, c: 3}\n", ": 'b.c' is given twice, in lines"),
         (b"a: \x00\n", " is not YAML: "),
         (b"lr: 1\n" * (MAX_BYTES // 6 + 1), " has 5 MB, and a configuration at most 5 MB: is it another file?"),
     ],

@@ -45,7 +45,7 @@ def simulated(ranks: int) -> Iterator[None]:
 
 
 def cpu_seconds(loss: Loss, samples: int, width: int) -> float:
-    """CPU time of the loss and its gradient on so many samples."""
+    """CPU time of the loss and its gradient on a number of samples."""
     views = torch.randn(2, samples, width, requires_grad=True)
     start = time.process_time()
     loss(*views).backward()

@@ -74,7 +74,7 @@ def build(method: type[JEPAModule]) -> JEPAModule:
 def main(args: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--images", type=int, default=40)
-    parser.add_argument("--repeats", type=int, default=3, help="the median of so many is printed")
+    parser.add_argument("--repeats", type=int, default=3, help="passes, whose median is printed")
     options = parser.parse_args(args)
     torch.set_num_threads(1)  # as in a worker of a DataLoader
     files = photographs(options.images)

@@ -119,7 +119,7 @@ class FeatureWriter(BasePredictionWriter):
             self._writer.append(columns, places, prediction["paths"])
 
     def on_predict_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Puts the rows of all devices in order, writes the file and says so.
+        """Puts the rows of all devices in order, writes the file and prints its name.
 
         Raises:
             MisconfigurationException: if there are none.
