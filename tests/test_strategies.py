@@ -36,6 +36,8 @@ from jepa_lightning import (
     VICReg,
 )
 from jepa_lightning.distributed import gather_samples, rank
+from jepa_lightning.nn import VisionTransformer
+from jepa_lightning.nn.init import init_weights
 from jepa_lightning.types import Batch, Masks
 
 RANKS, IMAGES, STEPS, EPOCH = 2, 16, 10, 5
@@ -143,6 +145,11 @@ def build(name: str, seed: int = 0) -> JEPAModule:
     cls, options, _ = METHODS[name]
     ema = {"ema": (0.9, 1.0)} if cls in (IJEPA, VJEPA, BYOL, MoCo, DINO) else {}
     module = cls(**{"lr": 1e-2, "start_lr": 1e-4, "warmup": 2, **ema, **ENCODER, **options})
+    # where positions hide the content, batch norms of heads blow up rounding errors: both start at one scale
+    for network in (each for each in module.modules() if isinstance(each, VisionTransformer)):
+        init_weights(network, network.blocks, scale_patches=True, scale_depth=True)
+    for online, target in module.ema_pairs():
+        target.load_state_dict(online.state_dict())
     for parent in list(module.modules()):
         for key, child in parent.named_children():
             if isinstance(child, nn.BatchNorm1d):
