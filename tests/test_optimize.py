@@ -38,6 +38,7 @@ def error(capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
     """The one line that a command ends in."""
 
     def build(*arguments: str) -> str:
+        capsys.readouterr()  # an earlier command of the test may have drawn a bar
         with pytest.raises(SystemExit) as end:
             main(arguments)
         assert end.value.code in (1, 2)
