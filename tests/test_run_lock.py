@@ -16,10 +16,10 @@ from pathlib import Path
 from jepa_lightning.run_lock import locked
 with locked(Path(sys.argv[1])):
     if sys.argv[2] == "fork" and os.fork() == 0:
-        print(os.getpid(), flush=True)
-        time.sleep(60)
-    print("held", flush=True)
-    time.sleep(60)
+        os.write(1, f"{os.getpid()}\\n".encode())  # whole lines, though two processes write to one pipe
+        time.sleep(300)
+    os.write(1, b"held\\n")
+    time.sleep(300)
 """
 
 

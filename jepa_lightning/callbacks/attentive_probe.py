@@ -58,8 +58,6 @@ class OnlineAttentiveProbe(TrainedProbe):
     ) -> None:
         check_options(type(self), locals())
         super().__init__(num_classes, name, every_n_steps)
-        if not lrs:
-            raise ValueError("OnlineAttentiveProbe: lrs is empty: give at least one learning rate.")
         self.lrs, self.weight_decay = tuple(lrs), weight_decay
         self.depth, self.num_heads, self.generation, self.layers = depth, num_heads, generation, layers
         self.normalize = normalize
