@@ -230,7 +230,7 @@ class Late(Callback):
 UNEVEN = """
 import torch
 from torch.utils.data import DataLoader, IterableDataset
-from jepa_lightning import ShapesDataModule
+from jepa_lightning.data import ShapesDataModule
 from jepa_lightning.distributed import rank
 
 class Uneven(IterableDataset):
