@@ -20,9 +20,9 @@ import av
 import torch
 from torch import Tensor
 
-from jepa_lightning.data.physics import PhysicsVideoDataset
-from jepa_lightning.data.physics_world import DIRECTIONS
-from jepa_lightning.data.shapes import VAL_OFFSET
+from jepa_lightning.data.procedural.physics import PhysicsVideoDataset
+from jepa_lightning.data.procedural.physics_world import DIRECTIONS
+from jepa_lightning.data.procedural.shapes import VAL_OFFSET
 
 FORMATS: tuple[tuple[str, str, dict[str, str]], ...] = (
     ("libx264", ".mp4", {"crf": "20"}),

@@ -11,7 +11,7 @@ import socket
 import sys
 import traceback
 
-from jepa_lightning.cli import main
+from jepa_lightning.cli import lightning_cli, main  # noqa: F401  # imported once, for all forks
 
 
 def free_port() -> int:

@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 import yaml
 
-from jepa_lightning.cli import JEPACLI, main
+from jepa_lightning.cli.lightning_cli import JEPACLI
+from jepa_lightning.cli.main import main
 
 CONFIGS = Path(__file__).parents[1] / "configs"
 TRAINERS = sorted(CONFIGS.glob("trainer/*.yaml"))

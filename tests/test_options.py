@@ -10,7 +10,7 @@ import pytest
 from lightning.pytorch import Callback, LightningDataModule, LightningModule
 
 from jepa_lightning import callbacks, data, modules
-from jepa_lightning.cli import main
+from jepa_lightning.cli.main import main
 from jepa_lightning.options import (
     Ascending,
     ImageSize,

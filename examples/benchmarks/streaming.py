@@ -21,8 +21,8 @@ import torch
 from PIL import Image
 
 from jepa_lightning.data import ImageFolderDataModule, JEPADataModule, StreamingImageDataModule, masked_image_pipeline
-from jepa_lightning.data.shard_plan import plan_shards
-from jepa_lightning.data.shard_writer import write_shards
+from jepa_lightning.data.shards.plan import plan_shards
+from jepa_lightning.data.shards.writer import write_shards
 from jepa_lightning.masking import MultiBlockMask
 
 

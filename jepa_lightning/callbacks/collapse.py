@@ -13,9 +13,9 @@ from torch.distributed.fsdp import FullyShardedDataParallel
 from torch.distributed.tensor import DTensor
 
 from jepa_lightning.callbacks.alarms import AlarmBell
-from jepa_lightning.callbacks.fresh import FreshCallback
+from jepa_lightning.callbacks.probes.fresh import FreshCallback
 from jepa_lightning.distributed import gather_samples, sum_over_ranks
-from jepa_lightning.eval_mode import eval_mode
+from jepa_lightning.features import eval_mode
 from jepa_lightning.losses import content_share, feature_std, mean_cosine, ranks
 from jepa_lightning.options import Interval, PositiveInt, check_options
 from jepa_lightning.types import Batch, Masks

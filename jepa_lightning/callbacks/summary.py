@@ -11,8 +11,8 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.cli import SaveConfigCallback
 from lightning.pytorch.loggers import TensorBoardLogger
 
-from jepa_lightning.callbacks.probe import OnlineProbe
-from jepa_lightning.callbacks.probe_report import ProbeReport
+from jepa_lightning.callbacks.probes.base import OnlineProbe
+from jepa_lightning.callbacks.probes.report import ProbeReport
 
 # names as logged, and as printed
 MEASURES = {

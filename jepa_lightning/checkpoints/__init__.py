@@ -7,7 +7,7 @@ from jepa_lightning.checkpoints.reading import last_checkpoint, last_in, model_a
 from jepa_lightning.checkpoints.remote import local_copy
 from jepa_lightning.checkpoints.resuming import OPTIMIZERS, check_resumable
 from jepa_lightning.checkpoints.saving import save_whole
-from jepa_lightning.checkpoints.shards import check_shards, read_shards, written_by
+from jepa_lightning.checkpoints.sharded import check_shards, read_shards, written_by
 from jepa_lightning.checkpoints.tables import tables_of_another_size
 from jepa_lightning.checkpoints.whole import appearing, present
 

@@ -9,7 +9,7 @@ from lightning.pytorch.plugins.io import TorchCheckpointIO
 
 from jepa_lightning.checkpoints.reading import read_checkpoint
 from jepa_lightning.checkpoints.remote import local_copy
-from jepa_lightning.checkpoints.shards import read_shards
+from jepa_lightning.checkpoints.sharded import read_shards
 from jepa_lightning.checkpoints.whole import appearing
 
 

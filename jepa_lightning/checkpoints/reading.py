@@ -7,7 +7,7 @@ from typing import Any
 
 from jepa_lightning.checkpoints.form import check_form
 from jepa_lightning.checkpoints.plain import read_plain
-from jepa_lightning.checkpoints.shards import read_rest
+from jepa_lightning.checkpoints.sharded import read_rest
 from jepa_lightning.checkpoints.whole import present
 
 

@@ -7,7 +7,7 @@ Source: "Intuitive physics understanding emerges from self-supervised pretrainin
 import torch
 from torch import Tensor
 
-from jepa_lightning.eval_mode import eval_mode
+from jepa_lightning.features import eval_mode
 from jepa_lightning.masking import CausalMask
 from jepa_lightning.modules import VJEPA
 

@@ -6,7 +6,7 @@ from lightning.fabric.utilities.exceptions import MisconfigurationException
 from torch.utils.data import Dataset
 
 from jepa_lightning.data import JEPADataModule
-from jepa_lightning.data.torchvision_sets import WithoutPath
+from jepa_lightning.data.images.torchvision_sets import WithoutPath
 
 
 class BoltsDataModule(JEPADataModule):

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from jepa_lightning.masking.blocks import Size
+from jepa_lightning.masking.block_places import Size
 from jepa_lightning.types import Masks
 
 PATIENCE = 20  # failed context blocks before one more target is ignored

@@ -12,7 +12,7 @@ from operator import or_
 import torch
 from torch import Tensor
 
-from jepa_lightning.masking.blocks import Size, block_cover, block_tokens
+from jepa_lightning.masking.block_places import Size, block_cover, block_tokens
 from jepa_lightning.masking.cut import cut_to_shortest
 from jepa_lightning.masking.legacy import LegacyMultiBlock
 from jepa_lightning.masking.ranges import between, check_range

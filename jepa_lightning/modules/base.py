@@ -15,12 +15,10 @@ from lightning.pytorch.trainer.states import TrainerFn
 from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor, nn
 
-from jepa_lightning.callbacks.ema import EMACallback
-from jepa_lightning.chance import seeded_chance
 from jepa_lightning.data.pipelines import Pipeline
 from jepa_lightning.distributed import data_parallel_mesh, shard_, wrap_
-from jepa_lightning.ema import EMASchedule, check_pair
-from jepa_lightning.encode import encode
+from jepa_lightning.ema import EMACallback, EMASchedule, check_pair
+from jepa_lightning.features import encode
 from jepa_lightning.modules.finite_loss import FiniteLoss
 from jepa_lightning.modules.portable import Portable
 from jepa_lightning.modules.preprocessing import preprocess
@@ -37,6 +35,7 @@ from jepa_lightning.options import (
     ShareBelowOne,
     check_options,
 )
+from jepa_lightning.seeding import seeded_chance
 from jepa_lightning.types import Batch, Labels, StepOutput
 
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from jepa_lightning.data.pipelines import Pipeline
-from jepa_lightning.data.video import ClipSampler, masked_video_pipeline
+from jepa_lightning.data.videos.clips import ClipSampler, masked_video_pipeline
 from jepa_lightning.losses import Distance, prediction_distance
 from jepa_lightning.masking import CausalMask, MaskSampler, MultiBlock3DMask
 from jepa_lightning.modules.latent_prediction import LatentPrediction, blocks_of

@@ -1,6 +1,5 @@
 from jepa_lightning.nn.attention import SelfAttention, attend
 from jepa_lightning.nn.backbone import Stem, TimmBackbone
-from jepa_lightning.nn.blocks import TransformerBlock, compile_blocks
 from jepa_lightning.nn.heads import PrototypeHead, mlp_head, projection_head
 from jepa_lightning.nn.key_queue import KeyQueue
 from jepa_lightning.nn.patchify import patchify
@@ -8,6 +7,7 @@ from jepa_lightning.nn.pos_embed import grid_size, sincos_pos_embed
 from jepa_lightning.nn.predictor import Predictor
 from jepa_lightning.nn.rope import RopeStyle, rope_table, rotate
 from jepa_lightning.nn.tokens import take_tokens
+from jepa_lightning.nn.transformer_block import TransformerBlock, compile_blocks
 from jepa_lightning.nn.vit import VIT_SIZES, VisionTransformer, ViTSize, vit_size
 
 __all__ = [

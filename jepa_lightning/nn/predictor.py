@@ -10,11 +10,11 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from jepa_lightning.nn.blocks import build_blocks, run_block
 from jepa_lightning.nn.init import init_weights
 from jepa_lightning.nn.pos_embed import sincos_pos_embed
 from jepa_lightning.nn.rope import RopeStyle, rope_table, take_positions
 from jepa_lightning.nn.tokens import take_tokens
+from jepa_lightning.nn.transformer_block import build_blocks, run_block
 
 
 class Predictor(nn.Module):

@@ -12,11 +12,11 @@ from typing import NamedTuple
 from timm.layers.pos_embed import resample_abs_pos_embed
 from torch import Tensor, nn
 
-from jepa_lightning.nn.blocks import build_blocks, run_block
 from jepa_lightning.nn.init import init_weights
 from jepa_lightning.nn.pos_embed import grid_size, sincos_pos_embed
 from jepa_lightning.nn.rope import RopeStyle, rope_table, take_positions
 from jepa_lightning.nn.tokens import take_tokens
+from jepa_lightning.nn.transformer_block import build_blocks, run_block
 
 
 class ViTSize(NamedTuple):

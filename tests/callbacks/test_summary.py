@@ -11,7 +11,7 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from torch.utils.data import DataLoader
 
 from jepa_lightning.callbacks import OnlineKNN, OnlineLinearProbe, ProbeReport, Summary
-from jepa_lightning.callbacks.probe import OnlineProbe
+from jepa_lightning.callbacks.probes.base import OnlineProbe
 from jepa_lightning.callbacks.summary import _accuracies, _table
 
 Build = Callable[..., Any]

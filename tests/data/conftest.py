@@ -10,8 +10,8 @@ from PIL import Image
 from torch import Tensor
 
 from jepa_lightning.data import ImageFolderDataModule
-from jepa_lightning.data.shard_plan import plan_shards
-from jepa_lightning.data.shard_writer import write_shards
+from jepa_lightning.data.shards.plan import plan_shards
+from jepa_lightning.data.shards.writer import write_shards
 
 CODECS: dict[str, dict[str, Any]] = {
     "h264.mp4": {"codec": "libx264", "bf": 2, "sc_threshold": 0},

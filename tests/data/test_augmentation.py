@@ -7,7 +7,7 @@ from torchvision.transforms import v2
 
 from jepa_lightning.data.augmentation import Augmentation, augmented_pipeline
 from jepa_lightning.data.blur import SeparableGaussianBlur
-from jepa_lightning.data.shapes import ShapesDataset
+from jepa_lightning.data.procedural.shapes import ShapesDataset
 
 PLAIN = Augmentation(crop_scale=(1.0, 1.0), flip=0, jitter=(0, 0, 0, 0), grayscale=0, blur=0, solarize=0)
 SIZES = [(32, 32), (32, 32), (16, 24)]

@@ -10,7 +10,7 @@ from torch.utils.data import DataLoader, Dataset, StackDataset
 
 from jepa_lightning.data.loading import DrawSampler, seeded_loader
 from jepa_lightning.data.pipelines import Collate, Pipeline, masked_image_pipeline
-from jepa_lightning.data.shapes import ShapesDataset
+from jepa_lightning.data.procedural.shapes import ShapesDataset
 from jepa_lightning.masking import MultiBlockMask
 from jepa_lightning.types import Batch
 

@@ -11,7 +11,7 @@ from PIL import Image
 from torch.utils.data import DataLoader
 
 from jepa_lightning.data.file_walk import MediaFile, find_files
-from jepa_lightning.data.image_files import EXTENSIONS, ImageFiles
+from jepa_lightning.data.images.files import EXTENSIONS, ImageFiles
 
 
 def save(path: Path) -> Path:

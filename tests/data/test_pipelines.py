@@ -9,7 +9,7 @@ from PIL import Image
 from torch import Tensor
 
 from jepa_lightning.data.pipelines import IMAGENET_MEAN, IMAGENET_STD, Collate, eval_view, masked_image_pipeline
-from jepa_lightning.data.shapes import ShapesDataset
+from jepa_lightning.data.procedural.shapes import ShapesDataset
 from jepa_lightning.masking import MultiBlockMask
 
 MASKS = MultiBlockMask((4, 4), min_keep=1)

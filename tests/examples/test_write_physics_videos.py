@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from jepa_lightning.data import VideoFile
-from jepa_lightning.data.physics import PhysicsVideoDataset
-from jepa_lightning.data.physics_world import DIRECTIONS
+from jepa_lightning.data.procedural.physics import PhysicsVideoDataset
+from jepa_lightning.data.procedural.physics_world import DIRECTIONS
 
 pytest.importorskip("av")
 SCRIPT = Path(__file__).parents[2] / "examples/write_physics_videos.py"

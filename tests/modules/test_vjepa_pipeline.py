@@ -9,10 +9,10 @@ import torch
 from torchvision.transforms.functional import to_pil_image
 
 from jepa_lightning.callbacks import OnlineAttentiveProbe, OnlineKNN, OnlineLinearProbe, ProbeReport
+from jepa_lightning.cli.methods import methods_table
 from jepa_lightning.data import ImageFolderDataModule, PhysicsVideoDataModule, TensorVideo
-from jepa_lightning.encode import encode
+from jepa_lightning.features import encode
 from jepa_lightning.masking import MultiBlock3DMask
-from jepa_lightning.methods import methods_table
 
 Build = Callable[..., Any]
 

@@ -10,7 +10,7 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from torch import Tensor, nn
 
 from jepa_lightning import VJEPA
-from jepa_lightning.cli import main
+from jepa_lightning.cli.main import main
 from jepa_lightning.data import PhysicsVideoDataModule
 from jepa_lightning.ema import ema_update_
 from jepa_lightning.optim import create_optimizer, parameter_groups

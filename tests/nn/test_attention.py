@@ -3,9 +3,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from jepa_lightning.callbacks.attentive_heads import AttentivePooler
 from jepa_lightning.nn import Predictor, RopeStyle, VisionTransformer
 from jepa_lightning.nn.attention import MAX_EXPLICIT_KEYS, SelfAttention, attend, explicit_attention
+from jepa_lightning.nn.attentive_pooler import AttentivePooler
 
 
 def inputs(queries: int, keys: int, dtype: torch.dtype) -> list[Tensor]:

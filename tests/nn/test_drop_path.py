@@ -4,8 +4,8 @@ import torch
 from torch import nn
 
 from jepa_lightning.nn import VisionTransformer
-from jepa_lightning.nn.blocks import compile_blocks
 from jepa_lightning.nn.drop_path import DropPath
+from jepa_lightning.nn.transformer_block import compile_blocks
 
 
 def test_drops_as_often_as_timms_and_keeps_the_mean() -> None:

@@ -1,0 +1,1 @@
+"""Probes of features while a module trains."""

@@ -1,0 +1,101 @@
+# B batch, N tokens, D width
+"""Classifiers with attention, trained beside the module on its tokens, several learning rates at once."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.utilities.seed import isolate_rng
+from torch import Tensor
+
+from jepa_lightning.callbacks.probes.base import shown
+from jepa_lightning.callbacks.probes.trained import TrainedProbe
+from jepa_lightning.features import encode, eval_mode
+from jepa_lightning.options import Layers, LearningRates, NonNegativeFloat, PositiveInt, check_options
+from jepa_lightning.probing.attentive_heads import AttentiveHeads, Generation, heads_for
+from jepa_lightning.types import Batch
+
+
+class OnlineAttentiveProbe(TrainedProbe):
+    """Trains, for each learning rate, an attentive pooler and a linear classifier for each label on detached tokens.
+
+    It tells what is in the tokens and lost in their mean, such as places and motion. How it trains, and that it never
+    touches the module, is ``TrainedProbe``'s. What is logged as ``val/attentive`` is the best of the learning rates on
+    the validation data, as V-JEPA 2 reports it, and flattered by that choice; each is there by name as
+    ``val/attentive/lr=0.001``. Tokens come from the step where its objective gives them, and cost a forward pass of the
+    evaluation encoder on the first view elsewhere.
+
+    Args:
+        num_classes: as in ``OnlineProbe``.
+        lrs: of AdamW, constant, because the tokens keep changing.
+        weight_decay: of AdamW; biases and norms have none.
+        depth: blocks, one of which is the cross-attention; V-JEPA has 1, V-JEPA 2 has 4.
+        num_heads: of each attention; None is a head for each 64 channels, or as near to it as divides them.
+        generation: order of the blocks, as in ``AttentivePooler``; the same for depth 1.
+        layers: blocks of the encoder whose tokens are put side by side; None takes the last one's.
+        normalize: bring each channel of the tokens to mean 0 and variance 1 first, without which a probe of so short a
+            training hardly learns; the papers' probes, which train for 20 epochs, do not.
+        every_n_steps: as in ``TrainedProbe``.
+        name: as in ``OnlineProbe``.
+    """
+
+    name = "attentive"
+
+    def __init__(
+        self,
+        num_classes: PositiveInt | dict[str, PositiveInt] | None = None,
+        lrs: LearningRates = (1e-2, 3e-3, 1e-3),
+        weight_decay: NonNegativeFloat = 0.01,
+        depth: PositiveInt = 1,
+        num_heads: PositiveInt | None = None,
+        generation: Generation = 2,
+        layers: Layers | None = None,
+        normalize: bool = True,
+        every_n_steps: PositiveInt | None = None,
+        name: str | None = None,
+    ) -> None:
+        check_options(type(self), locals())
+        super().__init__(num_classes, name, every_n_steps)
+        self.lrs, self.weight_decay = tuple(lrs), weight_decay
+        self.depth, self.num_heads, self.generation, self.layers = depth, num_heads, generation, layers
+        self.normalize = normalize
+
+    @property
+    def variants(self) -> Sequence[str]:
+        """One for each learning rate."""
+        return [f"lr={lr:g}" for lr in self.lrs]
+
+    def inputs(self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Batch) -> Tensor:
+        """Tokens ``[B, N, D]``."""
+        tokens = self.given(outputs)
+        if tokens is None:
+            with torch.no_grad(), eval_mode(pl_module), trainer.precision_plugin.forward_context():
+                tokens = encode(pl_module, shown(trainer, batch), layers=self.layers, pool=False)
+        return tokens
+
+    def given(self, outputs: Any) -> Tensor | None:
+        """Tokens of the last block, where the step has them and no other block is asked for."""
+        tokens: Tensor | None = outputs.get("tokens") if self.layers is None else None
+        return tokens
+
+    def build_heads(self, features: Tensor, classes: list[int]) -> AttentiveHeads:
+        """A pooler and a classifier for each label, as many times as there are learning rates."""
+        width = features.shape[-1]
+        # the same heads in every run, on every rank, and with no draw from training's generator
+        with isolate_rng():
+            torch.manual_seed(0)
+            heads = AttentiveHeads(
+                width,
+                classes,
+                len(self.lrs),
+                self.depth,
+                self.num_heads or heads_for(width),
+                self.generation,
+                self.normalize,
+            )
+        return heads.to(features.device)
+
+    def build_optimizer(self, heads: AttentiveHeads) -> torch.optim.Optimizer:
+        """AdamW, with a learning rate for each variant."""
+        return torch.optim.AdamW(heads.parameter_groups(self.lrs, self.weight_decay))

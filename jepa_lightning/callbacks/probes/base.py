@@ -1,0 +1,267 @@
+# B batch, D width, C classes
+"""What online probes share: labels by name, the metrics of each over a validation or a test, and the best so far."""
+
+import re
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from lightning.fabric.utilities.exceptions import MisconfigurationException
+from lightning.pytorch import LightningModule, Trainer
+from lightning_utilities.core.rank_zero import rank_zero_warn
+from torch import Tensor
+
+from jepa_lightning.callbacks.probes.fresh import FreshCallback
+from jepa_lightning.callbacks.probes.labels import ProbeLabels
+from jepa_lightning.features import encode, eval_mode
+from jepa_lightning.options import PositiveInt
+from jepa_lightning.probing.label_kinds import LabelKind
+from jepa_lightning.probing.scores import ProbeScores
+from jepa_lightning.types import Batch
+
+DROP = 0.05  # below the best so far, in accuracy
+LASTING = 2  # validations in a row
+
+
+class OnlineProbe(FreshCallback):
+    """Scores the features of a validation, or of a test, against the labels.
+
+    Dtype and shape say what a label is, and so which metrics it gets; ``NAME`` is the probe's:
+
+    ==========================================  ==========================================  ======================
+    label                                       unlabeled                                   metrics
+    ==========================================  ==========================================  ======================
+    int64 ``[B]``, class indices                -1                                          top-1 accuracy ``NAME``
+    float ``[B]`` or ``[B, K]``, values         NaN anywhere in the row                     R2 averaged over K
+                                                                                            ``NAME_r2``, mean
+                                                                                            absolute error
+                                                                                            ``NAME_mae``
+    int64 ``[B, K]`` of 0 and 1, multi-hot      a row of -1                                 macro mAP ``NAME_map``
+    ==========================================  ==========================================  ======================
+
+    Logs them as ``val/NAME``, or ``test/NAME`` in ``Trainer.test``. Of several labels each is also logged with its own
+    name, as ``val/NAME_LABEL``, ``val/NAME_LABEL_r2``, and the names without one are those of the first label of that
+    kind. Where classifiers are compared, those are the best of them on the validation data, and each one is logged
+    below it as ``val/NAME_LABEL/VARIANT``. Further loaders have Lightning's ``/dataloader_idx_1`` at the end. Anything
+    that is no such label is refused. Warns when the metric of the first label stays clearly below its own best in the
+    first loader: the loss does not tell.
+
+    A fit without ``ckpt_path`` starts afresh, whatever the callback has been used for before.
+
+    Args:
+        num_classes: number of classes, or of each label by name, which also chooses the labels (for values and
+            multi-hot labels the number is K); None takes the DataModule's for class indices, and all other labels.
+        name: of the metrics and of the state in checkpoints; two probes of a type need two names.
+
+    Attributes:
+        best: the best value so far of each name logged in validation: the highest, or the lowest error.
+
+    Raises:
+        ValueError: if the name is not made of letters, digits, ``_`` and ``-``.
+    """
+
+    name: str
+
+    def __init__(
+        self, num_classes: PositiveInt | dict[str, PositiveInt] | None = None, name: str | None = None
+    ) -> None:
+        if name is not None:
+            if not re.fullmatch(r"[\w-]+", name):
+                raise ValueError(
+                    f"{type(self).__name__}(name={name!r}): use letters, digits, _ and - alone, as it names metrics."
+                )
+            self.name = name
+        self.num_classes = num_classes
+        self._labels = ProbeLabels(type(self).__name__, "the data")
+        self._scores: dict[int, ProbeScores] = {}  # by loader
+        self.best: dict[str, float] = {}
+        self._low = 0
+
+    @property
+    def state_key(self) -> str:
+        """The class, and the name where it is not the usual one."""
+        usual = self.name == getattr(type(self), "name", None)
+        return super().state_key if usual else f"{type(self).__qualname__}_{self.name}"
+
+    @property
+    @abstractmethod
+    def ready(self) -> bool:
+        """Whether there is something to score with."""
+
+    @property
+    def variants(self) -> Sequence[str]:
+        """Names of classifiers that are compared in one callback; the only one has none."""
+        return ("",)
+
+    @property
+    def kinds(self) -> Mapping[str, LabelKind]:
+        """Kind of each label by name; empty before the first labeled batch."""
+        return self._labels.kinds
+
+    @property
+    def _classes(self) -> dict[str, int]:
+        """Number of outputs for each label."""
+        return {label: kind.size for label, kind in self.kinds.items()}
+
+    @abstractmethod
+    def scores(self, features: Tensor) -> dict[str, dict[str, Tensor]]:
+        """Outputs for each label, ``[B, size of its kind]``, by variant and then by label, from what ``inputs`` gives.
+
+        Those for classes and multi-hot labels are logits or votes, those for values are in the units of the label.
+        """
+
+    def inputs(self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Batch) -> Tensor:
+        """Features ``[B, D]`` of a step, encoded here where the step has not done it."""
+        features = self.given(outputs)
+        if features is None:
+            with torch.no_grad(), eval_mode(pl_module), trainer.precision_plugin.forward_context():
+                features = encode(pl_module, shown(trainer, batch))
+        return features
+
+    def given(self, outputs: Any) -> Tensor | None:
+        """Features that the step has computed anyway, if it has."""
+        features: Tensor | None = outputs["features"]
+        return features
+
+    def reset(self) -> None:
+        """Forgets the best."""
+        self.best, self._low = {}, 0
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Finds out how many classes there are.
+
+        Raises:
+            MisconfigurationException: if another probe has the same name.
+        """
+        super().setup(trainer, pl_module, stage)
+        others = [each for each in trainer.callbacks if isinstance(each, OnlineProbe)]  # type: ignore[attr-defined]
+        if other := next((each for each in others if each is not self and each.name == self.name), None):
+            raise MisconfigurationException(
+                f"{type(self).__name__} and {type(other).__name__} both log as '{self.name}': give one another name=."
+            )
+        known = getattr(trainer.datamodule, "num_classes", None)  # type: ignore[attr-defined]
+        self._labels = ProbeLabels(type(self).__name__, data_name(trainer), self.num_classes, known)
+
+    def labels(self, batch: Batch) -> dict[str, Tensor]:
+        """The labels of a batch by name, as their kinds take them; empty where it has none.
+
+        Raises:
+            MisconfigurationException: if they are of no kind, out of range, or others than ``num_classes`` names.
+        """
+        return self._labels.read(batch)
+
+    def on_validation_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Starts counting."""
+        self._scores = {}
+
+    def on_test_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """As in validation."""
+        self.on_validation_epoch_start(trainer, pl_module)
+
+    def on_validation_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        """Scores the features of one batch, which the validation step has computed."""
+        labels = self.labels(batch)
+        if not labels or not self.ready:
+            return
+        found = self.scores(self.inputs(trainer, pl_module, outputs, batch).float())
+        self._of_loader(dataloader_idx, pl_module.device).update(found, labels)
+
+    def on_test_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        """As in validation."""
+        self.on_validation_batch_end(trainer, pl_module, outputs, batch, batch_idx, dataloader_idx)
+
+    def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Logs the metrics, notes the best, and warns when the first label's stays below it."""
+        if trainer.sanity_checking or not self.ready:
+            return
+        self._log(trainer, pl_module, "val", len(trainer.num_val_batches))
+
+    def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Logs the metrics."""
+        if self.ready:
+            self._log(trainer, pl_module, "test", len(trainer.num_test_batches))
+
+    def _of_loader(self, loader: int, device: torch.device) -> ProbeScores:
+        if loader not in self._scores:
+            self._scores[loader] = ProbeScores(self.kinds, self.variants, device)
+        return self._scores[loader]
+
+    def _log(self, trainer: Trainer, pl_module: LightningModule, stage: str, loaders: int) -> None:
+        self._labels.agree(trainer)
+        self._labels.check(trainer, pl_module.device)
+        each = [self._of_loader(loader, pl_module.device) for loader in range(loaders)]
+        counts = trainer.strategy.reduce(torch.stack([scores.counts for scores in each]), reduce_op="sum")
+        self.require_labelled(bool(counts.any()), "validation" if stage == "val" else "the test", trainer)
+        for loader, (scores, count) in enumerate(zip(each, counts, strict=True)):
+            figures = scores.figures(self.name, count)
+            end = f"/dataloader_idx_{loader}" if loader else ""
+            for figure in figures:
+                name = f"{stage}/{figure.name}{end}"
+                # Lightning puts the loader's number at the end by itself in hooks of a batch alone
+                in_bar = name == "val/linear"
+                pl_module.log(name, figure.value, prog_bar=in_bar, sync_dist=True, add_dataloader_idx=False)
+                if stage == "val":
+                    better = max if figure.higher_is_better else min
+                    self.best[name] = better(figure.value, self.best.get(name, figure.value))
+            if stage == "val" and loader == 0 and figures:
+                self._watch(f"val/{figures[0].name}", figures[0].value)
+
+    def require_labelled(self, found: bool, where: str, trainer: Trainer) -> None:
+        """Refuses to go on with data in which no sample is labelled.
+
+        Raises:
+            MisconfigurationException: if none was found.
+        """
+        if not found:
+            self._labels.require_number()
+            raise MisconfigurationException(
+                f"{type(self).__name__} found no labelled sample in {where}: the labels of {data_name(trainer)} are "
+                "None or -1. Use labelled data, or leave the callback out."
+            )
+
+    def state_dict(self) -> dict[str, Any]:
+        """The best accuracies, and for how long the accuracy has been low."""
+        return {"best": dict(self.best), "low": self._low}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Restores them."""
+        super().load_state_dict(state_dict)
+        self.best, self._low = dict(state_dict["best"]), state_dict["low"]
+
+    def _watch(self, name: str, value: float) -> None:
+        self._low = self._low + 1 if value < self.best[name] - DROP else 0
+        if self._low == LASTING:
+            rank_zero_warn(
+                f"{name} is at {value:.3f} and was more than {100 * DROP:.0f} points below its best of "
+                f"{self.best[name]:.3f} in the last {LASTING} validations: the features get worse, whatever the loss "
+                "does. Lower the learning rate or add a regularizer, and keep the best weights with "
+                f"ModelCheckpoint(monitor='{name}', mode='max')."
+            )
+
+
+def shown(trainer: Trainer, batch: Batch) -> list[Tensor]:
+    """The views whose features a probe takes: the first in training, where they differ by chance, and else all."""
+    return batch.views[:1] if trainer.training else batch.views
+
+
+def data_name(trainer: Trainer) -> str:
+    """Where a run's data comes from, for messages."""
+    source = trainer.datamodule  # type: ignore[attr-defined]
+    return "the data (there is no DataModule)" if source is None else type(source).__name__

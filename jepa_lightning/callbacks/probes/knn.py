@@ -1,0 +1,202 @@
+# B batch, D width, C classes, M samples in the bank, K neighbours
+"""A nearest-neighbour classifier at validation: nothing to train, and sensitive to the geometry of the features."""
+
+from typing import Any
+
+import torch
+from lightning.fabric.utilities.exceptions import MisconfigurationException
+from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.trainer.states import TrainerFn
+from lightning.pytorch.utilities.seed import isolate_rng
+from lightning_utilities.core.rank_zero import rank_zero_warn
+from torch import Tensor
+from torch.nn import functional as F
+from torch.utils.data import DataLoader, Subset
+from torchmetrics.utilities.distributed import gather_all_tensors
+
+from jepa_lightning.callbacks.probes.base import OnlineProbe, data_name
+from jepa_lightning.callbacks.probes.labels import listed
+from jepa_lightning.features import encode
+from jepa_lightning.options import PositiveFloat, PositiveInt, check_options
+from jepa_lightning.probing.label_kinds import ClassLabel
+
+FEW = 10  # images of a class in the bank below which an accuracy tells of the bank more than of the features
+SPACING = 25  # a training step of I-JEPA takes at least twice as long as a forward pass
+
+
+class OnlineKNN(OnlineProbe):
+    """Votes of the nearest training images, weighted by exp(cosine / temperature), over centered features.
+
+    For values it is the weighted mean of theirs, for multi-hot labels the weighted share that has each one; which
+    labels there may be, and what is logged as ``val/knn``, is ``OnlineProbe``'s.
+
+    The bank is made of training images in the deterministic view, encoded anew at each validation; augmented ones would
+    give another accuracy. Source: instance discrimination, arXiv 1805.01978, without its centring.
+
+    Args:
+        num_classes: as in ``OnlineProbe``.
+        k: neighbours that vote, or all where there are fewer.
+        temperature: of the weights.
+        max_samples: images in the bank, drawn once; bounds time and memory, ``[B, max_samples]`` for each batch.
+            Warns where these are fewer than 10 a class.
+        every_n_epochs: skip the validations of the other epochs. None takes part in the first validation, in the last,
+            and in those before which training has seen 25 times as many images as the bank has, so that it takes about
+            2 % of a long run.
+        name: as in ``OnlineProbe``.
+
+    Raises:
+        ValueError: if k, temperature, max_samples or every_n_epochs is not positive.
+    """
+
+    name = "knn"
+
+    def __init__(
+        self,
+        num_classes: PositiveInt | dict[str, PositiveInt] | None = None,
+        k: PositiveInt = 20,
+        temperature: PositiveFloat = 0.07,
+        max_samples: PositiveInt = 1000,
+        every_n_epochs: PositiveInt | None = None,
+        name: str | None = None,
+    ) -> None:
+        check_options(type(self), locals())
+        super().__init__(num_classes, name)
+        self.k = k
+        self.temperature = temperature
+        self.max_samples = max_samples
+        self.every_n_epochs = every_n_epochs
+        self._bank: dict[str, tuple[Tensor, Tensor]] = {}  # features [M, D] and labels [M] or [M, K] of each label
+        self._mean: Tensor  # [D]
+        self._seen: int | None = None  # images in training since the last bank; None before the first
+
+    @property
+    def ready(self) -> bool:
+        """Whether there is a bank."""
+        return bool(self._bank)
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Finds out what the labels are, and checks that there is something to compare with."""
+        source = trainer.datamodule  # type: ignore[attr-defined]
+        if stage in ("fit", "validate", "test") and not hasattr(source, "memory_dataloader"):
+            raise MisconfigurationException(
+                f"{type(self).__name__} compares with training images in the deterministic view, and "
+                f"{data_name(trainer)} has no memory_dataloader() to give them: add one, or leave the callback out."
+            )
+        super().setup(trainer, pl_module, stage)
+
+    def on_validation_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Encodes the bank, for a test too."""
+        super().on_validation_epoch_start(trainer, pl_module)
+        if trainer.sanity_checking:
+            return
+        # a data set that draws from the global generators must not change training
+        with isolate_rng(include_cuda=False):
+            memory = self._memory(trainer)
+            if self._is_due(trainer, len(memory.dataset)):  # type: ignore[arg-type]
+                self._build_bank(trainer, pl_module, memory)
+                self._seen = 0
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Counts images."""
+        if self._seen is not None:
+            self._seen += len(batch.views[0])
+
+    def scores(self, features: Tensor) -> dict[str, dict[str, Tensor]]:
+        """What the neighbors of each label say."""
+        queries = F.normalize(features - self._mean, dim=1)
+        found: dict[str, Tensor] = {}
+        for label, (bank, labels) in self._bank.items():
+            cosine, nearest = (queries @ bank.T).topk(min(self.k, len(bank)), dim=1)
+            # at most 1, so that no temperature is too low
+            weights = ((cosine - cosine[:, :1]) / self.temperature).exp()
+            found[label] = self.kinds[label].from_neighbors(weights, labels[nearest])
+        return {"": found}
+
+    def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Logs the metrics and frees the bank."""
+        super().on_validation_epoch_end(trainer, pl_module)
+        self._bank = {}
+
+    def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Logs the metrics and frees the bank."""
+        super().on_test_epoch_end(trainer, pl_module)
+        self._bank = {}
+
+    def reset(self) -> None:
+        """Forgets the best, and when the last bank was."""
+        super().reset()
+        self._seen = None
+
+    def state_dict(self) -> dict[str, Any]:
+        """The best accuracies, and the images since the last bank."""
+        return {**super().state_dict(), "seen": self._seen}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Restores them."""
+        super().load_state_dict(state_dict)
+        self._seen = state_dict["seen"]
+
+    def _is_due(self, trainer: Trainer, size: int) -> bool:
+        if trainer.state.fn != TrainerFn.FITTING:
+            return True
+        if self.every_n_epochs is not None:
+            return (trainer.current_epoch + 1) % self.every_n_epochs == 0
+        return (
+            self._seen is None
+            or self._seen >= SPACING * size
+            or trainer.global_step >= trainer.estimated_stepping_batches
+        )
+
+    def _build_bank(self, trainer: Trainer, pl_module: LightningModule, memory: DataLoader[Any]) -> None:
+        features: list[Tensor] = []
+        found: list[dict[str, Tensor]] = []
+        for batch in memory:
+            views = [trainer.precision_plugin.convert_input(view.to(pl_module.device)) for view in batch.views]
+            with trainer.precision_plugin.forward_context():
+                features.append(encode(pl_module, views).float())
+            # a copy on a CPU too: what a worker has sent holds a file descriptor as long as it lives
+            labels = self.labels(batch).items()
+            found.append({label: each.to(pl_module.device, copy=True) for label, each in labels})
+        self._labels.agree(trainer)
+        joint = _gather(torch.cat(features), trainer)
+        self._mean = joint.mean(dim=0)
+        joint = F.normalize(joint - self._mean, dim=1)
+        for label, kind in self.kinds.items():
+            parts = [
+                each[label] if each else kind.missing(len(part)).to(part.device)
+                for each, part in zip(found, features, strict=True)
+            ]
+            given = _gather(torch.cat(parts), trainer)
+            if (known := kind.labeled(given)).any():
+                self._bank[label] = joint[known], given[known]
+        self.require_labelled(bool(self._bank), "the training images it compares with", trainer)
+        self._warn_of_few()
+
+    def _warn_of_few(self) -> None:
+        for label, kind in self.kinds.items():
+            if isinstance(kind, ClassLabel) and self.max_samples < FEW * kind.size:
+                rank_zero_warn(
+                    f"{type(self).__name__}(max_samples={self.max_samples}) compares with fewer than {FEW} images a "
+                    f"class: {listed([label])} has {kind.size} classes. Set max_samples to {FEW * kind.size} or more."
+                )
+
+    def _memory(self, trainer: Trainer) -> DataLoader[Any]:
+        """This rank's share of the bank's images, the same ones at each validation."""
+        whole = trainer.datamodule.memory_dataloader()  # type: ignore[attr-defined]
+        # at random: data sets are often sorted by class
+        order = torch.randperm(len(whole.dataset), generator=torch.Generator().manual_seed(0))[: self.max_samples]
+        # equally many for each rank: where weights are sharded, all ranks take part in each forward pass
+        share = order[trainer.global_rank :: trainer.world_size][: max(1, len(order) // trainer.world_size)]
+        return DataLoader(
+            Subset(whole.dataset, share.tolist()),
+            batch_size=whole.batch_size,
+            collate_fn=whole.collate_fn,
+            num_workers=whole.num_workers,
+        )
+
+
+def _gather(values: Tensor, trainer: Trainer) -> Tensor:
+    """Rows of all ranks; unreadable images may have left them with unequal numbers."""
+    return torch.cat(gather_all_tensors(values)) if trainer.world_size > 1 else values

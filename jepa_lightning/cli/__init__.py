@@ -1,0 +1,5 @@
+"""The command line."""
+
+from jepa_lightning.cli.main import main
+
+__all__ = ["main"]

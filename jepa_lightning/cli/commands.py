@@ -1,0 +1,42 @@
+"""The commands of ``jepa-lightning``, by name; nothing is imported to list them."""
+
+from typing import NamedTuple
+
+
+class Tool(NamedTuple):
+    """A command of this package's own: the function that runs it, by its path, and what it does."""
+
+    runs: str
+    does: str
+
+
+TRAINER_COMMANDS = {
+    "fit": "train a model",
+    "validate": "measure a model on the validation data",
+    "test": "measure a model on the test data",
+    "predict": "write the features of each sample to a file",
+}
+TOOLS = {
+    "methods": Tool("jepa_lightning.cli.methods.methods", "print what each method predicts and needs"),
+    "pack": Tool("jepa_lightning.cli.pack.pack", "write images or videos into shards, to be streamed"),
+    "optimize": Tool("jepa_lightning.cli.pack.pack", "former name of pack"),
+    "consolidate": Tool("jepa_lightning.cli.consolidate.consolidate", "make one file of a checkpoint in shards"),
+}
+
+
+def overview() -> str:
+    """What ``jepa-lightning --help`` prints."""
+    rows = {**TRAINER_COMMANDS, **{name: tool.does for name, tool in TOOLS.items()}}
+    width = max(map(len, rows))
+    return "\n".join(
+        [
+            "usage: jepa-lightning [--help] [--version] COMMAND ...",
+            "",
+            "Trains and evaluates joint-embedding predictive architectures and their baselines.",
+            "",
+            "commands:",
+            *(f"  {name:<{width}}  {does}" for name, does in rows.items()),
+            "",
+            "`jepa-lightning COMMAND --help` has the options of each.",
+        ]
+    )

@@ -1,0 +1,76 @@
+"""``jepa-lightning pack``: files into shards for the streaming DataModules."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from jsonargparse import ArgumentError, ArgumentParser
+from tqdm import tqdm
+
+from jepa_lightning.cli.errors import UsageError, explain_usage
+from jepa_lightning.data.folder import FilesDataModule
+from jepa_lightning.data.shards.plan import plan_shards
+from jepa_lightning.data.shards.records import is_address
+from jepa_lightning.data.shards.writer import write_shards
+
+
+def pack(arguments: Sequence[str]) -> None:
+    """Writes shards. A run that was stopped or killed goes on where it was when it is started again.
+
+    Args:
+        arguments: after the name of the command.
+
+    Raises:
+        UsageError: if they cannot be understood.
+        FileNotFoundError: if there are no files.
+        ValueError: if the output holds something else.
+        RuntimeError: if a file cannot be read or written, or the run is stopped.
+    """
+    parser = _parser()
+    try:
+        options = parser.parse_args(list(arguments))
+    except ArgumentError as error:
+        raise UsageError(explain_usage(str(error))) from error
+    if is_address(options.output):
+        raise UsageError(f"--output {options.output} is an address: write to a folder, and upload that.")
+    if options.shard_mb <= 0:
+        raise UsageError(f"--shard_mb {options.shard_mb:g} is not above 0.")
+    data: FilesDataModule = parser.instantiate_classes(options).data
+    output = Path(options.output).expanduser()
+    # shards in the folder of the files would be taken for files, or hide them
+    if output.resolve() == data.root.resolve():
+        raise UsageError(f"--output {output} is the folder of the files themselves: give another one.")
+    try:
+        plan = plan_shards(data, options.shard_mb)
+        files = {name: sum(map(len, shards)) for name, shards in plan.splits.items()}
+        with tqdm(total=sum(files.values()), unit="file", delay=0.1) as bar:
+            written = write_shards(plan, output, bar.update)
+    except KeyboardInterrupt as error:
+        raise RuntimeError(f"stopped; the same command goes on with the shards in {output}.") from error
+    except OSError as error:
+        if error.strerror is None:  # one of ours
+            raise
+        raise RuntimeError(f"cannot write to {output}: {error.strerror}.") from error
+    shards = sum(map(len, plan.splits.values()))
+    print(
+        f"{output} {'holds' if written else 'held already'} {files['train']} {plan.kind} to train on and "
+        f"{files['val']} to validate on, in {shards} shards. "
+        f"Next: jepa-lightning fit --data Streaming{plan.kind.capitalize()[:-1]}DataModule --data.root {output}"
+    )
+
+
+def _parser() -> ArgumentParser:
+    parser = ArgumentParser(
+        prog="jepa-lightning pack",
+        description="Writes images or videos into shards, which stream from a disk or an object store. Files are kept "
+        "as they are. A run that was stopped goes on when it is started again.",
+        exit_on_error=False,
+    )
+    parser.add_subclass_arguments(
+        FilesDataModule,
+        "data",
+        required=True,
+        help="ImageFolderDataModule, VideoFolderDataModule or VideoManifestDataModule",
+    )
+    parser.add_argument("--output", type=str, required=True, help="Folder for the shards.")
+    parser.add_argument("--shard_mb", type=float, default=64.0, help="Size of a shard.")
+    return parser

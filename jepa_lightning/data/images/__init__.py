@@ -1,0 +1,1 @@
+"""Images on the disk and from torchvision."""

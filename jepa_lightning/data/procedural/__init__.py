@@ -1,0 +1,1 @@
+"""Images and videos that are computed, without a download."""

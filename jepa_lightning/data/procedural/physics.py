@@ -1,0 +1,119 @@
+# T frames, H W height and width
+"""Procedural clips of the small world, made from an index."""
+
+import random
+from typing import Any
+
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from jepa_lightning.data.base import JEPADataModule
+from jepa_lightning.data.procedural.drawing import SHAPES
+from jepa_lightning.data.procedural.physics_render import render
+from jepa_lightning.data.procedural.physics_scenes import draw_scene
+from jepa_lightning.data.procedural.physics_world import DIRECTIONS, Draw, simulate
+from jepa_lightning.data.procedural.shapes import COLOURS, VAL_OFFSET
+from jepa_lightning.options import PositiveInt, Seed, check_options
+
+PHYSICS_CLASS_NAMES = {
+    "direction": DIRECTIONS,
+    "speed": ("slow", "medium", "fast"),
+    "gravity": ("off", "on"),
+    "collisions": ("none", "one", "more"),
+    "shape": tuple(SHAPES),
+    "colour": COLOURS,
+}
+DRAWN = ("direction", "speed", "gravity", "shape", "colour")  # the collisions follow
+
+
+class PhysicsVideoDataset(Dataset[tuple[Tensor, dict[str, int], None]]):
+    """Clips of one large body and up to two small ones, with an occluder, a wall, or neither.
+
+    Labels are those of the large body: the direction and speed it starts with, whether it falls, how often it meets
+    another one, its shape and colour. Where it starts does not tell its direction, unless there is a wall to keep off.
+    A clip follows from (seed, index) alone.
+
+    Args:
+        size: number of clips.
+        num_frames: T.
+        image_size: pixels per side.
+        seed: another one gives other clips.
+        offset: index of the first clip.
+        textured: a motley background, another one in each clip, instead of a dark plain one, before which tokens of
+            random weights tell much of the motion already.
+    """
+
+    def __init__(
+        self,
+        size: int,
+        num_frames: int = 16,
+        image_size: int = 48,
+        seed: int = 0,
+        offset: int = 0,
+        textured: bool = False,
+    ) -> None:
+        self.size, self.num_frames, self.image_size = size, num_frames, image_size
+        self.seed, self.offset, self.textured = seed, offset, textured
+
+    def __len__(self) -> int:
+        """Number of clips."""
+        return self.size
+
+    def __getitem__(self, index: int) -> tuple[Tensor, dict[str, int], None]:
+        """Frames uint8 ``[T, 3, H, W]``, labels, and no path."""
+        if not 0 <= index < self.size:
+            raise IndexError(f"clip {index} of {self.size}")
+        draw = random.Random((self.seed << 40) + self.offset + index).random
+        labels = draw_labels(draw)
+        scene = draw_scene(labels, draw)
+        motion = simulate(scene, self.num_frames)
+        labels["collisions"] = min(motion.collisions, 2)
+        return render(scene, motion, self.num_frames, self.image_size, draw, self.textured), labels, None
+
+
+def draw_labels(draw: Draw) -> dict[str, int]:
+    """Labels of a scene to come."""
+    return {name: int(draw() * len(PHYSICS_CLASS_NAMES[name])) for name in DRAWN}
+
+
+class PhysicsVideoDataModule(JEPADataModule):
+    """Procedural clips with labels for direction, speed, gravity, collisions, shape and colour.
+
+    Args:
+        num_train: training clips.
+        num_val: validation clips; the same ones whatever num_train is.
+        num_frames: of each clip.
+        image_size: pixels per side.
+        seed: another one gives other clips.
+        textured: as in ``PhysicsVideoDataset``.
+        options: of `JEPADataModule`.
+    """
+
+    def __init__(
+        self,
+        num_train: PositiveInt = 4096,
+        num_val: PositiveInt = 512,
+        num_frames: PositiveInt = 16,
+        image_size: PositiveInt = 48,
+        seed: Seed = 0,
+        textured: bool = False,
+        **options: Any,
+    ) -> None:
+        check_options(type(self), locals())
+        super().__init__(**options)
+        self.num_train, self.num_val = num_train, num_val
+        self.num_frames, self.image_size, self.seed, self.textured = num_frames, image_size, seed, textured
+        self.class_names = PHYSICS_CLASS_NAMES
+
+    @property
+    def num_classes(self) -> dict[str, int]:
+        """Number of classes of each label."""
+        return {name: len(names) for name, names in PHYSICS_CLASS_NAMES.items()}
+
+    def build_datasets(self) -> tuple[PhysicsVideoDataset, PhysicsVideoDataset]:
+        """Clips from index 0, and from one far beyond."""
+        shared = (self.num_frames, self.image_size, self.seed)
+        return (
+            PhysicsVideoDataset(self.num_train, *shared, textured=self.textured),
+            PhysicsVideoDataset(self.num_val, *shared, offset=VAL_OFFSET, textured=self.textured),
+        )

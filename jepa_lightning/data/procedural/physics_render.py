@@ -1,0 +1,57 @@
+# C channels, T frames, H W height and width
+"""How a clip of the small world is painted."""
+
+import torch
+from torch import Tensor
+
+from jepa_lightning.data.procedural.drawing import SHAPES, Place, blend, coordinates, coverage
+from jepa_lightning.data.procedural.physics_world import Bar, Draw, Motion, Scene
+from jepa_lightning.data.procedural.shapes import bright
+from jepa_lightning.data.procedural.value_noise import value_noise
+
+SHAPE_FUNCTIONS = list(SHAPES.values())
+OCCLUDER_TONE, WALL_TONE = (0.45, 0.45, 0.5), (0.85, 0.85, 0.85)
+CELLS, CONTRAST = 6, 0.5  # of a textured background: cells along a side, and the brightest tone
+
+
+def render(scene: Scene, motion: Motion, num_frames: int, size: int, draw: Draw, textured: bool = False) -> Tensor:
+    """Draws the frames of a clip.
+
+    Args:
+        scene: for bodies, occluder and wall.
+        motion: for where the bodies are.
+        num_frames: T.
+        size: H and W.
+        draw: numbers in [0, 1), for the shades.
+        textured: as in ``PhysicsVideoDataset``.
+
+    Returns:
+        uint8 ``[T, 3, H, W]``.
+    """
+    background = CONTRAST * value_noise(CELLS, size, draw) if textured else _dark(draw)
+    frames = background.expand(num_frames, 3, size, size)
+    if scene.wall is not None:
+        frames = _paint(frames, WALL_TONE, _bar_cover(scene.wall, size))
+    for body, states in zip(scene.bodies, motion.states, strict=True):
+        places = [Place(state.x, state.y, body.radius, body.angle) for state in states]
+        x, y = coordinates(size, places)
+        cover = coverage(SHAPE_FUNCTIONS[body.shape](x, y), places)
+        frames = _paint(frames, bright(body.colour, draw), cover[:, None])
+    if scene.occluder is not None:
+        frames = _paint(frames, OCCLUDER_TONE, _bar_cover(scene.occluder, size))
+    return (frames * 255).round_().to(torch.uint8)
+
+
+def _dark(draw: Draw) -> Tensor:
+    level = 0.06 + 0.12 * draw()
+    return torch.tensor([level + 0.06 * (draw() - 0.5) for _ in range(3)]).view(3, 1, 1)
+
+
+def _paint(frames: Tensor, tone: tuple[float, ...], cover: Tensor) -> Tensor:
+    return blend(frames, torch.tensor(tone).view(1, 3, 1, 1), cover)
+
+
+def _bar_cover(bar: Bar, size: int) -> Tensor:
+    """How much of each column a bar covers: ``[W]``."""
+    left = torch.arange(size) / size
+    return ((bar[1] - left).clamp(0, 1 / size) - (bar[0] - left).clamp(0, 1 / size)) * size

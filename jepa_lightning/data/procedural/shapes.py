@@ -1,0 +1,166 @@
+# C channels, H W height and width
+"""Procedural scenes of bright flat shapes on dark textures, with several labels an image and no download."""
+
+import colorsys
+import math
+import random
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from jepa_lightning.data.base import JEPADataModule
+from jepa_lightning.data.procedural.drawing import SHAPES, TEXTURES, Place, blend, coordinates, coverage
+from jepa_lightning.options import PositiveInt, Seed, check_options
+
+COLOURS = ("red", "orange", "yellow", "green", "cyan", "blue", "violet", "pink")
+HUES = (0.0, 0.075, 0.15, 0.33, 0.5, 0.62, 0.77, 0.89)
+SCALES = ("small", "medium", "large")
+MAX_COUNT = 4
+GAP = 0.02  # least distance of two objects, over the image's side
+VAL_OFFSET = 1 << 30  # far from any training index: the validation images do not depend on num_train
+
+Draw = Callable[[], float]
+
+SHAPES_CLASS_NAMES = {
+    "shape": tuple(SHAPES),
+    "colour": COLOURS,
+    "count": tuple(str(n + 1) for n in range(MAX_COUNT)),
+    "position": tuple(
+        f"{row} {column}" for row in ("top", "middle", "bottom") for column in ("left", "centre", "right")
+    ),
+    "scale": SCALES,
+    "background": (*TEXTURES, "noise"),
+}
+
+
+class ShapesDataset(Dataset[tuple[Tensor, dict[str, int], None]]):
+    """Scenes of one large object and up to three small ones of the same shape and colour, apart from each other.
+
+    Every label is drawn evenly and on its own. Position and scale are those of the large object. A scene follows from
+    (seed, index) alone.
+
+    Args:
+        size: number of scenes.
+        image_size: pixels per side; the scenes are the same at every size.
+        seed: another one gives other scenes.
+        offset: index of the first scene.
+    """
+
+    def __init__(self, size: int, image_size: int = 48, seed: int = 0, offset: int = 0) -> None:
+        self.size = size
+        self.image_size = image_size
+        self.seed = seed
+        self.offset = offset
+
+    def __len__(self) -> int:
+        """Number of scenes."""
+        return self.size
+
+    def __getitem__(self, index: int) -> tuple[Tensor, dict[str, int], None]:
+        """Image uint8 ``[3, H, W]``, labels, and no path."""
+        if not 0 <= index < self.size:
+            raise IndexError(f"scene {index} of {self.size}")
+        # only random() of Python's generator: the one whose values are promised to be the same everywhere
+        draw = random.Random((self.seed << 40) + self.offset + index).random
+        labels = {name: int(draw() * len(names)) for name, names in SHAPES_CLASS_NAMES.items()}
+        places = _place(labels, draw)
+        shape = list(SHAPES.values())[labels["shape"]]
+        cover = coverage(shape(*coordinates(self.image_size, places)), places).amax(0)
+        colour, first, second = _colours(labels["colour"], draw)
+        background = blend(first, second, self._texture(labels["background"], draw))
+        return blend(background, colour, cover).round_().to(torch.uint8), labels, None
+
+    def _texture(self, label: int, draw: Draw) -> Tensor:
+        """Share of the second tone ``[H, W]``."""
+        if label == len(TEXTURES):
+            grains = torch.tensor([draw() for _ in range(256)]).view(16, 16)
+            index = torch.arange(self.image_size) * 16 // self.image_size
+            return grains[index][:, index]
+        period = 0.14 + 0.1 * draw()
+        origin = Place(0.4 + 0.2 * draw(), 0.4 + 0.2 * draw(), period, 2 * math.pi * draw())
+        x, y = coordinates(self.image_size, [origin])
+        return list(TEXTURES.values())[label](x[0], y[0], 1 / (period * self.image_size))
+
+
+def _place(labels: dict[str, int], draw: Draw) -> list[Place]:
+    """Where the objects are, the large one first."""
+    radius = 0.19 + 0.045 * (labels["scale"] + draw())
+    column, row = labels["position"] % 3, labels["position"] // 3
+    places = [Place(_inside(column, radius, draw()), _inside(row, radius, draw()), radius, _tilt(draw))]
+    radius = 0.15
+    while len(places) <= labels["count"]:
+        x, y = (radius + (1 - 2 * radius) * draw() for _ in range(2))
+        if all(math.hypot(x - other.x, y - other.y) > radius + other.radius + GAP for other in places):
+            places.append(Place(x, y, radius, _tilt(draw)))
+        else:
+            radius *= 0.99  # a small one finds room in the end
+    return places
+
+
+def _tilt(draw: Draw) -> float:
+    """An angle of at most a seventh of a right angle: upright, but not on the pixel grid."""
+    return math.pi / 7 * (draw() - 0.5)
+
+
+def _inside(cell: int, radius: float, share: float) -> float:
+    """A centre in one of three cells, such that the object lies in the image."""
+    low, high = max(radius, cell / 3), min(1 - radius, (cell + 1) / 3)
+    return low + share * (high - low)
+
+
+def _colours(label: int, draw: Draw) -> tuple[Tensor, Tensor, Tensor]:
+    """The objects' bright colour and two dark background tones, each ``[3, 1, 1]``."""
+    colour = bright(label, draw)
+    level = 0.08 + 0.14 * draw()
+    step = 0.02 + 0.03 * draw()  # faint, so that shapes stand out before textures do
+    dark, light = ([level + shift + 0.06 * (draw() - 0.5) for _ in range(3)] for shift in (-step, step))
+    paint, first, second = torch.tensor([*colour, *dark, *light]).clamp_(0, 1).mul_(255).view(3, 3, 1, 1)
+    return paint, first, second
+
+
+def bright(label: int, draw: Draw) -> tuple[float, float, float]:
+    """A bright tone of one of the named colours: red, green and blue in [0, 1]."""
+    return colorsys.hsv_to_rgb(HUES[label] + 0.05 * (draw() - 0.5), 0.6 + 0.4 * draw(), 0.8 + 0.2 * draw())
+
+
+class ShapesDataModule(JEPADataModule):
+    """Procedural scenes with labels for shape, colour, count, position, scale and background.
+
+    Args:
+        num_train: training scenes.
+        num_val: validation scenes; the same ones whatever num_train is.
+        image_size: pixels per side.
+        seed: another one gives other scenes.
+        options: of `JEPADataModule`.
+    """
+
+    def __init__(
+        self,
+        num_train: PositiveInt = 8192,
+        num_val: PositiveInt = 1024,
+        image_size: PositiveInt = 48,
+        seed: Seed = 0,
+        **options: Any,
+    ) -> None:
+        check_options(type(self), locals())
+        super().__init__(**options)
+        self.num_train = num_train
+        self.num_val = num_val
+        self.image_size = image_size
+        self.seed = seed
+        self.class_names = SHAPES_CLASS_NAMES
+
+    @property
+    def num_classes(self) -> dict[str, int]:
+        """Number of classes of each label."""
+        return {name: len(names) for name, names in SHAPES_CLASS_NAMES.items()}
+
+    def build_datasets(self) -> tuple[ShapesDataset, ShapesDataset]:
+        """Scenes from index 0, and from one far beyond."""
+        return (
+            ShapesDataset(self.num_train, self.image_size, self.seed),
+            ShapesDataset(self.num_val, self.image_size, self.seed, VAL_OFFSET),
+        )

@@ -1,0 +1,1 @@
+"""Samples in shards, which stream from a disk or an object store."""

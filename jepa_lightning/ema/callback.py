@@ -1,0 +1,94 @@
+"""The exponential moving average of a module's targets."""
+
+import math
+import warnings
+from typing import Any, get_args
+
+from lightning.fabric.utilities.exceptions import MisconfigurationException
+from lightning.pytorch import Callback, LightningModule, Trainer
+
+from jepa_lightning.ema.average import EMAPair, EMASchedule, ema_decay
+from jepa_lightning.optim.lengths import optimizer_steps
+from jepa_lightning.options import Share, check_options
+
+
+class EMACallback(Callback):
+    """Moves every target of ``module.ema_pairs()`` after each optimizer step, and only then; logs ``train/ema_decay``.
+
+    The decay follows from the step alone, so there is nothing to save. Modules add this callback themselves; give the
+    Trainer one to change the range.
+
+    Args:
+        start: decay at the first step.
+        end: decay at the last step; 1 leaves the target where it is.
+        schedule: along a line or a cosine.
+
+    Raises:
+        ValueError: if the range is not within [0, 1], or there is no such schedule.
+    """
+
+    def __init__(self, start: Share = 0.996, end: Share = 1.0, schedule: EMASchedule = "linear") -> None:
+        check_options(type(self), locals())
+        if start > end:
+            raise ValueError(f"the EMA runs from {start} to {end}: give the smaller decay first.")
+        if schedule not in get_args(EMASchedule):
+            raise ValueError(
+                f"there is no EMA schedule '{schedule}': choose one of {', '.join(get_args(EMASchedule))}."
+            )
+        self.start = start
+        self.end = end
+        self.schedule: EMASchedule = schedule
+        self._last_step = 0
+        self._pairs: list[EMAPair] = []
+        self._filter: Any = None
+        self._total_steps: float
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Refuses weights in half precision, in which a step of 1 - decay would vanish."""
+        # Lightning's warning is about modules that are not meant to be in eval mode, as targets are
+        warnings.filterwarnings("ignore", message=r"Found \d+ module\(s\) in eval mode")
+        self._filter = warnings.filters[0]
+        if trainer.precision in ("bf16-true", "16-true"):
+            raise MisconfigurationException(
+                f"an EMA target cannot follow in precision {trainer.precision}: steps of {1 - self.start:.1e} vanish. "
+                "Use bf16-mixed, which keeps the weights in float32."
+            )
+
+    def on_train_start(self, trainer: Trainer, pl_module: Any) -> None:
+        """Notes where the run starts or resumes, and how long it is; refuses targets that cannot follow."""
+        self._show_warnings()
+        self._last_step = trainer.global_step
+        self._total_steps = optimizer_steps(trainer)
+        if math.isinf(self._total_steps) and self.start != self.end:
+            raise MisconfigurationException(
+                f"the EMA runs from {self.start} to {self.end}, and this run has no known length: give the Trainer "
+                "max_steps, or the EMA one decay for both."
+            )
+        self._pairs = [EMAPair(*pair) for pair in pl_module.ema_pairs()]
+
+    def on_train_batch_end(self, trainer: Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
+        """Moves the targets if this batch ended in an optimizer step."""
+        if trainer.global_step == self._last_step:
+            return
+        self._last_step = trainer.global_step
+        decay = ema_decay(trainer.global_step - 1, self._total_steps, self.start, self.end, self.schedule)
+        pairs = pl_module.ema_pairs()
+        if [(known.online, known.target) for known in self._pairs] != [*map(tuple, pairs)]:
+            self._pairs = [EMAPair(*pair) for pair in pairs]
+        for pair in self._pairs:
+            pair.update_(decay)
+        pl_module.log("train/ema_decay", decay)
+
+    def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Keeps no network, and no warning from being shown."""
+        self._pairs = []
+        self._show_warnings()
+
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+        """Lets warnings be shown again."""
+        self._show_warnings()
+
+    def _show_warnings(self) -> None:
+        if self._filter in warnings.filters:
+            warnings.filters.remove(self._filter)  # type: ignore[attr-defined]
+        self._filter = None

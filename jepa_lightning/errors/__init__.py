@@ -1,6 +1,0 @@
-"""Errors that a user can put right, each as one line that says what was wrong, where, and what to do."""
-
-from jepa_lightning.errors.explain import explain
-from jepa_lightning.errors.usage import UsageError, explain_usage
-
-__all__ = ["UsageError", "explain", "explain_usage"]

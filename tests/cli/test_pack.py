@@ -1,0 +1,152 @@
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from jepa_lightning.cli import pack as module
+from jepa_lightning.cli.main import main
+from jepa_lightning.data.shards.records import Shards
+from jepa_lightning.data.shards.writer import write_shards
+
+pytest.importorskip("litdata")
+
+IMAGES = ("optimize", "--data", "ImageFolderDataModule", "--data.root", "images", "--output")
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The working folder, with 20 images in two classes."""
+    monkeypatch.chdir(tmp_path)
+    rng = np.random.default_rng(0)
+    for i in range(20):
+        path = tmp_path / "images" / "ab"[i % 2] / f"{i}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(rng.integers(0, 256, (20, 24, 3), dtype=np.uint8)).save(path)
+    return tmp_path
+
+
+@pytest.fixture
+def error(capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
+    """The one line that a command ends in."""
+
+    def build(*arguments: str) -> str:
+        capsys.readouterr()  # an earlier command of the test may have drawn a bar
+        with pytest.raises(SystemExit) as end:
+            main(arguments)
+        assert end.value.code in (1, 2)
+        lines = [line for line in capsys.readouterr().err.splitlines() if "file/s" not in line]
+        assert len(lines) == 1, lines
+        return lines[0].removeprefix("jepa-lightning: error: ")
+
+    return build
+
+
+def contents(output: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(output)): path.read_bytes() for path in sorted(output.rglob("*")) if path.is_file()}
+
+
+def test_a_folder_becomes_shards_and_what_to_do_next_is_said(folder: Path, capsys: Any) -> None:
+    main([*IMAGES, "out", "--shard_mb", "0.004"])
+    assert len(Shards("out", "train")) == 18
+    assert len(Shards("out", "val")) == 2
+    printed = capsys.readouterr().out
+    assert "out holds 18 images to train on and 2 to validate on, in 10 shards. Next: jepa-lightning fit" in printed
+    assert printed.endswith("--data StreamingImageDataModule --data.root out\n")
+    before = contents(folder / "out")
+    main([*IMAGES, "out", "--shard_mb", "0.004"])
+    assert "out held already 18 images" in capsys.readouterr().out
+    assert contents(folder / "out") == before
+
+
+def test_the_split_is_that_of_the_options(folder: Path) -> None:
+    main([*IMAGES, "out", "--data.val_fraction", "0.4"])
+    assert len(Shards("out", "val")) == 8
+
+
+def test_a_list_becomes_shards(folder: Path, capsys: Any) -> None:
+    (folder / "list.csv").write_text("path,label\n" + "".join(f"images/a/{i}.png,x\n" for i in range(0, 20, 2)))
+    main(["optimize", "--data", "VideoManifestDataModule", "--data.train", "list.csv", "--output", "out"])
+    assert "--data StreamingVideoDataModule" in capsys.readouterr().out
+    assert Shards("out", "train").shard_index.classes == ("x",)
+
+
+def test_a_stopped_run_says_how_to_go_on_and_does(folder: Path, error: Callable[..., str], monkeypatch: Any) -> None:
+    def stopped(plan: Any, output: Path, report: Callable[[int], Any]) -> bool:
+        def stop(files: int) -> None:
+            raise KeyboardInterrupt
+
+        return write_shards(plan, output, stop)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "write_shards", stopped)
+        assert error(*IMAGES, "out") == "stopped; the same command goes on with the shards in out."
+    main([*IMAGES, "out"])
+    assert len(Shards("out", "train")) == 18
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((), "--output is required."),
+        (("--output", "out"), "--data is required."),
+        (("--data", "ImageFolderDataModule", "--output", "out"), "--data.root is required by ImageFolderDataModule."),
+        (("--data", "ImageFolder", "--output", "o"), "data: there is no class 'ImageFolder': did you mean 'Image"),
+        (("--data", "ShapesDataModule", "--output", "out"), "data: ShapesDataModule cannot be used here."),
+        ((*IMAGES[1:4], "none", "--output", "out"), "there is no folder none."),
+        ((*IMAGES[1:], "out", "--shard_mb", "0"), "--shard_mb 0 is not above 0."),
+        ((*IMAGES[1:], "out", "--shards", "3"), "there is no option 'shards'"),
+        (
+            (*IMAGES[1:], "s3://bucket/out"),
+            "--output s3://bucket/out is an address: write to a folder, and upload that.",
+        ),
+        ((*IMAGES[1:], "images/a/0.png"), "cannot write to images/a/0.png: Not a directory."),
+        (
+            ("--data", "VideoManifestDataModule", "--data.train", "none.csv", "--output", "out"),
+            "there is no list none.csv.",
+        ),
+    ],
+)
+def test_what_is_wrong_with_the_input_is_said_in_one_line(
+    folder: Path, error: Callable[..., str], arguments: tuple[str, ...], message: str
+) -> None:
+    assert error("optimize", *arguments).startswith(message)
+
+
+def test_a_missing_shard_of_a_finished_output_is_named(folder: Path, error: Callable[..., str]) -> None:
+    main([*IMAGES, "out"])
+    (folder / "out/train/chunk-0-0.bin").unlink()
+    assert error(*IMAGES, "out").startswith("the shard out/train/chunk-0-0.bin is missing: copy it again")
+
+
+def test_a_folder_that_is_no_shards_ends_fit_in_one_line(folder: Path, error: Callable[..., str]) -> None:
+    arguments = ("fit", "--model", "IJEPA", "--data", "StreamingImageDataModule", "--data.root", "images")
+    assert error(*arguments).startswith("there is no images/train/index.json: images holds no shards.")
+
+
+@pytest.mark.slow
+def test_a_killed_command_goes_on_and_ends_with_the_same_bytes(folder: Path) -> None:
+    command = [sys.executable, "-m", "jepa_lightning", *IMAGES]
+    quiet: Any = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    assert subprocess.run([*command, "whole", "--shard_mb=0.0015"], **quiet).returncode == 0
+    process = subprocess.Popen([*command, "killed", "--shard_mb=0.0015"], **quiet)
+    while not list((folder / "killed").rglob("*.bin")):
+        assert process.poll() is None
+        time.sleep(0.001)
+    time.sleep(0.01 * random.random())
+    process.kill()
+    assert process.wait() == -signal.SIGKILL, "the run was over before it could be killed"
+    assert subprocess.run([*command, "killed", "--shard_mb=0.0015"], **quiet).returncode == 0
+    assert contents(folder / "killed") == contents(folder / "whole")
+
+
+def test_shards_do_not_go_into_the_folder_of_the_files(folder: Path, error: Callable[..., str]) -> None:
+    assert error(*IMAGES, "images").startswith("--output images is the folder of the files themselves")
+    assert sorted(path.name for path in (folder / "images").iterdir()) == ["a", "b"]

@@ -1,0 +1,129 @@
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from jepa_lightning.data.file_walk import MediaFile
+from jepa_lightning.data.images.files import ImageFiles, read_rgb
+
+
+def save(path: Path, image: Image.Image | None = None, **options: object) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    (image or Image.new("RGB", (8, 6), "red")).save(path, **options)  # type: ignore[arg-type]
+    return path
+
+
+def pixel(path: Path) -> tuple[int, ...]:
+    image = read_rgb(path)
+    assert image.mode == "RGB"
+    assert image.size == (8, 6)
+    colour = image.getpixel((0, 0))
+    assert isinstance(colour, tuple)
+    return tuple(int(value) for value in colour)
+
+
+@pytest.mark.parametrize("suffix", ["jpg", "JPEG", "png", "webp", "bmp", "gif", "tif", "TIFF"])
+def test_formats_become_rgb(tmp_path: Path, suffix: str) -> None:
+    red, green, blue = pixel(save(tmp_path / f"image.{suffix}"))
+    assert red > 245
+    assert green < 10
+    assert blue < 10
+
+
+@pytest.mark.parametrize("mode", ["L", "1", "P", "CMYK", "YCbCr", "LA", "RGBA", "I;16", "I"])
+def test_modes_become_rgb(tmp_path: Path, mode: str) -> None:
+    grey = Image.new("RGB", (8, 6), (255, 255, 255))
+    image = Image.new(mode, (8, 6), 65535) if mode.startswith("I") else grey.convert(mode)
+    suffix = {"CMYK": "jpg", "YCbCr": "jpg", "I": "tif"}.get(mode, "png")
+    assert pixel(save(tmp_path / f"image.{suffix}", image)) == pytest.approx((255, 255, 255), abs=3)
+
+
+def test_a_palette_gives_its_colours(tmp_path: Path) -> None:
+    path = save(
+        tmp_path / "image.png", Image.new("RGB", (8, 6), (10, 200, 30)).convert("P", palette=Image.Palette.ADAPTIVE)
+    )
+    with Image.open(path) as file:
+        assert file.mode == "P"
+    assert pixel(path) == (10, 200, 30)
+
+
+@pytest.mark.parametrize("suffix", ["png", "tif"])
+def test_16_bits_are_scaled_to_8(tmp_path: Path, suffix: str) -> None:
+    ramp = (np.arange(48, dtype=np.uint16) * 1394).reshape(6, 8)
+    path = save(tmp_path / f"image.{suffix}", Image.fromarray(ramp))
+    assert np.abs(np.asarray(read_rgb(path))[..., 0] - ramp / 257.0).max() <= 1
+
+
+def test_big_endian_16_bits_are_scaled_to_8(tmp_path: Path) -> None:
+    path = save(tmp_path / "image.tif", Image.frombytes("I;16B", (8, 6), b"\x80\x00" * 48))
+    assert pixel(path) == (127, 127, 127)
+
+
+def test_transparency_lies_on_white(tmp_path: Path) -> None:
+    half = Image.new("RGBA", (8, 6), (255, 0, 0, 127))
+    assert pixel(save(tmp_path / "half.png", half)) == pytest.approx((255, 128, 128), abs=1)
+    assert pixel(save(tmp_path / "grey.png", Image.new("LA", (8, 6), (0, 0)))) == (255, 255, 255)
+    black = Image.new("P", (8, 6), 0)
+    black.putpalette([0, 0, 0, 255, 0, 0])
+    assert pixel(save(tmp_path / "key.png", black, transparency=0)) == (255, 255, 255)
+    assert pixel(save(tmp_path / "other.png", black, transparency=1)) == (0, 0, 0)
+    assert pixel(save(tmp_path / "rgb.png", transparency=(255, 0, 0))) == (255, 255, 255)
+    assert pixel(save(tmp_path / "l.png", Image.new("L", (8, 6), 7), transparency=7)) == (255, 255, 255)
+    assert pixel(save(tmp_path / "16.png", Image.new("I;16", (8, 6), 700), transparency=700))[0] in (2, 255)
+
+
+def test_orientation_is_honoured(tmp_path: Path) -> None:
+    image = Image.new("RGB", (8, 6))
+    image.putpixel((0, 0), (255, 255, 255))
+    exif = Image.Exif()
+    exif[0x0112] = 6  # to be shown turned by 90 degrees clockwise
+    upright = read_rgb(save(tmp_path / "image.png", image, exif=exif))
+    assert upright.size == (6, 8)
+    assert upright.getpixel((5, 0)) == (255, 255, 255)
+
+
+def test_an_image_too_large_to_be_true_is_broken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    save(tmp_path / "0.png")
+    files = ImageFiles(tmp_path, [MediaFile("0.png", None)], [], max_bad_share=1.0)
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 20)
+    with pytest.warns(UserWarning, match="decompression bomb"):
+        assert files[0] is None
+
+
+@pytest.mark.parametrize(("mode", "top"), [("F", 1.0), ("F", 255.0), ("F", 65535.0), ("I", 255), ("I", 65535)])
+def test_deep_values_are_scaled_by_their_range(tmp_path: Path, mode: str, top: float) -> None:
+    ramp = np.linspace(0, top, 48).reshape(6, 8).astype("float32" if mode == "F" else "int32")
+    path = save(tmp_path / "image.tif", Image.fromarray(ramp))
+    with Image.open(path) as file:
+        assert file.mode == mode
+    assert np.abs(np.asarray(read_rgb(path))[..., 0] - ramp / top * 255.0).max() <= 1
+
+
+@pytest.mark.parametrize("value", [-1.0, 1e6, float("nan"), float("inf")])
+def test_values_without_a_known_scale_are_refused(tmp_path: Path, value: float) -> None:
+    ramp = np.linspace(0, 1, 48, dtype="float32").reshape(6, 8)
+    ramp[0, 0] = value
+    with pytest.raises(ValueError, match="its values go from"):
+        read_rgb(save(tmp_path / "image.tif", Image.fromarray(ramp)))
+
+
+def test_an_image_that_does_not_fit_into_the_memory_is_named_with_its_size(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = save(tmp_path / "image.png")
+
+    def full(*_: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr("PIL.ImageOps.exif_transpose", full)
+    with pytest.raises(MemoryError, match=r"its 8 x 6 pixels need .* GB"):
+        read_rgb(path)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+def test_pipes_are_refused_without_waiting(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.png")
+    with pytest.raises(OSError, match="it is not a regular file"):
+        read_rgb(tmp_path / "pipe.png")
