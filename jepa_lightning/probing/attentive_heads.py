@@ -7,7 +7,8 @@ from typing import Any, cast
 
 from torch import Tensor, nn
 
-from jepa_lightning.nn.attentive_pooler import AttentivePooler, Generation
+from jepa_lightning.nn.attentive_pooler import AttentivePooler
+from jepa_lightning.nn.attentive_pooler import Generation as Generation
 from jepa_lightning.probing.heads import ProbeHeads
 
 
