@@ -153,7 +153,8 @@ def test_a_run_on_one_device(
 ) -> None:
     weights = []
     for chosen in (strategy, "auto"):
-        module = tiny_ijepa()
+        # with small patch embeddings gradients of dark pixels are rounding errors, which Adam makes whole steps of
+        module = tiny_ijepa(legacy_init=False)
         trainer = quiet_trainer(strategy=chosen, max_steps=2)
         trainer.fit(module, datamodule=shapes())
         trainer.validate(module, datamodule=shapes(), verbose=False)

@@ -6,6 +6,7 @@ import torch
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import Callback
 from lightning.pytorch.callbacks import GradientAccumulationScheduler
+from lightning.pytorch.demos.boring_classes import BoringModel
 from lightning.pytorch.loggers import CSVLogger
 
 from jepa_lightning.callbacks import EMACallback
@@ -82,11 +83,10 @@ def test_the_trainers_own_callback_takes_the_place_of_the_modules(tiny_ijepa, sh
     assert all(torch.equal(a, b) for a, b in zip(before, module.target_encoder.parameters(), strict=True))
 
 
-def test_a_line_over_a_run_of_unknown_length_is_refused(echo, table, clusters, quiet_trainer):
-    data = table(clusters(8), clusters(8), num_classes=3, batch_size=4)
+def test_a_line_over_a_run_of_unknown_length_is_refused(quiet_trainer):
     trainer = quiet_trainer(callbacks=[EMACallback(0.9, 1.0)], max_epochs=-1, limit_val_batches=0)
     with pytest.raises(MisconfigurationException, match=r"from 0\.9 to 1\.0, and this run has no known length"):
-        trainer.fit(echo(), datamodule=data)
+        trainer.fit(BoringModel())
 
 
 @pytest.mark.parametrize("precision", ["bf16-true", "16-true"])
