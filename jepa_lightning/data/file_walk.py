@@ -3,10 +3,12 @@
 import os
 import stat
 import warnings
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
+
+from jepa_lightning.data.passed_over import PassedOver
 
 SYSTEM_FOLDERS = ("lost+found",)  # which only root may list, on every disk with an ext file system
 
@@ -34,15 +36,11 @@ def find_files(root: Path, folder: Path, extensions: Sequence[str], kind: str) -
         FileNotFoundError: if it is missing or without such files.
         ValueError: if it is a file, or if a folder in it cannot be listed.
     """
-    # those of Path raise where a name is too long
-    if os.path.lexists(folder) and not os.path.isdir(folder):
-        raise ValueError(f"{folder} is not a folder.")
-    if not os.path.isdir(folder):
-        raise FileNotFoundError(f"there is no folder {folder}.")
+    require_folder(folder)
     walk = _Walk(folder, tuple(extensions))
     prefix = "".join(f"{part}/" for part in folder.relative_to(root).parts)
     files = sorted(MediaFile(prefix + name, name.split("/")[0] if "/" in name else None) for name in walk.files())
-    walk.warn(kind)
+    walk.passed.warn(kind)
     if not files:
         raise FileNotFoundError(f"there are no {kind} in {folder}: looked for {', '.join(extensions)}.")
     loose = [file.path for file in files if file.label is None]
@@ -65,7 +63,21 @@ def subfolders(folder: Path) -> list[Path]:
     Raises:
         ValueError: if it cannot be listed.
     """
-    return sorted(Path(entry.path) for entry in _entries(folder) if _is_folder(entry) and _shown(entry.name))
+    return [Path(entry.path) for entry in contents(folder)[0]]
+
+
+def require_folder(folder: Path) -> None:
+    """Refuses what is not a folder.
+
+    Raises:
+        FileNotFoundError: if it is missing.
+        ValueError: if it is something else.
+    """
+    # those of Path raise where a name is too long
+    if os.path.lexists(folder) and not os.path.isdir(folder):
+        raise ValueError(f"{folder} is not a folder.")
+    if not os.path.isdir(folder):
+        raise FileNotFoundError(f"there is no folder {folder}.")
 
 
 def require_regular(path: Path) -> None:
@@ -90,26 +102,22 @@ class _Walk:
 
     def __init__(self, folder: Path, extensions: tuple[str, ...], deep: bool = True) -> None:
         self.folder, self.extensions, self.deep = folder, extensions, deep
-        self.endings: Counter[str] = Counter()
-        self.special: list[str] = []
-        self.repeated: list[str] = []
+        self.passed = PassedOver(folder, extensions)
 
     def files(self) -> Iterator[str]:
         """The files' paths relative to the folder."""
         links: list[tuple[str, str]] = []
         found: set[int] = set()  # inodes, compared only with the targets of links
         for name, entry in self._visit():
-            if not _shown(entry.name):
-                continue
             if not entry.name.lower().endswith(self.extensions):
-                self.endings[Path(entry.name).suffix.lower() or "none"] += 1
+                self.passed.count_ending(entry.name)
             elif entry.is_symlink():
                 links.append((name, entry.path))
             elif entry.is_file(follow_symlinks=False):
                 found.add(entry.inode())
                 yield name
             else:
-                self.special.append(entry.path)
+                self.passed.special.append(entry.path)
         yield from self._linked(links, found)
 
     def _linked(self, links: Iterable[tuple[str, str]], found: set[int]) -> Iterator[str]:
@@ -123,53 +131,55 @@ class _Walk:
                 continue
             inside = Path(os.path.realpath(path)).is_relative_to(top)
             if (target.st_dev, target.st_ino) in seen or (inside and target.st_ino in found):
-                self.repeated.append(path)
+                self.passed.repeated.append(path)
             elif stat.S_ISREG(target.st_mode):
                 seen.add((target.st_dev, target.st_ino))
                 yield name
             else:
-                self.special.append(path)
+                self.passed.special.append(path)
 
     def _visit(self) -> Iterator[tuple[str, os.DirEntry[str]]]:
         """What is in the folders, except folders, with its path relative to the first one."""
         # a link to a folder above would read what lies beside the first one
-        entered = {_identity(parent) for parent in self.folder.resolve().parents}
+        entered = {identity(parent) for parent in self.folder.resolve().parents}
         here: deque[tuple[str, Path]] = deque([("", self.folder)])
         linked: deque[tuple[str, Path]] = deque()
         while here or linked:
             prefix, folder = here.popleft() if here else linked.popleft()
-            if (identity := _identity(folder)) in entered:
-                self.repeated.append(str(folder))
+            if (place := identity(folder)) in entered:
+                self.passed.repeated.append(str(folder))
                 continue
-            entered.add(identity)
-            for entry in sorted(_entries(folder), key=lambda entry: entry.name):
-                if not _is_folder(entry):
-                    yield prefix + entry.name, entry
-                elif self.deep and _shown(entry.name):
-                    (linked if entry.is_symlink() else here).append((f"{prefix}{entry.name}/", Path(entry.path)))
-
-    def warn(self, kind: str) -> None:
-        """Names what was passed over, one warning for each reason."""
-        if self.endings:
-            endings = ", ".join(f"{ending} ({count})" for ending, count in self.endings.most_common(8))
-            warnings.warn(
-                f"{self.endings.total()} files in {self.folder} are not read as {kind}, because of their endings: "
-                f"{endings}. Endings that are read: {', '.join(self.extensions)}.",
-                stacklevel=3,
-            )
-        reasons = (("not regular files", self.special), ("links to what is found elsewhere", self.repeated))
-        for reason, paths in reasons:
-            if paths:
-                more = ", ..." if len(paths) > 3 else ""
-                warnings.warn(
-                    f"{len(paths)} entries in {self.folder} are not read, because they are {reason}: "
-                    f"{', '.join(paths[:3])}{more}.",
-                    stacklevel=3,
-                )
+            entered.add(place)
+            folders, others = contents(folder)
+            yield from ((prefix + entry.name, entry) for entry in others)
+            for entry in folders if self.deep else ():
+                (linked if entry.is_symlink() else here).append((f"{prefix}{entry.name}/", Path(entry.path)))
 
 
-def _shown(name: str) -> bool:
-    return not name.startswith(".") and name not in SYSTEM_FOLDERS
+def contents(folder: Path) -> tuple[list[os.DirEntry[str]], list[os.DirEntry[str]]]:
+    """The folders in a folder, and what else is in it; both in the order of their names, without what is hidden.
+
+    Raises:
+        ValueError: if it cannot be listed.
+    """
+    folders: list[os.DirEntry[str]] = []
+    others: list[os.DirEntry[str]] = []
+    try:
+        with os.scandir(folder) as entries:
+            for entry in sorted(entries, key=lambda entry: entry.name):
+                if not entry.name.startswith(".") and entry.name not in SYSTEM_FOLDERS:
+                    (folders if _is_folder(entry) else others).append(entry)
+    except OSError as error:
+        raise ValueError(
+            f"cannot list {folder}: {error.strerror}. Make it readable, or move it out of the data."
+        ) from error
+    return folders, others
+
+
+def identity(folder: str | Path) -> tuple[int, int]:
+    """Device and inode: two paths with one identity lead to the same folder."""
+    status = os.stat(folder)
+    return status.st_dev, status.st_ino
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:
@@ -177,18 +187,3 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
         return entry.is_dir()
     except OSError:  # links that point to each other
         return False
-
-
-def _identity(folder: Path) -> tuple[int, int]:
-    status = folder.stat()
-    return status.st_dev, status.st_ino
-
-
-def _entries(folder: Path) -> list[os.DirEntry[str]]:
-    try:
-        with os.scandir(folder) as entries:
-            return list(entries)
-    except OSError as error:
-        raise ValueError(
-            f"cannot list {folder}: {error.strerror}. Make it readable, or move it out of the data."
-        ) from error
