@@ -134,7 +134,7 @@ class FolderDataModule(FilesDataModule):
             raise ValueError(f"{train} is not a folder: rename it, or put the training files in a folder of that name.")
         others = [folder for folder in self._siblings(train) if holds_files(folder, self.extensions)]
         if not train.is_dir() or self._is_class(train, others):
-            return self._files(self.root), []
+            return self.samples(self.root), []
         beside = {folder.name: folder for folder in self._siblings(train)}
         val = next((beside[name] for name in VALIDATION if name in beside), None)
         unread = [str(folder) for folder in others if folder != val]
@@ -144,7 +144,7 @@ class FolderDataModule(FilesDataModule):
                 f"{train}: training reads that folder, and validation {val or 'a share of it'}.",
                 stacklevel=2,
             )
-        return self._files(train), [] if val is None else self._files(val)
+        return self.samples(train), [] if val is None else self.samples(val)
 
     def _siblings(self, train: Path) -> list[Path]:
         return [folder for folder in subfolders(self.root) if folder != train] if train.is_dir() else []
@@ -152,7 +152,12 @@ class FolderDataModule(FilesDataModule):
     def _is_class(self, train: Path, others: Sequence[Path]) -> bool:
         """Whether ``train`` is the name of a class, as in VOC and COCO."""
         named = any(folder.name not in (*VALIDATION, "test") for folder in others)
-        return named and holds_files(train, self.extensions, deep=False)
+        return named and self.holds_samples(train)
 
-    def _files(self, folder: Path) -> list[MediaFile]:
+    def holds_samples(self, folder: Path) -> bool:
+        """Whether there are samples in a folder itself, not only in folders of classes in it."""
+        return holds_files(folder, self.extensions, deep=False)
+
+    def samples(self, folder: Path) -> list[Any]:
+        """The samples below ``train``, ``val`` or the root, labelled by their folders."""
         return find_files(self.root, folder, self.extensions, self.files.kind)

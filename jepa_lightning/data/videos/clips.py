@@ -121,7 +121,10 @@ class ClipSampler:
         times = video.times
         if times is None:
             if not video.fps:
-                raise ValueError(f"fps={self.fps} is asked of a video that has no frame rate: give a step instead.")
+                raise ValueError(
+                    f"fps={self.fps:g} is asked of a video without a frame rate: give a step between frames instead "
+                    "(frame_step of VJEPA), or, for folders of frames, their rate (frames_fps of the DataModule)."
+                )
             times = [i / video.fps for i in range(video.num_frames)]
         room = max(0.0, times[-1] - (self.num_frames - 1) / self.fps)
         # up to a frame beyond, so that the last place is as likely as any other

@@ -11,14 +11,17 @@ from typing import Any, ClassVar, NamedTuple
 from PIL.Image import Image
 from torch import Tensor
 
+from jepa_lightning.data.file_walk import holds_files, subfolders
 from jepa_lightning.data.folder import FilesDataModule, FolderDataModule
-from jepa_lightning.data.images.files import EXTENSIONS as IMAGE_EXTENSIONS
 from jepa_lightning.data.images.files import read_rgb
 from jepa_lightning.data.media_files import MediaFiles
 from jepa_lightning.data.videos.file import UnreadableVideoError, VideoFile
+from jepa_lightning.data.videos.frame_folder import EXTENSIONS as STILLS
+from jepa_lightning.data.videos.frame_folder import FrameFolder
+from jepa_lightning.data.videos.frame_walk import FrameClip, find_clips
+from jepa_lightning.options import PositiveFloat, check_options
 
 EXTENSIONS = (".mp4", ".webm", ".mkv", ".avi", ".mov", ".gif", ".m4v", ".mpg", ".mpeg", ".ogv", ".wmv", ".flv", ".3gp")
-STILLS = tuple(extension for extension in IMAGE_EXTENSIONS if extension not in EXTENSIONS)
 COLUMNS = ("path", "label", "start", "end")
 
 
@@ -32,25 +35,30 @@ class VideoPart(NamedTuple):
 
 
 class VideoFiles(MediaFiles):
-    """Videos from files, whose frames are decoded when a transform asks for them; and images, which stand still."""
+    """Videos whose frames are decoded when a transform asks for them: from files, or from folders of frames.
+
+    Image files are videos that stand still.
+    """
 
     kind = "videos"
 
-    def read(self, index: int, file: Any) -> VideoFile | Image:
+    def read(self, index: int, file: Any) -> VideoFile | FrameFolder | Image:
         """The video or the image of a file."""
         path = self.root / file.path
+        if isinstance(file, FrameClip):
+            return CountedFrames(self, index, path, file.fps)
         if path.suffix.lower() in STILLS:
             return read_rgb(path)
         return CountedVideo(self, index, path, getattr(file, "start", 0.0), getattr(file, "end", None))
 
 
-class CountedVideo(VideoFile):
+class _Counted:
     """A video whose data set learns of frames that cannot be decoded.
 
     Args:
         files: the data set.
         index: its place there.
-        options: of ``VideoFile``.
+        options: of the video.
     """
 
     def __init__(self, files: MediaFiles, index: int, *options: Any) -> None:
@@ -60,28 +68,71 @@ class CountedVideo(VideoFile):
     def read(self, indices: Any) -> Tensor:
         """Decodes frames, and tells the data set where that fails."""
         try:
-            return super().read(indices)
+            frames: Tensor = super().read(indices)  # type: ignore[misc]
         except UnreadableVideoError as error:
             self._files.report(self._place, error)
             raise
+        return frames
+
+
+class CountedVideo(_Counted, VideoFile):
+    """A video file."""
+
+
+class CountedFrames(_Counted, FrameFolder):
+    """A folder of frames."""
 
 
 class VideoFolderDataModule(FolderDataModule):
     """A folder of videos: ``train/CLASS/*`` and ``val/CLASS/*``, or ``CLASS/*``, or videos without labels.
 
-    How folders are read is ``FolderDataModule``'s. Needs the extra ``video``.
+    With ``frames`` each video is a folder of image files: ``train/CLASS/CLIP/*`` and ``val/CLASS/CLIP/*``, or
+    ``CLASS/CLIP/*``. The frames are in the natural order of their names (``frame2.jpg`` before ``frame10.jpg``), and
+    the path of a sample is that of its folder.
+
+    How folders are read is ``FolderDataModule``'s. Video files need the extra ``video``.
 
     Args:
         root: the folder.
         images: take image files too, each as a video that stands still.
+        frames: read folders of image files, not video files.
+        frames_fps: frames per second in these folders. Models that sample by time (``fps``) need it.
         options: of ``FilesDataModule``.
+
+    Raises:
+        ValueError: if ``images`` is given with ``frames``, or ``frames_fps`` without.
     """
 
     files: ClassVar = VideoFiles
 
-    def __init__(self, root: str | Path, images: bool = False, **options: Any) -> None:
+    def __init__(
+        self,
+        root: str | Path,
+        images: bool = False,
+        frames: bool = False,
+        frames_fps: PositiveFloat | None = None,
+        **options: Any,
+    ) -> None:
+        check_options(type(self), locals())
+        if images and frames:
+            raise ValueError("images=True takes image files as videos, and frames=True as frames of them: give one.")
+        if frames_fps is not None and not frames:
+            raise ValueError(f"frames_fps={frames_fps:g} is for folders of frames: add frames=True.")
         super().__init__(root, **options)
-        self.extensions = (*EXTENSIONS, *STILLS) if images else EXTENSIONS
+        self.frames, self.frames_fps = frames, frames_fps
+        self.extensions = STILLS if frames else (*EXTENSIONS, *STILLS) if images else EXTENSIONS
+
+    def holds_samples(self, folder: Path) -> bool:
+        """Whether there are videos in a folder itself, not only in folders of classes in it."""
+        if not self.frames:
+            return super().holds_samples(folder)
+        return any(holds_files(clip, self.extensions, deep=False) for clip in subfolders(folder))
+
+    def samples(self, folder: Path) -> list[Any]:
+        """The videos below ``train``, ``val`` or the root, labelled by their folders."""
+        if not self.frames:
+            return super().samples(folder)
+        return find_clips(self.root, folder, self.extensions, self.frames_fps)
 
 
 class VideoManifestDataModule(FilesDataModule):

@@ -36,7 +36,7 @@ def pipeline(sampler: ClipSampler | None = None, size: tuple[int, int] = (16, 16
 
 
 def test_a_video_without_frame_rate_cannot_be_asked_for_one() -> None:
-    with pytest.raises(ValueError, match=r"fps=4.0 is asked of a video that has no frame rate: give a step instead"):
+    with pytest.raises(ValueError, match=r"fps=4 is asked of a video without a frame rate: give a step"):
         pipeline(ClipSampler(4, fps=4.0)).transform(torch.zeros(8, 3, 16, 16, dtype=torch.uint8))
 
 
