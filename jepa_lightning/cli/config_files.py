@@ -5,6 +5,8 @@ import os
 import re
 import stat
 from collections.abc import Sequence
+from contextlib import suppress
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ import yaml
 from jsonargparse import set_loader
 from lightning.pytorch.cli import LightningArgumentParser
 
+from jepa_lightning.cli.config_form import check_form
 from jepa_lightning.cli.config_yaml import check_yaml, load_yaml
 from jepa_lightning.cli.errors import UsageError
 
@@ -46,13 +49,14 @@ class ConfigParser(LightningArgumentParser):
 
 
 def check_config(path: str | os.PathLike[str]) -> None:
-    """Reads a configuration file, without building what is in it.
+    """Reads a configuration file, and checks what it holds before the parser sees it.
 
     Args:
         path: of the file. What does not exist, cannot be read, or is an address is left to the parser.
 
     Raises:
-        UsageError: if it is not a regular file, too large, not in UTF-8, not YAML, or does not hold a mapping.
+        UsageError: if it is not a regular file, too large, not in UTF-8, not YAML, or does not hold a mapping of the
+            form that ``check_form`` asks for.
     """
     name, file = str(path), Path(path).expanduser()
     try:
@@ -70,6 +74,7 @@ def check_config(path: str | os.PathLike[str]) -> None:
     text = _decode(file.read_bytes(), name)
     try:
         kind = check_yaml(text.removeprefix("\ufeff"), name)
+        content = load_yaml(text) if kind is dict else None
     except yaml.MarkedYAMLError as error:
         raise UsageError(_fault(error, name)) from error
     except yaml.YAMLError as error:
@@ -77,25 +82,37 @@ def check_config(path: str | os.PathLike[str]) -> None:
     if kind is not dict:
         fault = "is empty" if kind is None else "holds a list" if kind is list else "holds text"
         raise UsageError(f"{name} {fault}: a configuration is a mapping of options, as in `trainer: {{max_steps: 8}}`.")
+    check_form(content, name)
 
 
 def check_arguments(arguments: Sequence[str]) -> None:
-    """Refuses pipes and devices among the arguments that may name files; reading them could wait without end.
+    """Checks the arguments that may name files, or hold a class with its options.
 
     Args:
         arguments: of the command line.
 
     Raises:
-        UsageError: if one of them is a pipe or a device.
+        UsageError: if one of them is empty where a file is needed, names a pipe or a device, which could be waited for
+            without end, or gives a class in a wrong form.
     """
-    for i, argument in enumerate(arguments):
+    for argument, following in zip_longest(arguments, arguments[1:], fillvalue=""):
         option, given, value = argument.partition("=")
-        if TAKE_FILES.fullmatch(option):
-            value = value if given else "".join(arguments[i + 1 : i + 2])
-            try:
-                _refuse_pipe(value, Path(value).expanduser().stat().st_mode)
-            except (OSError, ValueError):
-                continue
+        if not TAKE_FILES.fullmatch(option):
+            continue
+        value = value if given else following
+        if option in ("--config", "-c") and not value:
+            raise UsageError(f"{option} names no file: give the path of a configuration file.")
+        if value.startswith(("{", "[")):
+            with suppress(yaml.YAMLError):  # the parser says what is wrong
+                check_form(_nested(option, load_yaml(value)), "command line")
+        with suppress(OSError, ValueError):
+            _refuse_pipe(value, Path(value).expanduser().stat().st_mode)
+
+
+def _nested(option: str, value: Any) -> dict[str, Any]:
+    """The configuration that one option with its value stands for."""
+    key, _, rest = option.strip("-+").partition(".")
+    return {key: _nested(rest, value) if rest else value}
 
 
 def _refuse_pipe(name: str, mode: int) -> None:

@@ -31,7 +31,7 @@ from jepa_lightning.cli.trainer import CLITrainer
 from jepa_lightning.cli.trainer_options import TRAINER_OPTIONS
 from jepa_lightning.data import JEPADataModule
 from jepa_lightning.modules import JEPAModule
-from jepa_lightning.options import check_values
+from jepa_lightning.options import Seed, check_values
 
 DESCRIPTION = "Trains and evaluates joint-embedding predictive architectures and their baselines."
 # readers of folders of shards
@@ -99,6 +99,7 @@ class JEPACLI(LightningCLI):
         """Parses the arguments. The model's options come from the checkpoint, if there is one, where none are given."""
         self.config = _parse(parser, self.arguments)
         options = self.config[self.config.subcommand]
+        check_values("command line", {"seed_everything": Seed | bool | None}, options.as_dict())
         check_values("Trainer", TRAINER_OPTIONS, options.trainer.as_dict())
         self._find_checkpoint(options)
         if self.checkpoint and Path(self.checkpoint).exists():
@@ -129,7 +130,7 @@ class JEPACLI(LightningCLI):
         """Adds what the configuration leaves open."""
         given = self.config_init[self.subcommand].trainer
         if self.subcommand == "fit":
-            saves, logs = given.enable_checkpointing is not False, given.logger is not False
+            saves, logs = given.enable_checkpointing is not False, given.logger not in (False, [])
             callbacks = with_defaults(given.callbacks, saves, logs)
             kwargs["callbacks"] = [RunFolder(_default(given.logger)), *callbacks]
         if _default(given.logger):

@@ -66,8 +66,27 @@ def test_pipes_and_devices_among_the_arguments_do_not_hang(tmp_path: Path, argum
         check_arguments([argument.replace("PIPE", str(tmp_path / "pipe")) for argument in arguments])
 
 
+@pytest.mark.parametrize("arguments", [["--config", ""], ["--config="], ["-c"]])
+def test_a_configuration_without_a_name(arguments: list[str]) -> None:
+    with pytest.raises(UsageError, match=r"names no file: give the path of a configuration file\."):
+        check_arguments(["fit", *arguments])
+
+
+def test_a_class_among_the_arguments_has_the_form_of_one_in_a_file() -> None:
+    for option, value in {"--model": "{class_path: IJEPA, init_arg: {}}", "--trainer.callbacks+": "[{}]"}.items():
+        with pytest.raises(UsageError, match=r"^command line: "):
+            check_arguments(["fit", f"{option}={value}"])
+    check_arguments(["fit", "--model", "{class_path: IJEPA}", "--trainer.callbacks", "[OnlineKNN]", "--model", "{"])
+
+
+def test_a_tag_that_would_run_code_is_named_with_its_file_and_line(tmp_path: Path) -> None:
+    (tmp_path / "c.yaml").write_text("data: null\nmodel: !!python/object/apply:os.mkdir [ran]\n")
+    assert refused(tmp_path / "c.yaml").startswith(f"{tmp_path}/c.yaml, line 2: not YAML, could not determine a const")
+    assert not Path("ran").exists()
+
+
 def test_other_arguments_are_left_alone(tmp_path: Path) -> None:
-    check_arguments(["fit", "--config", "nowhere.yaml", "--model", "IJEPA", "--data.root", str(tmp_path), "--config"])
+    check_arguments(["fit", "--config", "nowhere.yaml", "--model", "IJEPA", "--data.root", str(tmp_path), "--model"])
     check_config(tmp_path / "nowhere.yaml")
     check_config("s3://bucket/c.yaml")
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 # lines that frame a fault and do not say what it is
 FRAME = re.compile(
     r"Does not validate against|Subtypes:|Errors:|Given value|Expected an? <class 'NoneType'>|Expected a path but|"
-    r"Not a valid subclass|Subclass types expect|(a|an) (class path|dict) |a dict |\d+ validation error|"
+    r"Subclass types expect|(a|an) (class path|dict) |a dict |\d+ validation error|"
     r"For further information visit"
 )
 
@@ -79,8 +79,8 @@ def _walk(lines: list[_Line], key: str, classes: tuple[str, ...], value: str) ->
 
 
 def _fault(text: str, key: str, classes: tuple[str, ...], value: str) -> Fault:
-    text, _, got = text.partition(". Got value: ")
-    return Fault(key, classes, text, got or value)
+    text, has_value, got = text.partition(". Got value:")
+    return Fault(key, classes, text, got.strip() or ("''" if has_value else value))
 
 
 def _given(value: str) -> str:

@@ -48,8 +48,9 @@ def explain_usage(message: str) -> str:
         name = (unknown[1] or unknown[2]).partition("=")[0]
         return _no_option(owner, name) if owner else _unknown_option(name)
     for fault in found:
-        if unknown := re.search(r"Expected a dot import path string: (\S+)", fault.text):
-            return _unknown_class(fault.key, unknown[1])
+        if unknown := re.search(r"Expected a dot import path string:\s*(\S*)", fault.text):
+            name = unknown[1].strip("'\"")
+            return _unknown_class(fault.key, name) if name else f"{fault.key}: expected the name of a class, got ''"
     if needed := re.search(r'arguments are required: ([^,\s]+)|Key "([^"]+)" is required', about):
         option = (needed[1] or needed[2]).rpartition(".")[2]
         return f"--{fault.key}.{option} is required by {_name(owner)}." if owner else f"--{option} is required."
@@ -75,6 +76,8 @@ def _expected(text: str) -> str:
     """The type that a fault asks for, as people write it; "" where the parser says it in another way."""
     if choices := re.match(r"Expected an? typing.Literal\[(.*)\]", text):
         return f"one of {choices[1]}"
+    if kind := re.match(r"Not a valid subclass of (\w+)", text):
+        return f"the name or class_path of a {kind[1]}"
     if restricted := re.match(r"Not of type \w+: .*restriction (.*)$", text):
         return f"a value with {restricted[1].replace('v', 'value ')}".replace("value value", "value")
     if kind := re.match(r"Expected (?:an? )?(.*)$", text):

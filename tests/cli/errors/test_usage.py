@@ -48,3 +48,16 @@ def test_an_unknown_command_has_a_near_match_and_the_list_of_all(message: str) -
 def test_a_missing_command_has_the_list_of_all() -> None:
     line = explain_usage('expected "subcommand" to be one of {fit,validate}, but it was not provided.')
     assert line.startswith("no command is given. Commands: fit, ")
+
+
+def test_a_value_where_a_class_is_needed() -> None:
+    message = (
+        'Parser key "model":\n  Does not validate against any of the Union subtypes\n  Errors:\n'
+        "    - Not a valid subclass of JEPAModule. Got value: 3\n      Subclass types expect one of:\n"
+        "      - a class path (str)\n    - Expected a <class 'NoneType'>\n  Given value: 3"
+    )
+    assert explain_usage(message) == "model: expected the name or class_path of a JEPAModule, got 3"
+    assert explain_usage('Parser key "data":\n  Expected a dot import path string: ').endswith("class, got ''")
+    assert explain_usage("Parser key \"model.lr\":\n  Expected a <class 'float'>. Got value: ") == (
+        "model.lr: expected float, got ''"
+    )
