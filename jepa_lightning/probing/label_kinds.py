@@ -120,6 +120,8 @@ class ClassLabel(LabelKind):
 class ValueLabel(LabelKind):
     """Numbers, float ``[B, K]``; a row with a NaN is unlabeled. Scored by R2, averaged over K, and absolute error.
 
+    R2 is not defined where all targets are equal: such columns are left out, and R2 is NaN where no column is left.
+
     Args:
         size: K.
     """
@@ -155,7 +157,7 @@ class ValueLabel(LabelKind):
 
     def metrics(self) -> dict[str, Metric]:
         """R2 and mean absolute error."""
-        r2 = R2Score(multioutput="uniform_average")
+        r2 = _DefinedR2()
         # sums get their shape from the first update, and a rank may have no labeled sample
         r2.update(*(torch.zeros(0, self.size) if self.size > 1 else torch.zeros(0) for _ in range(2)))
         return {"r2": r2, "mae": MeanAbsoluteError()}
@@ -223,6 +225,18 @@ class TagLabel(LabelKind):
     def from_neighbors(self, weights: Tensor, values: Tensor) -> Tensor:
         """Weighted share of the neighbors that have each tag."""
         return _weighted_mean(weights, values.to(weights.dtype))
+
+
+class _DefinedR2(R2Score):
+    """Mean over the columns whose targets differ. R2Score counts the others as 0 or 1, and small targets among them."""
+
+    def compute(self) -> Tensor:
+        """A scalar, NaN where no column is left."""
+        mean_square, mean = self.sum_squared_error / self.total, self.sum_error / self.total
+        variance = mean_square - mean.square()
+        # what is left of equal numbers by rounding, in each of the sums
+        differ = variance > self.total * torch.finfo(variance.dtype).eps * mean_square
+        return (1 - self.residual / self.total / variance)[differ].mean()
 
 
 class _PresentAveragePrecision(MultilabelAveragePrecision):

@@ -1,3 +1,5 @@
+import math
+
 import pytest
 import torch
 from sklearn.metrics import average_precision_score, mean_absolute_error, r2_score
@@ -127,3 +129,22 @@ def test_neighbors_vote_average_and_share():
 )
 def test_dtype_and_shape_tell_the_kind(target, form):
     assert form_of(target) == form
+
+
+@pytest.mark.parametrize("scale", [1e-4, 1e4])
+def test_r2_does_not_depend_on_the_size_of_the_values(scale):
+    generator = torch.Generator().manual_seed(0)
+    target = scale * (3 + torch.randn(40, 2, generator=generator))
+    outputs = target + 0.3 * scale * torch.randn(40, 2, generator=generator)
+    assert scored(ValueLabel(2), outputs, target)["r2"] == pytest.approx(r2_score(target, outputs), rel=1e-6)
+
+
+@pytest.mark.parametrize("value", [0.0, 0.1, 1234.5])
+def test_r2_is_not_defined_where_all_targets_are_equal(value):
+    equal = torch.full((50, 1), value)
+    assert math.isnan(scored(ValueLabel(1), equal, equal)["r2"])
+    assert math.isnan(scored(ValueLabel(1), equal + 1, equal)["r2"])
+    generator = torch.Generator().manual_seed(0)
+    target, outputs = torch.randn(2, 50, 1, generator=generator)
+    both = scored(ValueLabel(2), torch.cat([outputs, equal], dim=1), torch.cat([target, equal], dim=1))
+    assert both["r2"] == pytest.approx(r2_score(target, outputs), rel=1e-6)
