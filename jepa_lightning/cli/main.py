@@ -36,7 +36,7 @@ def main(args: Sequence[str] | None = None) -> None:
                 _main(arguments)
     finally:
         if _nobody_reads():
-            sys.exit(128 + signal.SIGPIPE)
+            sys.exit(128 + getattr(signal, "SIGPIPE", 13))  # Windows has no such signal
 
 
 def _main(arguments: list[str]) -> None:

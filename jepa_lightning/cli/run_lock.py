@@ -1,6 +1,5 @@
 """One run at a time writes to a folder."""
 
-import fcntl
 import os
 import socket
 from collections.abc import Iterator
@@ -8,6 +7,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from lightning.pytorch.utilities import rank_zero_warn
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
 
 LOCK = ".lock"
 
@@ -20,6 +24,7 @@ def locked(folder: Path) -> Iterator[None]:
     killed; the file stays, and means nothing. Workers that are forked do not hold it, so those that survive a killed
     run for some seconds do not block the next one. NFS passes such locks on to its server, so that they hold between
     machines; a file system without locks (some mounts of NFS and Lustre) gives a warning, and then nothing is refused.
+    On Windows, which has no such locks, nothing is refused either: resume a run once at a time there.
 
     Args:
         folder: Is created if it does not exist.
@@ -34,7 +39,8 @@ def locked(folder: Path) -> Iterator[None]:
         raise ValueError(f"cannot write to the folder {folder}: {error.strerror}.") from error
     with file:
         try:
-            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if fcntl is not None:
+                fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except (BlockingIOError, PermissionError) as error:  # POSIX allows either
             file.seek(0)
             raise ValueError(

@@ -76,3 +76,21 @@ def test_a_folder_that_cannot_be_written_to(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(ValueError, match=r"cannot write to the folder .*file/run: Not a directory"):
         locked(tmp_path / "file/run").__enter__()
+
+
+@pytest.mark.slow
+def test_the_command_line_can_be_imported_on_windows_and_nothing_is_locked_there(tmp_path: Path) -> None:
+    code = (
+        "import signal, sys\n"
+        "from pathlib import Path\n"
+        "for name in ('SIGUSR1', 'SIGUSR2', 'SIGHUP', 'SIGPIPE'): delattr(signal, name)\n"
+        "for name in ('fcntl', 'resource', 'pwd', 'grp', 'termios'): sys.modules[name] = None\n"
+        "from jepa_lightning.cli import main\n"
+        "from jepa_lightning.cli.run_lock import locked\n"
+        "with locked(Path('run')), locked(Path('run')): print(Path('run/.lock').read_text())\n"
+        "main(['methods'])\n"
+    )
+    result = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.startswith("process ")
+    assert "IJEPA" in result.stdout
