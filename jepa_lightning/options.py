@@ -57,9 +57,10 @@ class NotEmpty:
 PositiveInt = Annotated[int, Interval("[1, inf)")]
 NonNegativeInt = Annotated[int, Interval("[0, inf)")]
 Seed = Annotated[int, Interval("[0, 4294967295]")]  # as Lightning's seed_everything
-PositiveFloat = Annotated[float, Interval("(0, inf)")]
-NonNegativeFloat = Annotated[float, Interval("[0, inf)")]
-FiniteFloat = Annotated[float, Interval("(-inf, inf)")]
+# no weight of a loss, learning rate, temperature or frame rate has a use above a million: it is a typing error
+PositiveFloat = Annotated[float, Interval("(0, 1e6]")]
+NonNegativeFloat = Annotated[float, Interval("[0, 1e6]")]
+FiniteFloat = Annotated[float, Interval("[-1e6, 1e6]")]
 Share = Annotated[float, Interval("[0, 1]")]
 PositiveShare = Annotated[float, Interval("(0, 1]")]
 ShareBelowOne = Annotated[float, Interval("[0, 1)")]

@@ -4,7 +4,6 @@ from typing import Annotated, Any
 
 from jepa_lightning.options import (
     Interval,
-    NonNegativeFloat,
     NonNegativeInt,
     PositiveInt,
     Share,
@@ -16,7 +15,7 @@ Batches = NonNegativeInt | Share | None  # a number, or a share of all
 TRAINER_OPTIONS: dict[str, Any] = {
     "accumulate_grad_batches": PositiveInt,
     "check_val_every_n_epoch": PositiveInt | None,
-    "gradient_clip_val": NonNegativeFloat | None,
+    "gradient_clip_val": Annotated[float, Interval("[0, inf)")] | None,  # a huge one clips nothing
     "limit_predict_batches": Batches,
     "limit_test_batches": Batches,
     "limit_train_batches": Batches,
