@@ -24,22 +24,33 @@ from jepa_lightning.data import DigitsDataModule, JEPADataModule, ShapesDataModu
 matplotlib.use("Agg")
 from matplotlib import pyplot
 
-ENCODER = {"encoder": "vit_tiny", "depth": 4, "lr": 1e-3, "start_lr": 1e-5, "weight_decay": 0.04}
+# one optimizer and schedule for all of them
+ENCODER = {
+    "encoder": "vit_tiny", "depth": 4, "optimizer": "adamw", "lr": 1e-3, "start_lr": 1e-5, "final_lr": 1e-6,
+    "warmup": 0.1, "weight_decay": 0.04,
+}  # fmt: skip
 # heads for an encoder of width 192, and what differs from the paper's defaults on images of a few thousand pixels
 OPTIONS: dict[str, dict[str, Any]] = {
     "IJEPA": {
         "predictor_depth": 2, "predictor_dim": 96, "target_layers": 4, "content": 1.0, "crop_scale": (0.8, 1.0),
         "ema": (0.97, 1.0), "final_weight_decay": 0.04,
     },
-    "MAE": {"decoder_depth": 2, "decoder_dim": 96, "decoder_heads": 3},
+    "MAE": {
+        "decoder_depth": 2, "decoder_dim": 96, "decoder_heads": 3, "init": "normal", "interpolation": "bilinear",
+    },
     "SimCLR": {"projector_hidden": 512, "temperature": 0.2},
     "MoCo": {"projector_hidden": 512, "queue_size": 2048, "ema": (0.97, 0.97)},
-    "BYOL": {"projector_hidden": 512, "ema": (0.97, 1.0)},
+    "BYOL": {"projector_hidden": 512, "ema": (0.97, 1.0), "interpolation": "bilinear"},
     "SimSiam": {"projector_dim": 512, "predictor_hidden": 128},
-    "DINO": {"prototypes": 1024, "head_hidden": 512, "num_local": 2, "ema": (0.97, 1.0), "freeze_epochs": 0},
+    "DINO": {
+        "prototypes": 1024, "head_hidden": 512, "num_local": 2, "ema": (0.97, 1.0), "freeze_epochs": 0,
+        "teacher_warmup": 0.3, "drop_path": 0.0, "final_weight_decay": None, "interpolation": "bilinear",
+    },
     "VICReg": {"projector_dim": 512},
-    "BarlowTwins": {"projector_dim": 512},
-    "LeJEPA": {"projector_hidden": 512, "num_local": 2},
+    "BarlowTwins": {"projector_dim": 512, "loss_scale": 1.0, "interpolation": "bilinear"},
+    "LeJEPA": {
+        "projector_hidden": 512, "num_local": 2, "crop_scale": (0.4, 1.0), "local_crop_scale": (0.05, 0.4),
+    },
 }  # fmt: skip
 # side of the images and of the patches
 SIZES = {"shapes": (48, 6), "digits": (32, 4)}

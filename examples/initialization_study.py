@@ -31,12 +31,12 @@ from jepa_lightning.nn.init import init_weights
 
 OPTIONS = {
     "IJEPA": {"predictor_depth": 2, "predictor_dim": 96, "content": 1.0, "crop_scale": (0.8, 1.0), "ema": (0.97, 1.0)},
-    "MAE": {"decoder_depth": 2, "decoder_dim": 96, "decoder_heads": 3},
+    "MAE": {"decoder_depth": 2, "decoder_dim": 96, "decoder_heads": 3, "interpolation": "bilinear"},
     "SimCLR": {"projector_hidden": 512, "temperature": 0.2},
     # with the paper's EMA the teacher, which is judged, has hardly left its random weights after 100 steps
     "DINO": {
         "prototypes": 1024, "head_hidden": 256, "bottleneck": 64, "num_local": 2, "ema": (0.97, 1.0),
-        "freeze_epochs": 0,
+        "freeze_epochs": 0, "teacher_warmup": 0.3, "drop_path": 0.0, "interpolation": "bilinear",
     },
     "VICReg": {"projector_dim": 512},
 }  # fmt: skip
@@ -54,10 +54,11 @@ def build_data(name: str, **options: Any) -> JEPADataModule:
 
 
 def build_module(name: str, patch: int, image_size: int, width: int, depth: int) -> JEPAModule:
-    common = {"encoder": "vit_tiny", "width": width, "depth": depth, "lr": 1e-3, "start_lr": 1e-5}
-    return getattr(jepa_lightning, name)(
-        **common, patch_size=patch, image_size=image_size, final_weight_decay=0.04, **OPTIONS[name]
-    )
+    common = {
+        "encoder": "vit_tiny", "width": width, "depth": depth, "optimizer": "adamw", "lr": 1e-3, "start_lr": 1e-5,
+        "final_lr": 1e-6, "warmup": 0.1, "weight_decay": 0.04, "final_weight_decay": 0.04,
+    }  # fmt: skip
+    return getattr(jepa_lightning, name)(**common, patch_size=patch, image_size=image_size, **OPTIONS[name])
 
 
 def initialize_(module: JEPAModule, scale_patches: bool, scale_depth: bool) -> None:

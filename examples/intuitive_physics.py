@@ -79,7 +79,7 @@ def build_model() -> VJEPA:
         "vit_tiny", image_size=IMAGE_SIZE, patch_size=12, num_frames=WINDOW, frame_step=STEP, depth=4,
         num_blocks=(), spatial_scale=(), causal_frames=(CONTEXT // 2, CONTEXT // 2), predictor_depth=3,
         predictor_dim=192, target_layers=4, distance="l2", content=0.3, covariance=0.1, crop_scale=(1.0, 1.0), lr=1e-3,
-        start_lr=1e-5, final_weight_decay=0.04, ema=(0.99, 1.0), legacy_init=False,
+        start_lr=1e-5, warmup=0.1, schedule_stretch=1.0, final_weight_decay=0.04, ema=(0.99, 1.0), legacy_init=False,
     )  # fmt: skip
 
 

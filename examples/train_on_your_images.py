@@ -35,6 +35,7 @@ def train(data: ImageFolderDataModule, options: argparse.Namespace) -> Path:
         invariance=2.0,
         crop_scale=(0.6, 1.0),
         start_lr=1e-5,
+        warmup=0.1,
         final_weight_decay=0.04,
         ema=(0.97, 1.0),
     )

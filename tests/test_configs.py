@@ -15,7 +15,7 @@ ALL = sorted({*CONFIGS.rglob("*.yaml")} - {*TRAINERS})
 HERE = ["--trainer.accelerator=cpu", "--trainer.devices=1", "--trainer.num_nodes=1", "--trainer.strategy=auto"]
 
 PROCEDURAL = ("ShapesDataModule", "PhysicsVideoDataModule")
-LARGE = ("vit_large", "vit_huge", "vit_giant", "vit_gigantic")
+LARGE = ("vit_large", "vit_huge", "vit_giant", "vit_giant_xformers", "vit_gigantic")
 
 
 def built_in(path: Path) -> bool:

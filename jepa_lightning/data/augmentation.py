@@ -11,7 +11,16 @@ from torchvision.transforms import v2
 
 from jepa_lightning.data.blur import SeparableGaussianBlur
 from jepa_lightning.data.channels import ToChannels
-from jepa_lightning.data.pipelines import IMAGENET_MEAN, IMAGENET_STD, Collate, Pipeline, Views, eval_view, to_tensor
+from jepa_lightning.data.pipelines import (
+    IMAGENET_MEAN,
+    IMAGENET_STD,
+    Collate,
+    Interpolation,
+    Pipeline,
+    Views,
+    eval_view,
+    to_tensor,
+)
 
 SMALL = 64  # below so many pixels a blur leaves nothing to see
 
@@ -28,6 +37,7 @@ class Augmentation:
         grayscale: chance of a view without color; only of images of 3 channels.
         blur: chance of a Gaussian blur; views under 64 px have none.
         solarize: chance of inverted bright pixels.
+        interpolation: of the resized crop, antialiased.
     """
 
     crop_scale: tuple[float, float] = (0.08, 1.0)
@@ -37,11 +47,18 @@ class Augmentation:
     grayscale: float = 0.2
     blur: float = 0.5
     solarize: float = 0.0
+    interpolation: Interpolation = "bilinear"
 
-    def scaled(self, color: float, crop_scale: tuple[float, float] | None, flip: float | None) -> "Augmentation":
-        """The same with colours changed ``color`` times as much, and other crops and flips where given.
+    def scaled(
+        self,
+        color: float,
+        crop_scale: tuple[float, float] | None,
+        flip: float | None,
+        interpolation: Interpolation | None = None,
+    ) -> "Augmentation":
+        """The same with colors changed ``color`` times as much, and other crops, flips and interpolation where given.
 
-        With 0 no view's colours, sharpness or brightness is changed at all.
+        With 0 no view's colors, sharpness or brightness is changed at all.
         """
         brightness, contrast, saturation, hue = (color * strength for strength in self.jitter)
         chances = {name: getattr(self, name) * min(color, 1.0) for name in ("grayscale", "blur", "solarize")}
@@ -50,6 +67,7 @@ class Augmentation:
             crop_scale=crop_scale or self.crop_scale,
             flip=self.flip if flip is None else flip,
             jitter=(brightness, contrast, saturation, min(hue, 0.5)),
+            interpolation=interpolation or self.interpolation,
             **chances,
         )
 
@@ -60,7 +78,9 @@ class Augmentation:
             image_size: height and width of the view.
             channels: of the image; color jitter and grayscale are left out where they are not 3.
         """
-        steps: list[Any] = [v2.RandomResizedCrop(image_size, scale=self.crop_scale, antialias=True)]
+        mode = v2.InterpolationMode(self.interpolation)
+        crop = v2.RandomResizedCrop(image_size, scale=self.crop_scale, interpolation=mode, antialias=True)
+        steps: list[Any] = [crop]
         if self.flip:
             steps.append(v2.RandomHorizontalFlip(self.flip))
         if any(self.jitter) and channels == 3:
@@ -121,6 +141,6 @@ def augmented_pipeline(
     ]
     return Pipeline(
         transform=SeparateViews(tuple(views), ToChannels(channels)),
-        eval_transform=eval_view(augmentations[0][1], mean, std),
+        eval_transform=eval_view(augmentations[0][1], mean, std, augmentations[0][0].interpolation),
         collate=Collate(),
     )

@@ -4,7 +4,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -19,6 +19,7 @@ IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
 Views = list[Tensor]
+Interpolation = Literal["bilinear", "bicubic"]
 
 
 @dataclass(frozen=True)
@@ -99,6 +100,7 @@ def masked_image_pipeline(
     num_crops: int = 1,
     mean: Sequence[float] = IMAGENET_MEAN,
     std: Sequence[float] = IMAGENET_STD,
+    interpolation: Interpolation = "bilinear",
 ) -> Pipeline:
     """The pipeline of the methods that need no augmentations: crops, and masks over the token grid.
 
@@ -112,32 +114,40 @@ def masked_image_pipeline(
         num_crops: views of an image, each with masks of its own; the deterministic view is always one.
         mean: subtracted, per channel, from values in [0, 1]; its length is the number of channels of the images.
         std: divides the rest.
+        interpolation: of resized images, antialiased.
     """
-    train = [v2.RandomResizedCrop(image_size, scale=crop_scale, antialias=True)]
+    mode = v2.InterpolationMode(interpolation)
+    train = [v2.RandomResizedCrop(image_size, scale=crop_scale, interpolation=mode, antialias=True)]
     if flip:
         train.append(v2.RandomHorizontalFlip())
     return Pipeline(
         transform=RepeatedView(to_tensor(train, mean, std), num_crops),
-        eval_transform=eval_view(image_size, mean, std),
+        eval_transform=eval_view(image_size, mean, std, interpolation),
         collate=Collate((masks,) * num_crops),
     )
 
 
 def eval_view(
-    image_size: tuple[int, int], mean: Sequence[float] = IMAGENET_MEAN, std: Sequence[float] = IMAGENET_STD
+    image_size: tuple[int, int],
+    mean: Sequence[float] = IMAGENET_MEAN,
+    std: Sequence[float] = IMAGENET_STD,
+    interpolation: Interpolation = "bilinear",
 ) -> RepeatedView:
     """The deterministic view of an image."""
-    return RepeatedView(to_tensor(eval_steps(image_size), mean, std))
+    return RepeatedView(to_tensor(eval_steps(image_size, interpolation=interpolation), mean, std))
 
 
-def eval_steps(image_size: tuple[int, int], place: float = 0.5) -> list[v2.Transform]:
+def eval_steps(
+    image_size: tuple[int, int], place: float = 0.5, interpolation: Interpolation = "bilinear"
+) -> list[v2.Transform]:
     """A view without chance: the shorter side resized to cover it, then a crop along the longer one.
 
     Args:
         image_size: height and width of the view.
-        place: of the crop, from 0 at the left or top to 1; 0.5 is the centre.
+        place: of the crop, from 0 at the left or top to 1; 0.5 is the center.
+        interpolation: of the resized image, antialiased.
     """
-    return [_CoverCrop(*image_size, place)]
+    return [_CoverCrop(*image_size, place, interpolation)]
 
 
 @dataclass(frozen=True)
@@ -147,12 +157,14 @@ class _CoverCrop:
     height: int
     width: int
     place: float
+    interpolation: Interpolation = "bilinear"
 
     def __call__(self, image: Tensor) -> Tensor:
         rows, columns = image.shape[-2:]
         factor = max(self.height / rows, self.width / columns)
         size = [max(self.height, round(rows * factor)), max(self.width, round(columns * factor))]
-        covering: Tensor = v2.functional.resize(image, size, antialias=True)
+        mode = v2.InterpolationMode(self.interpolation)
+        covering: Tensor = v2.functional.resize(image, size, mode, antialias=True)
         rows, columns = size
         top, left = round((rows - self.height) * self.place), round((columns - self.width) * self.place)
         crop: Tensor = v2.functional.crop(covering, top, left, self.height, self.width)

@@ -44,8 +44,8 @@ def info_nce_loss(
 ) -> Tensor:
     """Cross-entropy of each query's own key among others: those in a queue, or those of the other images.
 
-    Source: MoCo v2 (arXiv 2003.04297) with a queue, MoCo v3 (arXiv 2104.02057, algorithm 1, without its factor 2 tau)
-    without.
+    Source: MoCo v2 (arXiv 2003.04297) with a queue; MoCo v3 (arXiv 2104.02057, algorithm 1) without one, whose factor
+    of twice the temperature is left to the caller.
 
     Args:
         queries: ``[B, D]``, of any length; only directions count.

@@ -10,7 +10,7 @@ from jepa_lightning.modules.byol import ASYMMETRIC
 from jepa_lightning.modules.joint_embedding import JointEmbedding
 from jepa_lightning.modules.traits import Traits
 from jepa_lightning.nn import mlp_head
-from jepa_lightning.options import NonNegativeFloat, PositiveFloat, PositiveInt
+from jepa_lightning.options import Length, NonNegativeFloat, PositiveFloat, PositiveInt
 from jepa_lightning.types import Batch, StepOutput
 
 
@@ -19,11 +19,22 @@ class BarlowTwins(JointEmbedding):
 
     The loss is a statistic of the batch: two batches of 32, accumulated, are not one of 64.
 
+    The defaults are the paper's for a ResNet-50 on ImageNet-1k.
+
     Args:
         encoder: as in ``JointEmbedding``.
         projector_dim: P, and the width of the projector's inner layers.
-        off_diagonal: weight of the correlations between different features.
-        loss_scale: factor on the loss; the authors' code takes .024 with LARS, solo-learn .1.
+        off_diagonal: weight of the correlations between different features; 0.0051 is the authors' code's, which the
+            paper rounds to 0.005.
+        loss_scale: factor on the loss. The paper has a smaller learning rate for biases and norms, 0.0048 against 0.2.
+            With LARS the factor 0.024 does the same: steps of weights hardly depend on it, those of biases and norms
+            are in proportion. Take 1 with another optimizer.
+        optimizer: any of timm's, by name; LARS leaves biases and norms to plain SGD.
+        lr: peak learning rate; the paper's for its batch of 2,048, by its rule
+            0.2 x batch / 256 with the batch of all devices.
+        final_lr: learning rate of the last step.
+        weight_decay: of all weights but biases and norms.
+        warmup: steps, or a share of the run, or text such as "10 epochs"; the paper's 10 epochs of 1,000.
         kwargs: encoder, views, optimizer and schedule, as in ``JointEmbedding`` and ``JEPAModule``.
     """
 
@@ -34,13 +45,21 @@ class BarlowTwins(JointEmbedding):
 
     def __init__(
         self,
-        encoder: str = "resnet18",
+        encoder: str = "resnet50",
         projector_dim: PositiveInt = 8192,
         off_diagonal: NonNegativeFloat = 0.0051,
-        loss_scale: PositiveFloat = 1.0,
+        loss_scale: PositiveFloat = 0.024,
+        optimizer: str = "lars",
+        lr: PositiveFloat = 1.6,
+        final_lr: NonNegativeFloat = 1.6e-3,
+        weight_decay: NonNegativeFloat = 1.5e-06,
+        warmup: Length = 0.01,
         **kwargs: Any,
     ) -> None:
-        super().__init__(encoder, **kwargs)
+        super().__init__(
+            encoder, optimizer=optimizer, lr=lr, final_lr=final_lr, weight_decay=weight_decay, warmup=warmup,
+            **kwargs,
+        )  # fmt: skip
         self.off_diagonal, self.loss_scale = off_diagonal, loss_scale
         self.projector = mlp_head([self.width, projector_dim, projector_dim, projector_dim], last_bias=False)
 

@@ -13,11 +13,14 @@ from jepa_lightning.losses import prediction_loss
 from jepa_lightning.modules.joint_embedding import JointEmbedding, target_copy
 from jepa_lightning.modules.traits import Traits
 from jepa_lightning.nn import mlp_head
-from jepa_lightning.options import EMARange, PositiveInt
+from jepa_lightning.options import EMARange, Length, NonNegativeFloat, PositiveFloat, PositiveInt
 from jepa_lightning.types import Batch, StepOutput
 
-# one view is always blurred, the other hardly ever; appendix B, table 6
-ASYMMETRIC = (Augmentation(blur=1.0), Augmentation(blur=0.1, solarize=0.2))
+# one view is always blurred, the other rarely; appendix B, table 6
+ASYMMETRIC = (
+    Augmentation(blur=1.0, interpolation="bicubic"),
+    Augmentation(blur=0.1, solarize=0.2, interpolation="bicubic"),
+)
 
 
 class BYOL(JointEmbedding):
@@ -27,12 +30,20 @@ class BYOL(JointEmbedding):
     are not quite one of 64. The target's runs on batch statistics too, as in the paper; nothing else in the target is
     in train mode.
 
+    The defaults are the paper's for a ResNet-50 on ImageNet-1k.
+
     Args:
         encoder: as in ``JointEmbedding``.
         projector_hidden: width of the inner layer of projector and predictor.
         projector_dim: P.
         ema: decay of the target at the first and the last step.
         ema_schedule: between them, along a line or a cosine.
+        optimizer: any of timm's, by name; LARS leaves biases and norms to plain SGD.
+        lr: peak learning rate; the paper's for its batch of 4,096, by its rule
+            0.2 x batch / 256 with the batch of all devices.
+        final_lr: learning rate of the last step.
+        weight_decay: of all weights but biases and norms.
+        warmup: steps, or a share of the run, or text such as "10 epochs"; the paper's 10 epochs of 1,000.
         kwargs: encoder, views, optimizer and schedule, as in ``JointEmbedding`` and ``JEPAModule``.
     """
 
@@ -42,14 +53,22 @@ class BYOL(JointEmbedding):
 
     def __init__(
         self,
-        encoder: str = "resnet18",
+        encoder: str = "resnet50",
         projector_hidden: PositiveInt = 4096,
         projector_dim: PositiveInt = 256,
         ema: EMARange = (0.996, 1.0),
         ema_schedule: EMASchedule = "cosine",
+        optimizer: str = "lars",
+        lr: PositiveFloat = 3.2,
+        final_lr: NonNegativeFloat = 0.0,
+        weight_decay: NonNegativeFloat = 1.5e-06,
+        warmup: Length = 0.01,
         **kwargs: Any,
     ) -> None:
-        super().__init__(encoder, ema=ema, ema_schedule=ema_schedule, **kwargs)
+        super().__init__(
+            encoder, optimizer=optimizer, lr=lr, final_lr=final_lr, weight_decay=weight_decay, warmup=warmup,
+            ema=ema, ema_schedule=ema_schedule, **kwargs,
+        )  # fmt: skip
         self.projector = mlp_head([self.width, projector_hidden, projector_dim])
         self.predictor = mlp_head([projector_dim, projector_hidden, projector_dim])
         self.target_encoder = target_copy(self.encoder)

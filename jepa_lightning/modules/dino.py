@@ -17,7 +17,16 @@ from jepa_lightning.modules.multi_crop import MultiCrop
 from jepa_lightning.modules.traits import Traits
 from jepa_lightning.nn import PrototypeHead
 from jepa_lightning.optim import optimizer_steps, warmup_steps
-from jepa_lightning.options import EMARange, NonNegativeInt, PositiveFloat, PositiveInt, Share, ShareBelowOne
+from jepa_lightning.options import (
+    EMARange,
+    Length,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    Share,
+    ShareBelowOne,
+)
 from jepa_lightning.types import Batch, StepOutput
 
 Assignment = Literal["centering", "sinkhorn"]
@@ -29,6 +38,11 @@ class DINO(MultiCrop):
     The centre moves with the batch's mean, and Sinkhorn's assignment is one of the batch: so two batches of 32,
     accumulated, are not quite one of 64.
 
+    The defaults are the paper's for a ViT-S/16 on ImageNet-1k, and the authors' code's where the paper gives none:
+    crops and stochastic depth. That code also clips the gradient of each parameter to a norm of 3, for which the
+    Trainer has ``gradient_clip_val=3.0`` on all of them together. There is no class token, the mean over patch tokens
+    stands for it; prototypes have length 1, which the paper lifts for ViT-S.
+
     Args:
         encoder: as in ``JointEmbedding``.
         prototypes: P.
@@ -37,12 +51,20 @@ class DINO(MultiCrop):
         assignment: of the teacher: ``centering``, or ``sinkhorn``, which gives each prototype an equal share.
         student_temperature: divides the student's logits.
         teacher_temperature: divides the teacher's, at the first step and after the warm-up.
-        teacher_warmup: share of the run in which that temperature rises, along a line.
+        teacher_warmup: share of the run in which that temperature rises, along a line; the paper's 30 epochs of 800.
         center_momentum: weight of the old centre.
         freeze_epochs: epochs in which the prototypes stay as they are, or a text with a unit such as "500 steps" or
             "1%", for runs within a single epoch.
         ema: decay of the teacher at the first and the last step.
         ema_schedule: between them, along a line or a cosine.
+        drop_path: stochastic depth rate of the encoder's last block; 0.1 is the authors' code's.
+        optimizer: any of timm's, by name.
+        lr: peak learning rate; the paper's for its batch of 1,024, by its rule 0.0005 x batch / 256 with the batch of
+            all devices.
+        final_lr: learning rate of the last step.
+        weight_decay: of all weights but biases and norms, at the first step.
+        final_weight_decay: of the last step, reached along a cosine; None keeps it constant.
+        warmup: steps, or a share of the run, or text such as "10 epochs"; the paper's 10 epochs of 800.
         kwargs: views as in ``MultiCrop``, the rest as in ``JointEmbedding`` and ``JEPAModule``.
 
     Raises:
@@ -62,14 +84,25 @@ class DINO(MultiCrop):
         assignment: Assignment = "centering",
         student_temperature: PositiveFloat = 0.1,
         teacher_temperature: tuple[PositiveFloat, PositiveFloat] = (0.04, 0.07),
-        teacher_warmup: Share = 0.3,
+        teacher_warmup: Share = 0.0375,
         center_momentum: ShareBelowOne = 0.9,
         freeze_epochs: NonNegativeInt | str = 1,
         ema: EMARange = (0.996, 1.0),
         ema_schedule: EMASchedule = "cosine",
+        drop_path: ShareBelowOne = 0.1,
+        optimizer: str = "adamw",
+        lr: PositiveFloat = 2e-3,
+        final_lr: NonNegativeFloat = 1e-6,
+        weight_decay: NonNegativeFloat = 0.04,
+        final_weight_decay: NonNegativeFloat | None = 0.4,
+        warmup: Length = 0.0125,
         **kwargs: Any,
     ) -> None:
-        super().__init__(encoder, ema=ema, ema_schedule=ema_schedule, **kwargs)
+        super().__init__(
+            encoder, ema=ema, ema_schedule=ema_schedule, drop_path=drop_path, optimizer=optimizer, lr=lr,
+            final_lr=final_lr, weight_decay=weight_decay, final_weight_decay=final_weight_decay, warmup=warmup,
+            **kwargs,
+        )  # fmt: skip
         if assignment not in get_args(Assignment):
             raise ValueError(f"there is no assignment '{assignment}': choose one of {', '.join(get_args(Assignment))}.")
         if isinstance(freeze_epochs, str):
@@ -89,7 +122,7 @@ class DINO(MultiCrop):
 
     def augmentations(self) -> Sequence[Augmentation]:
         """Both global views, then a local one."""
-        return (*ASYMMETRIC, Augmentation(blur=0.5))
+        return (*ASYMMETRIC, Augmentation(blur=0.5, interpolation="bicubic"))
 
     def ema_pairs(self) -> Sequence[tuple[nn.Module, nn.Module]]:
         """Encoder and head, each with its teacher."""

@@ -16,15 +16,16 @@ from jepa_lightning.modules.latent_prediction import LatentPrediction, blocks_of
 from jepa_lightning.modules.regularizer import RegularizerName, build_regularizer
 from jepa_lightning.modules.traits import Traits
 from jepa_lightning.nn import VisionTransformer
-from jepa_lightning.options import ImageSize, NonNegativeFloat, PositiveInt, PositiveRange, ShareRange
+from jepa_lightning.options import ImageSize, Length, NonNegativeFloat, PositiveInt, PositiveRange, ShareRange
 from jepa_lightning.types import Batch, Masks, StepOutput
 
 
 class IJEPA(LatentPrediction):
     """Image-based joint-embedding predictive architecture (arXiv 2301.08243).
 
-    The defaults are the paper's for ViT-S/16 at 224 px. On a few thousand small images they collapse; start there from
-    ``configs/ijepa/small.yaml``.
+    The defaults are the paper's for a ViT-B/16 at 224 px. On a few thousand small images they collapse; start there
+    from ``configs/ijepa/small.yaml``. Masks and initialization are the paper's and the reference's code in turn, as
+    ``legacy_masks`` and ``legacy_init`` say.
 
     Args:
         encoder: as in ``LatentPrediction``.
@@ -49,6 +50,7 @@ class IJEPA(LatentPrediction):
             the regulariser.
         invariance: weight of the distance between the pooled context features of an image's crops, with a regulariser.
         flip: mirror half of the images; the paper does not.
+        warmup: steps, or a share of the run, or text such as "10 epochs"; the reference's 40 epochs of 300.
         kwargs: size of the networks, targets, content, crops, optimizer, schedule, EMA and compilation, as in
             ``LatentPrediction`` and ``JEPAModule``.
 
@@ -63,7 +65,7 @@ class IJEPA(LatentPrediction):
 
     def __init__(
         self,
-        encoder: str = "vit_small",
+        encoder: str = "vit_base",
         image_size: ImageSize = 224,
         patch_size: PositiveInt = 16,
         predictor_depth: PositiveInt = 6,
@@ -83,11 +85,12 @@ class IJEPA(LatentPrediction):
         num_crops: PositiveInt = 1,
         invariance: NonNegativeFloat = 0.0,
         flip: bool = False,
+        warmup: Length = 40 / 300,
         **kwargs: Any,
     ) -> None:
         super().__init__(
             encoder, image_size, patch_size, predictor_depth=predictor_depth, distance=distance,
-            variance=variance, covariance=covariance, **kwargs,
+            variance=variance, covariance=covariance, warmup=warmup, **kwargs,
         )  # fmt: skip
         check_crops(num_crops, regularizer, invariance)
         self.flip, self.num_crops = flip, num_crops

@@ -8,7 +8,7 @@ import timm
 from torch import Tensor, nn
 
 from jepa_lightning.data.augmentation import Augmentation, augmented_pipeline
-from jepa_lightning.data.pipelines import Pipeline
+from jepa_lightning.data.pipelines import Interpolation, Pipeline
 from jepa_lightning.ema import frozen_copy
 from jepa_lightning.losses import prediction_distance
 from jepa_lightning.modules.base import JEPAModule
@@ -44,6 +44,7 @@ class JointEmbedding(JEPAModule):
         flip: chance of a mirrored view; None has the method's own.
         color_strength: factor on the method's changes of colour, and on the chances of grey, blurred and solarised
             views; 0 leaves crops and flips alone.
+        interpolation: of resized images, bilinear or bicubic; None has the method's own.
         start_lr: learning rate of the first step.
         final_weight_decay: weight decay of the last step; None keeps it constant.
         kwargs: optimizer, schedule, EMA and compilation, as in ``JEPAModule``.
@@ -68,6 +69,7 @@ class JointEmbedding(JEPAModule):
         crop_scale: ShareRange | None = None,
         flip: Share | None = None,
         color_strength: NonNegativeFloat = 1.0,
+        interpolation: Interpolation | None = None,
         start_lr: NonNegativeFloat = 0.0,
         final_weight_decay: NonNegativeFloat | None = None,
         **kwargs: Any,
@@ -77,6 +79,7 @@ class JointEmbedding(JEPAModule):
         self.image_size = (image_size, image_size) if isinstance(image_size, int) else image_size
         self.patch_size, self.overrides = patch_size, {"width": width, "depth": depth, "heads": heads}
         self.crop_scale, self.flip, self.color_strength = crop_scale, flip, color_strength
+        self.interpolation = interpolation
         self.encoder = self.build_encoder()
 
     def build_encoder(self) -> nn.Module:
@@ -111,8 +114,12 @@ class JointEmbedding(JEPAModule):
 
     def pipeline(self) -> Pipeline:
         """Augmented views; no masks."""
-        views = [a.scaled(self.color_strength, self.crop_scale, self.flip) for a in self.augmentations()]
+        views = [self.scaled(augmentation, self.crop_scale) for augmentation in self.augmentations()]
         return augmented_pipeline([(view, self.image_size) for view in views])
+
+    def scaled(self, augmentation: Augmentation, crop_scale: tuple[float, float] | None) -> Augmentation:
+        """An augmentation with what this module's options change, and another range of crops where given."""
+        return augmentation.scaled(self.color_strength, crop_scale, self.flip, self.interpolation)
 
     def embed(self, context: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
         """What the method compares of two views, both ``[B, P]``: projections, unless it says otherwise.

@@ -22,7 +22,8 @@ class LatentPrediction(JEPAModule):
     A subclass builds the encoder, says what is masked in ``pipeline``, and writes ``objective``.
 
     Args:
-        encoder: a named size: vit_tiny, vit_small, vit_base, vit_large, vit_huge, vit_giant or vit_gigantic.
+        encoder: a named size: vit_tiny, vit_small, vit_base, vit_large, vit_huge, vit_giant,
+            vit_giant_xformers (V-JEPA 2's ViT-g) or vit_gigantic.
         image_size: height and width, or one number for both.
         patch_size: side of a patch in pixels.
         width: overrides the named size.

@@ -12,7 +12,7 @@ from jepa_lightning.losses import SIGReg
 from jepa_lightning.modules.multi_crop import MultiCrop
 from jepa_lightning.modules.traits import Traits
 from jepa_lightning.nn import mlp_head
-from jepa_lightning.options import NonNegativeInt, PositiveInt, Share
+from jepa_lightning.options import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, Share, ShareRange
 from jepa_lightning.types import Batch, StepOutput
 
 
@@ -22,6 +22,9 @@ class LeJEPA(MultiCrop):
     No teacher, no predictor and no stop-gradient. The normality is a statistic of the batch: two batches of 32,
     accumulated, are not one of 64.
 
+    The defaults are those of the authors' README for a ViT-S. The share of SIGReg, the projector and the warm-up of a
+    tenth of the run are ours.
+
     Args:
         encoder: as in ``JointEmbedding``.
         projector_hidden: width of the projector's inner layers.
@@ -29,6 +32,12 @@ class LeJEPA(MultiCrop):
         sigreg: share of the normality term in the loss; the rest goes to the distance of views.
         num_directions: directions, the same for all views, drawn anew in each step.
         num_knots: points of the integral along a direction.
+        num_local: local views of an image.
+        local_crop_scale: range of a local crop's area over the image's.
+        crop_scale: range of a global crop's area over the image's.
+        lr: peak learning rate; the authors have one for all batches.
+        final_lr: learning rate of the last step, a thousandth of the peak.
+        weight_decay: of all weights but biases and norms; the authors' for Vision Transformers.
         kwargs: views as in ``MultiCrop``, the rest as in ``JointEmbedding`` and ``JEPAModule``.
 
     Raises:
@@ -48,9 +57,17 @@ class LeJEPA(MultiCrop):
         num_directions: PositiveInt = 1024,
         num_knots: PositiveInt = 17,
         num_local: NonNegativeInt = 6,
+        local_crop_scale: ShareRange = (0.05, 0.3),
+        crop_scale: ShareRange = (0.3, 1.0),
+        lr: PositiveFloat = 5e-4,
+        final_lr: NonNegativeFloat = 5e-7,
+        weight_decay: NonNegativeFloat = 0.05,
         **kwargs: Any,
     ) -> None:
-        super().__init__(encoder, num_local=num_local, **kwargs)
+        super().__init__(
+            encoder, num_local=num_local, local_crop_scale=local_crop_scale, crop_scale=crop_scale,
+            lr=lr, final_lr=final_lr, weight_decay=weight_decay, **kwargs,
+        )  # fmt: skip
         self.sigreg = sigreg
         self.normality = SIGReg(num_directions, num_knots, gather=True)
         self.projector = mlp_head([self.width, projector_hidden, projector_hidden, projector_dim])

@@ -1,24 +1,34 @@
 # B batch, C channels, H W height and width, N tokens, Kt masked tokens, D width, p side of a patch
 """MAE, arXiv 2111.06377."""
 
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 from torch import Tensor, nn
 
-from jepa_lightning.data.pipelines import Pipeline, masked_image_pipeline
+from jepa_lightning.data.pipelines import Interpolation, Pipeline, masked_image_pipeline
 from jepa_lightning.losses import prediction_distance
 from jepa_lightning.masking import RandomMask
 from jepa_lightning.modules.base import JEPAModule
 from jepa_lightning.modules.traits import Traits
-from jepa_lightning.nn import Predictor, VisionTransformer, patchify, take_tokens, vit_size
-from jepa_lightning.options import ImageSize, NonNegativeFloat, OpenShare, PositiveInt, ShareBelowOne, ShareRange
+from jepa_lightning.nn import Predictor, VisionTransformer, init_xavier_weights, patchify, take_tokens, vit_size
+from jepa_lightning.options import (
+    ImageSize,
+    Length,
+    NonNegativeFloat,
+    OpenShare,
+    PositiveFloat,
+    PositiveInt,
+    ShareBelowOne,
+    ShareRange,
+)
 from jepa_lightning.types import Batch, StepOutput
 
 
 class MAE(JEPAModule):
     """A light decoder rebuilds the pixels of masked patches from the tokens of the others.
 
-    There is no class token: features are the mean over patch tokens.
+    There is no class token: features are the mean over patch tokens. The defaults are the paper's for a ViT-B/16 on
+    ImageNet-1k.
 
     Args:
         encoder: named size.
@@ -36,6 +46,14 @@ class MAE(JEPAModule):
         flip: mirror half of the images.
         drop_path: stochastic depth rate of the encoder's last block.
         gradient_checkpointing: recompute blocks in the backward pass, for less memory.
+        interpolation: of resized images, bilinear or bicubic.
+        init: ``xavier`` starts weights from Xavier's uniform distribution, as the paper does; ``normal`` from N(0,
+            0.02), as the other transformers here.
+        lr: peak learning rate; the paper's for its batch of 4,096, by its rule 0.00015 x batch / 256 with the batch of
+            all devices.
+        final_lr: learning rate of the last step.
+        weight_decay: of all weights but biases and norms.
+        warmup: steps, or a share of the run, or text such as "10 epochs"; the paper's 40 epochs of 800.
         betas: of the optimizer; None leaves its own.
         start_lr: learning rate of the first step.
         final_weight_decay: weight decay of the last step; None keeps it constant.
@@ -49,7 +67,7 @@ class MAE(JEPAModule):
 
     def __init__(
         self,
-        encoder: str = "vit_small",
+        encoder: str = "vit_base",
         image_size: ImageSize = 224,
         patch_size: PositiveInt = 16,
         width: PositiveInt | None = None,
@@ -64,17 +82,26 @@ class MAE(JEPAModule):
         flip: bool = True,
         drop_path: ShareBelowOne = 0.0,
         gradient_checkpointing: bool = False,
+        interpolation: Interpolation = "bicubic",
+        init: Literal["xavier", "normal"] = "xavier",
+        lr: PositiveFloat = 2.4e-3,
+        final_lr: NonNegativeFloat = 0.0,
+        weight_decay: NonNegativeFloat = 0.05,
+        warmup: Length = 0.05,
         betas: tuple[ShareBelowOne, ShareBelowOne] | None = (0.9, 0.95),
         start_lr: NonNegativeFloat = 0.0,
         final_weight_decay: NonNegativeFloat | None = None,
         **kwargs: Any,
     ) -> None:
-        super().__init__(betas=betas, start_lr=start_lr, final_weight_decay=final_weight_decay, **kwargs)
+        super().__init__(
+            lr=lr, start_lr=start_lr, final_lr=final_lr, weight_decay=weight_decay,
+            final_weight_decay=final_weight_decay, warmup=warmup, betas=betas, **kwargs,
+        )  # fmt: skip
         if decoder_dim % decoder_heads:
             raise ValueError(f"decoder_dim={decoder_dim} is not a multiple of decoder_heads={decoder_heads}.")
         self.image_size = (image_size, image_size) if isinstance(image_size, int) else image_size
         self.patch_size, self.normalize_pixels = patch_size, normalize_pixels
-        self.crop_scale, self.flip = crop_scale, flip
+        self.crop_scale, self.flip, self.interpolation = crop_scale, flip, interpolation
         self.encoder = VisionTransformer(
             self.image_size,
             patch_size,
@@ -91,6 +118,9 @@ class MAE(JEPAModule):
             gradient_checkpointing=gradient_checkpointing,
             out_width=3 * patch_size**2,
         )
+        if init == "xavier":
+            for network in (self.encoder, self.decoder):
+                init_xavier_weights(network)
         self.masks = RandomMask(self.encoder.grid_size, mask_ratio)
 
     @property
@@ -100,7 +130,9 @@ class MAE(JEPAModule):
 
     def pipeline(self) -> Pipeline:
         """Cropped and mirrored views with random masks. Source: appendix A.1."""
-        return masked_image_pipeline(self.image_size, self.masks, self.crop_scale, self.flip)
+        return masked_image_pipeline(
+            self.image_size, self.masks, self.crop_scale, self.flip, interpolation=self.interpolation
+        )
 
     def objective(self, batch: Batch, progress: float) -> StepOutput:
         """Squared error of the masked patches; no full view is encoded, so there are no features."""

@@ -2,6 +2,7 @@
 """MoCo v2, arXiv 2003.04297, and MoCo v3, arXiv 2104.02057."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, ClassVar, Literal, get_args
 
 import torch
@@ -16,10 +17,15 @@ from jepa_lightning.modules.byol import ASYMMETRIC
 from jepa_lightning.modules.joint_embedding import JointEmbedding, target_copy
 from jepa_lightning.modules.traits import Traits
 from jepa_lightning.nn import KeyQueue, mlp_head
-from jepa_lightning.options import EMARange, PositiveFloat, PositiveInt
+from jepa_lightning.options import EMARange, Length, NonNegativeFloat, PositiveFloat, PositiveInt
 from jepa_lightning.types import Batch, StepOutput
 
 Version = Literal["v2", "v3"]
+# of options that are None
+PAPER: dict[str, dict[str, Any]] = {
+    "v2": {"optimizer": "momentum", "lr": 0.03, "weight_decay": 1e-4, "warmup": 0, "ema": (0.999, 0.999)},
+    "v3": {"optimizer": "adamw", "lr": 2.4e-3, "weight_decay": 0.1, "warmup": 40 / 300, "ema": (0.99, 1.0)},
+}
 
 
 class MoCo(JointEmbedding):
@@ -30,6 +36,11 @@ class MoCo(JointEmbedding):
     statistics of its own process, which the paper shuffles over devices; ``--trainer.sync_batchnorm true`` makes them
     joint instead. Version 3 compares samples of the batch: two batches of 32, accumulated, are not one of 64.
 
+    The defaults of version 2 are the paper's for a ResNet-50 on ImageNet-1k, those of version 3 the paper's for Vision
+    Transformers, whatever the encoder: a projector of 3 layers and a predictor whose output is normalized, where the
+    paper gives a ResNet 2 layers and leaves the predictor's output as it is. The patch projection of a Vision
+    Transformer is trained; the paper freezes it.
+
     Args:
         encoder: as in ``JointEmbedding``.
         version: ``v2`` or ``v3``.
@@ -39,6 +50,15 @@ class MoCo(JointEmbedding):
         queue_size: Q, for version 2.
         ema: decay of the target at the first and the last step; None has the paper's, .999 and .99 to 1.
         ema_schedule: between them, along a line or a cosine.
+        optimizer: any of timm's, by name; None has the paper's, ``momentum`` (SGD) in version 2 and ``adamw`` in
+            version 3.
+        lr: peak learning rate. None has the paper's: 0.03 in version 2, for a batch of 256, in proportion to which it
+            goes; 0.0024 in version 3, for a batch of 4,096, by the rule 0.00015 x batch / 256.
+        final_lr: learning rate of the last step.
+        weight_decay: of all weights but biases and norms; version 2 of the paper decays these too. None has the
+            paper's, 0.0001 in version 2 and 0.1 in version 3.
+        warmup: steps, or a share of the run, or text such as "10 epochs". None has the paper's, none in version 2 and
+            40 epochs of 300 in version 3.
         kwargs: encoder, views, optimizer and schedule, as in ``JointEmbedding`` and ``JEPAModule``.
 
     Raises:
@@ -49,7 +69,7 @@ class MoCo(JointEmbedding):
 
     def __init__(
         self,
-        encoder: str = "resnet18",
+        encoder: str = "resnet50",
         version: Version = "v2",
         projector_hidden: PositiveInt | None = None,
         projector_dim: PositiveInt | None = None,
@@ -57,14 +77,19 @@ class MoCo(JointEmbedding):
         queue_size: PositiveInt = 65536,
         ema: EMARange | None = None,
         ema_schedule: EMASchedule = "cosine",
+        optimizer: str | None = None,
+        lr: PositiveFloat | None = None,
+        final_lr: NonNegativeFloat = 0.0,
+        weight_decay: NonNegativeFloat | None = None,
+        warmup: Length | None = None,
         **kwargs: Any,
     ) -> None:
         if version not in get_args(Version):
             raise ValueError(f"there is no version '{version}': choose one of {', '.join(get_args(Version))}.")
         third = version == "v3"
-        super().__init__(
-            encoder, ema=ema or ((0.99, 1.0) if third else (0.999, 0.999)), ema_schedule=ema_schedule, **kwargs
-        )
+        given = {"optimizer": optimizer, "lr": lr, "weight_decay": weight_decay, "warmup": warmup, "ema": ema}
+        chosen = PAPER[version] | {name: value for name, value in given.items() if value is not None}
+        super().__init__(encoder, ema_schedule=ema_schedule, final_lr=final_lr, **chosen, **kwargs)
         self.version, self.temperature = version, temperature
         self.least_samples = 2 if third else 1
         hidden = projector_hidden or (4096 if third else self.width)
@@ -81,7 +106,7 @@ class MoCo(JointEmbedding):
     def augmentations(self) -> Sequence[Augmentation]:
         """Two like views in version 2, BYOL's in version 3."""
         if self.version == "v3":
-            return ASYMMETRIC
+            return [replace(augmentation, interpolation="bilinear") for augmentation in ASYMMETRIC]
         view = Augmentation(crop_scale=(0.2, 1.0), jitter=(0.4, 0.4, 0.4, 0.1))
         return (view, view)
 
@@ -107,7 +132,8 @@ class MoCo(JointEmbedding):
             keys = [self._key(view) for view in views]
             other = self._query(self.features(self.encoder, views[1]))
             there = info_nce_loss(query, keys[1], self.temperature, gather=True)
-            loss = there + info_nce_loss(other, keys[0], self.temperature, gather=True)
+            back = info_nce_loss(other, keys[0], self.temperature, gather=True)
+            loss = 2 * self.temperature * (there + back)  # the factor is that of algorithm 1
         return StepOutput(loss, features.detach(), {})
 
     def _query(self, features: Tensor) -> Tensor:

@@ -49,8 +49,8 @@ class MultiCrop(JointEmbedding):
     def pipeline(self) -> Pipeline:
         """Two global views, then the local ones; no masks."""
         *large, small = self.augmentations()
-        views = [(a.scaled(self.color_strength, self.crop_scale, self.flip), self.image_size) for a in large]
-        local = small.scaled(self.color_strength, self.local_crop_scale, self.flip)
+        views = [(self.scaled(augmentation, self.crop_scale), self.image_size) for augmentation in large]
+        local = self.scaled(small, self.local_crop_scale)
         return augmented_pipeline([*views, *[(local, self.local_size)] * self.num_local])
 
     def multi_crop(self, batch: Batch) -> list[Tensor]:

@@ -12,7 +12,7 @@ from jepa_lightning.losses import nt_xent_loss
 from jepa_lightning.modules.joint_embedding import JointEmbedding
 from jepa_lightning.modules.traits import Traits
 from jepa_lightning.nn import mlp_head
-from jepa_lightning.options import PositiveFloat, PositiveInt
+from jepa_lightning.options import Length, NonNegativeFloat, PositiveFloat, PositiveInt
 from jepa_lightning.types import Batch, StepOutput
 
 
@@ -21,11 +21,20 @@ class SimCLR(JointEmbedding):
 
     The loss compares samples with each other: two batches of 32, accumulated, are not one of 64.
 
+    The defaults are the paper's for a ResNet-50 on ImageNet-1k. The projector is the paper's too; the authors' code
+    puts a batch normalization behind its output.
+
     Args:
         encoder: as in ``JointEmbedding``.
         projector_hidden: width of the projector's inner layer.
         projector_dim: P.
         temperature: divides the cosines; the paper's best is .1 with its batches of thousands.
+        optimizer: any of timm's, by name; LARS leaves biases and norms to plain SGD.
+        lr: peak learning rate; the paper's for its batch of 4,096, by its rule
+            0.3 x batch / 256 with the batch of all devices.
+        final_lr: learning rate of the last step.
+        weight_decay: of all weights but biases and norms.
+        warmup: steps, or a share of the run, or text such as "10 epochs"; the paper's 10 epochs of 100.
         kwargs: encoder, views, optimizer and schedule, as in ``JointEmbedding`` and ``JEPAModule``.
     """
 
@@ -34,13 +43,21 @@ class SimCLR(JointEmbedding):
 
     def __init__(
         self,
-        encoder: str = "resnet18",
+        encoder: str = "resnet50",
         projector_hidden: PositiveInt = 2048,
         projector_dim: PositiveInt = 128,
         temperature: PositiveFloat = 0.1,
+        optimizer: str = "lars",
+        lr: PositiveFloat = 4.8,
+        final_lr: NonNegativeFloat = 0.0,
+        weight_decay: NonNegativeFloat = 1e-06,
+        warmup: Length = 0.1,
         **kwargs: Any,
     ) -> None:
-        super().__init__(encoder, **kwargs)
+        super().__init__(
+            encoder, optimizer=optimizer, lr=lr, final_lr=final_lr, weight_decay=weight_decay, warmup=warmup,
+            **kwargs,
+        )  # fmt: skip
         self.temperature = temperature
         self.projector = mlp_head([self.width, projector_hidden, projector_dim])
 

@@ -11,7 +11,7 @@ from jepa_lightning.losses import prediction_loss
 from jepa_lightning.modules.joint_embedding import JointEmbedding
 from jepa_lightning.modules.traits import Traits
 from jepa_lightning.nn import mlp_head
-from jepa_lightning.options import PositiveInt
+from jepa_lightning.options import Length, NonNegativeFloat, PositiveFloat, PositiveInt
 from jepa_lightning.types import Batch, StepOutput
 
 
@@ -21,11 +21,20 @@ class SimSiam(JointEmbedding):
     Batch normalisation is the one thing through which samples see each other: with it, two batches of 32, accumulated,
     are not quite one of 64.
 
+    The defaults are the paper's for a ResNet-50 on ImageNet-1k.
+
     Args:
         encoder: as in ``JointEmbedding``.
         projector_dim: P, and the width of the projector's inner layers.
         predictor_hidden: width of the predictor's inner layer, a quarter of P in the paper.
         constant_predictor_lr: leave the predictor's learning rate at its peak, as the paper does (section 4.2).
+        optimizer: any of timm's, by name; ``momentum`` is SGD, and timm's ``sgd`` has Nesterov's momentum.
+        lr: peak learning rate; the paper's for its batch of 512, by its rule
+            0.05 x batch / 256 with the batch of all devices.
+        final_lr: learning rate of the last step.
+        weight_decay: of all weights but biases and norms; the paper
+            decays these too.
+        warmup: steps, or a share of the run, or text such as "10 epochs"; the paper has none.
         kwargs: encoder, views, optimizer and schedule, as in ``JointEmbedding`` and ``JEPAModule``.
     """
 
@@ -35,13 +44,21 @@ class SimSiam(JointEmbedding):
 
     def __init__(
         self,
-        encoder: str = "resnet18",
+        encoder: str = "resnet50",
         projector_dim: PositiveInt = 2048,
         predictor_hidden: PositiveInt = 512,
         constant_predictor_lr: bool = True,
+        optimizer: str = "momentum",
+        lr: PositiveFloat = 0.1,
+        final_lr: NonNegativeFloat = 0.0,
+        weight_decay: NonNegativeFloat = 0.0001,
+        warmup: Length = 0,
         **kwargs: Any,
     ) -> None:
-        super().__init__(encoder, **kwargs)
+        super().__init__(
+            encoder, optimizer=optimizer, lr=lr, final_lr=final_lr, weight_decay=weight_decay, warmup=warmup,
+            **kwargs,
+        )  # fmt: skip
         self.constant_lr = ("predictor",) if constant_predictor_lr else ()
         self.projector = mlp_head([self.width, projector_dim, projector_dim, projector_dim], last_norm=True)
         self.predictor = mlp_head([projector_dim, predictor_hidden, projector_dim])

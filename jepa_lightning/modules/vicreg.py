@@ -9,7 +9,7 @@ from jepa_lightning.losses import VarianceCovariance, prediction_loss
 from jepa_lightning.modules.joint_embedding import JointEmbedding
 from jepa_lightning.modules.traits import Traits
 from jepa_lightning.nn import mlp_head
-from jepa_lightning.options import NonNegativeFloat, PositiveInt
+from jepa_lightning.options import Length, NonNegativeFloat, PositiveFloat, PositiveInt
 from jepa_lightning.types import Batch, StepOutput
 
 
@@ -18,6 +18,8 @@ class VICReg(JointEmbedding):
 
     Its terms are statistics of the batch: two batches of 32, accumulated, are not one of 64.
 
+    The defaults are the paper's for a ResNet-50 on ImageNet-1k.
+
     Args:
         encoder: as in ``JointEmbedding``.
         projector_dim: P, and the width of the projector's inner layers.
@@ -25,6 +27,12 @@ class VICReg(JointEmbedding):
         variance: weight of the hinge on each feature's standard deviation, summed over views. The authors' code halves
             the sum.
         covariance: weight of the squared covariances, summed over views.
+        optimizer: any of timm's, by name; LARS leaves biases and norms to plain SGD.
+        lr: peak learning rate; the paper's for its batch of 2,048, by its rule
+            0.2 x batch / 256 with the batch of all devices.
+        final_lr: learning rate of the last step.
+        weight_decay: of all weights but biases and norms.
+        warmup: steps, or a share of the run, or text such as "10 epochs"; the paper's 10 epochs of 1,000.
         kwargs: encoder, views, optimizer and schedule, as in ``JointEmbedding`` and ``JEPAModule``.
     """
 
@@ -35,14 +43,22 @@ class VICReg(JointEmbedding):
 
     def __init__(
         self,
-        encoder: str = "resnet18",
+        encoder: str = "resnet50",
         projector_dim: PositiveInt = 8192,
         invariance: NonNegativeFloat = 25.0,
         variance: NonNegativeFloat = 25.0,
         covariance: NonNegativeFloat = 1.0,
+        optimizer: str = "lars",
+        lr: PositiveFloat = 1.6,
+        final_lr: NonNegativeFloat = 1.6e-3,
+        weight_decay: NonNegativeFloat = 1e-06,
+        warmup: Length = 0.01,
         **kwargs: Any,
     ) -> None:
-        super().__init__(encoder, **kwargs)
+        super().__init__(
+            encoder, optimizer=optimizer, lr=lr, final_lr=final_lr, weight_decay=weight_decay, warmup=warmup,
+            **kwargs,
+        )  # fmt: skip
         self.invariance = invariance
         self.spread = VarianceCovariance(variance, covariance, gather=True)
         self.projector = mlp_head([self.width, projector_dim, projector_dim, projector_dim], last_bias=False)

@@ -4,7 +4,7 @@
 Source: arXiv 2404.08471; V-JEPA 2, with rotary positions: arXiv 2506.09985.
 """
 
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -16,7 +16,16 @@ from jepa_lightning.masking import CausalMask, MaskSampler, MultiBlock3DMask
 from jepa_lightning.modules.latent_prediction import LatentPrediction, blocks_of
 from jepa_lightning.modules.traits import Traits
 from jepa_lightning.nn import RopeStyle, VisionTransformer
-from jepa_lightning.options import EMARange, ImageSize, PositiveFloat, PositiveInt, PositiveRange, PositiveShare
+from jepa_lightning.options import (
+    EMARange,
+    ImageSize,
+    Interval,
+    Length,
+    PositiveFloat,
+    PositiveInt,
+    PositiveRange,
+    PositiveShare,
+)
 from jepa_lightning.types import Batch, Masks, StepOutput
 
 
@@ -26,14 +35,21 @@ class VJEPA(LatentPrediction):
     The defaults are the first version's for ViT-L/16 on 16 frames of 224 px. Each step has several kinds of masks: the
     target encoder sees the clip once, the context encoder once for each kind.
 
+    What differs from the reference: frames are resized with antialiasing, which it does without. It clips the gradients
+    of encoder and predictor separately, to a norm of 10, from its 41st epoch on; the Trainer's ``gradient_clip_val=10``
+    clips them together and from the start. The second version's weighted mixture of images and videos is left to your
+    data set.
+
     Args:
         encoder: as in ``LatentPrediction``.
         image_size: height and width of the frames, or one number for both.
         patch_size: side of a patch in pixels.
         num_frames: T; 1 makes it a model of images.
         tubelet_size: frames per token.
-        frame_step: frames of the video from one frame of the clip to the next, or
-        fps: frames of the clip per second.
+        frame_step: frames of the video from one frame of the clip to the next, where ``fps`` is None. The reference
+            rounds 16 moments spread over 64 frames, 4 or 5 apart.
+        fps: frames of the clip per second, chosen by the time of each frame, instead of ``frame_step``; the second
+            version has 4, and rounds the step to whole frames.
         num_blocks: for each kind of mask, blocks a clip; they reach through all of time.
         spatial_scale: for each kind, a block's share of a frame.
         aspect_ratio: range of a block's height over its width.
@@ -51,9 +67,12 @@ class VJEPA(LatentPrediction):
         flip: mirror half of the clips.
         eval_clips: clips of a video in evaluation, spread over its length; its features are their mean.
         eval_crops: views of each of them, spread over the longer side of the frame.
-        lr: peak learning rate.
-        ema: decay of the target at the first and the last step; twice the same keeps it constant, as in the second
-            version.
+        lr: peak learning rate; the reference's for its batch of 3,072 clips.
+        ema: decay of the target at the first and the last step. The reference's goes to 1, of which its run sees four
+            fifths, as of the learning rate. The second version has 0.99925 for both.
+        warmup: steps, or a share of the run, or text such as "10 epochs"; the reference's 12,000 steps of 90,000.
+        schedule_stretch: learning rate and weight decay follow the schedule of a run that is this many times as long,
+            and stop at the end of this one; 1.25 is the reference's.
         kwargs: size of the networks, targets, content, crops, optimizer, schedule and compilation, as in
             ``LatentPrediction`` and ``JEPAModule``.
 
@@ -92,12 +111,14 @@ class VJEPA(LatentPrediction):
         eval_clips: PositiveInt = 1,
         eval_crops: PositiveInt = 1,
         lr: PositiveFloat = 6.25e-4,
-        ema: EMARange = (0.998, 1.0),
+        ema: EMARange = (0.998, 0.9996),
+        warmup: Length = 40 / 300,
+        schedule_stretch: Annotated[float, Interval("[1, inf)")] = 1.25,
         **kwargs: Any,
     ) -> None:
         super().__init__(
             encoder, image_size, patch_size, predictor_depth=predictor_depth, distance=distance,
-            lr=lr, ema=ema, **kwargs,
+            lr=lr, ema=ema, warmup=warmup, schedule_stretch=schedule_stretch, **kwargs,
         )  # fmt: skip
         check_kinds(num_blocks, spatial_scale, causal_frames)
         self.num_frames, self.tubelet_size, self.flip = num_frames, tubelet_size, flip

@@ -1,6 +1,7 @@
 from jepa_lightning.nn.attention import SelfAttention, attend
 from jepa_lightning.nn.backbone import Stem, TimmBackbone
 from jepa_lightning.nn.heads import PrototypeHead, mlp_head, projection_head
+from jepa_lightning.nn.init import init_xavier_weights
 from jepa_lightning.nn.key_queue import KeyQueue
 from jepa_lightning.nn.patchify import patchify
 from jepa_lightning.nn.pos_embed import grid_size, sincos_pos_embed
@@ -25,6 +26,7 @@ __all__ = [
     "attend",
     "compile_blocks",
     "grid_size",
+    "init_xavier_weights",
     "mlp_head",
     "patchify",
     "projection_head",

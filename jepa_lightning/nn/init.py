@@ -49,3 +49,18 @@ def init_weights(
     for depth, block in enumerate(blocks, start=1):
         block.attn.proj.weight.data.div_(math.sqrt(2 * depth))
         block.mlp.fc2.weight.data.div_(math.sqrt(2 * depth))
+
+
+def init_xavier_weights(module: nn.Module) -> None:
+    """Initializes a transformer in place: weights from Xavier's uniform distribution, biases 0, norms at identity.
+
+    A patch embedding is initialized as the linear layer that it is. Source: MAE (arXiv 2111.06377), appendix A.1.
+
+    Args:
+        module: holds the weights.
+    """
+    for layer in module.modules():
+        if isinstance(layer, nn.Linear | nn.Conv2d | nn.Conv3d):
+            nn.init.xavier_uniform_(layer.weight.data.flatten(1))
+            if layer.bias is not None:
+                nn.init.zeros_(layer.bias)

@@ -35,6 +35,7 @@ VIT_SIZES = {
     "vit_large": ViTSize(1024, 24, 16),
     "vit_huge": ViTSize(1280, 32, 16),
     "vit_giant": ViTSize(1408, 40, 16, 48 / 11),
+    "vit_giant_xformers": ViTSize(1408, 40, 22, 48 / 11),  # ViT-g of V-JEPA 2, with heads of width 64
     # the reference's misspelt keyword left its gigantic at ratio 4; the paper's 64/13 is meant
     "vit_gigantic": ViTSize(1664, 48, 16, 64 / 13),
 }

@@ -17,12 +17,18 @@ METHODS: dict[str, tuple[type[JEPAModule], dict[str, Any]]] = {
     "MoCo v2": (MoCo, {"projector_dim": 32, "queue_size": 32}),
     "MoCo v3": (MoCo, {"version": "v3", "projector_hidden": 64, "projector_dim": 32}),
     "SimSiam": (SimSiam, {"projector_dim": 64, "predictor_hidden": 32}),
-    "DINO": (DINO, {"prototypes": 32, "head_hidden": 64, "bottleneck": 32, "num_local": 2, "center_momentum": 0.5}),
+    "DINO": (
+        DINO,
+        {
+            "prototypes": 32, "head_hidden": 64, "bottleneck": 32, "num_local": 2, "center_momentum": 0.5,
+            "teacher_warmup": 0.3, "drop_path": 0.0,
+        },
+    ),
     "MAE": (MAE, {"decoder_depth": 1, "decoder_dim": 48, "decoder_heads": 3}),
     "VICReg": (VICReg, {"projector_dim": 64}),
     "BarlowTwins": (BarlowTwins, {"projector_dim": 64}),
     "LeJEPA": (LeJEPA, {"projector_hidden": 64, "projector_dim": 32, "num_directions": 64, "num_local": 2}),
-}
+}  # fmt: skip
 
 
 @pytest.fixture

@@ -29,7 +29,7 @@ def loss_by_hand(model: Any, batch: Batch, off_diagonal: float) -> float:
 
 @pytest.mark.parametrize(
     ("options", "off_diagonal", "scale"),
-    [({}, 0.0051, 1.0), ({"off_diagonal": 0.3, "loss_scale": 0.024}, 0.3, 0.024)],
+    [({}, 0.0051, 0.024), ({"off_diagonal": 0.3, "loss_scale": 1.0}, 0.3, 1.0)],
 )
 def test_objective_equals_a_loop_over_correlations(
     tiny_method: Build, views_of: Build, options: dict[str, float], off_diagonal: float, scale: float
@@ -41,7 +41,7 @@ def test_objective_equals_a_loop_over_correlations(
 
 
 def test_the_diagonal_of_equal_views_costs_nothing(tiny_method: Build, views_of: Build) -> None:
-    model = tiny_method("BarlowTwins", off_diagonal=0.0)
+    model = tiny_method("BarlowTwins", off_diagonal=0.0, loss_scale=1.0)
     first, second = views_of(model).views
     assert model.objective(Batch([first, first]), 0.0).loss < 1e-3
     assert model.objective(Batch([first, second]), 0.0).loss > 1

@@ -123,6 +123,15 @@ def test_options_that_make_no_sense_are_named(tiny_method: Build, options: dict[
         tiny_method("MAE", **options)
 
 
+def test_weights_start_as_in_the_paper_or_as_in_the_other_transformers(tiny_method: Build) -> None:
+    for network in ("encoder", "decoder"):
+        xavier, normal = (getattr(tiny_method("MAE", init=init), network) for init in ("xavier", "normal"))
+        blocks = [net.blocks if network == "encoder" else net.predictor_blocks for net in (xavier, normal)]
+        bound = (6 / (48 + 3 * 48)) ** 0.5
+        assert 0.99 * bound < blocks[0][0].attn.qkv.weight.abs().max() <= bound
+        assert blocks[1][0].attn.qkv.weight.std().item() == pytest.approx(0.02, rel=0.05)
+
+
 def test_an_objective_takes_one_view_and_one_mask(tiny_method: Build, views_of: Build) -> None:
     model = tiny_method("MAE")
     batch = views_of(model, size=2)

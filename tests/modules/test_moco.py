@@ -89,7 +89,8 @@ def test_version_3_goes_both_ways_within_the_batch(moco: Build, views_of: Build)
         each = [own_among([query[i] @ key / 0.3 for key in keys], i) for i in range(6)]
         losses.append(torch.stack(each).mean())
     loss, swapped = (model.objective(Batch(views), 0.0).loss for views in (batch.views, batch.views[::-1]))
-    torch.testing.assert_close(loss.double(), losses[0] + losses[1], atol=1e-5, rtol=1e-5)
+    expected = 2 * 0.3 * (losses[0] + losses[1])  # the factor 2 tau of algorithm 1
+    torch.testing.assert_close(loss.double(), expected, atol=1e-5, rtol=1e-5)
     torch.testing.assert_close(loss, swapped)
     assert not hasattr(model, "queue")
 

@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from jepa_lightning.nn import Predictor, VisionTransformer
+from jepa_lightning.nn import Predictor, VisionTransformer, init_xavier_weights
 
 
 def test_initial_weights_are_rescaled_with_depth_only_if_asked() -> None:
@@ -37,3 +37,18 @@ def test_biases_start_at_zero_and_norms_at_identity(legacy: bool) -> None:
                 assert torch.equal(layer.weight, torch.ones_like(layer.weight))
             if isinstance(layer, nn.LayerNorm | nn.Linear | nn.Conv2d):
                 assert not layer.bias.any()
+
+
+def test_xavier_weights_are_uniform_within_the_bound_of_their_layer() -> None:
+    torch.manual_seed(0)
+    model = VisionTransformer(32, 8, 192, 2, 3)
+    init_xavier_weights(model)
+    for layer, inputs, outputs in (
+        (model.blocks[0].attn.qkv, 192, 3 * 192),
+        (model.blocks[1].mlp.fc2, 4 * 192, 192),
+        (model.patch_embed.proj, 3 * 8 * 8, 192),  # a convolution, initialized as a linear layer
+    ):
+        bound = (6 / (inputs + outputs)) ** 0.5
+        assert layer.weight.abs().max().item() == pytest.approx(bound, rel=1e-3)
+        assert layer.weight.std().item() == pytest.approx(bound / 3**0.5, rel=0.02)  # of a uniform distribution
+        assert not layer.bias.any()

@@ -50,13 +50,18 @@ def test_a_layer_that_is_not_there_is_refused() -> None:
 @pytest.mark.parametrize(
     ("name", "millions"),
     [("vit_tiny", 5.49), ("vit_small", 21.6), ("vit_base", 85.7), ("vit_large", 303.1), ("vit_huge", 630.7),
-     ("vit_giant", 1011), ("vit_gigantic", 1842)],
+     ("vit_giant", 1011), ("vit_giant_xformers", 1011), ("vit_gigantic", 1842)],
 )  # fmt: skip
 def test_named_sizes_have_the_published_number_of_parameters(name: str, millions: float) -> None:
     with torch.device("meta"):
         model = VisionTransformer(224, 16, *VIT_SIZES[name])
     count = sum(p.numel() for p in model.parameters()) / 1e6
     assert count == pytest.approx(millions, rel=0.002)
+
+
+def test_the_giant_of_v_jepa_2_has_heads_of_width_64() -> None:
+    size = VIT_SIZES["vit_giant_xformers"]
+    assert size.width / size.heads == 64
 
 
 def test_sizes_can_be_overridden_and_unknown_ones_name_the_near_one() -> None:
