@@ -43,7 +43,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "BYOL": {"projector_hidden": 512, "ema": (0.97, 1.0), "interpolation": "bilinear"},
     "SimSiam": {"projector_dim": 512, "predictor_hidden": 128},
     "DINO": {
-        "prototypes": 1024, "head_hidden": 512, "num_local": 2, "ema": (0.97, 1.0), "freeze_epochs": 0,
+        "num_prototypes": 1024, "head_hidden": 512, "num_local": 2, "ema": (0.97, 1.0), "freeze_prototypes": 0,
         "teacher_warmup": 0.3, "drop_path": 0.0, "final_weight_decay": None, "interpolation": "bilinear",
     },
     "VICReg": {"projector_dim": 512},

@@ -35,8 +35,8 @@ OPTIONS = {
     "SimCLR": {"projector_hidden": 512, "temperature": 0.2},
     # with the paper's EMA the teacher, which is judged, has hardly left its random weights after 100 steps
     "DINO": {
-        "prototypes": 1024, "head_hidden": 256, "bottleneck": 64, "num_local": 2, "ema": (0.97, 1.0),
-        "freeze_epochs": 0, "teacher_warmup": 0.3, "drop_path": 0.0, "interpolation": "bilinear",
+        "num_prototypes": 1024, "head_hidden": 256, "bottleneck_dim": 64, "num_local": 2, "ema": (0.97, 1.0),
+        "freeze_prototypes": 0, "teacher_warmup": 0.3, "drop_path": 0.0, "interpolation": "bilinear",
     },
     "VICReg": {"projector_dim": 512},
 }  # fmt: skip

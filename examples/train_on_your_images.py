@@ -29,7 +29,7 @@ def train(data: ImageFolderDataModule, options: argparse.Namespace) -> Path:
         context_scale=(1.0, 1.0),
         target_layers=4,
         regularizer="uniformity",
-        projector=512,
+        projector_dim=512,
         content=2.0,
         num_crops=2,
         invariance=2.0,

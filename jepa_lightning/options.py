@@ -70,6 +70,7 @@ EMARange = Annotated[tuple[Share, Share], Ascending()]
 ShareRange = Annotated[tuple[PositiveShare, PositiveShare], Ascending()]
 PositiveRange = Annotated[tuple[PositiveFloat, PositiveFloat], Ascending()]
 Length = NonNegativeInt | ShareBelowOne | str  # steps, a share of the run, or text with a unit; see ``warmup_steps``
+Flip = Share | bool  # the probability of a mirrored view; True is one half
 Layers = Annotated[Sequence[AnyInt], NotEmpty()]  # negative ones count from the end
 LearningRates = Annotated[Sequence[PositiveFloat], NotEmpty()]
 ImageSize = PositiveInt | tuple[PositiveInt, PositiveInt]

@@ -7,7 +7,7 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "jepa_lightning"
 LAYERS = {
-    "types": 0, "options": 0, "rank_variables": 0,
+    "types": 0, "options": 0, "renamed_options": 0, "rank_variables": 0,
     "nn": 1, "losses": 1, "masking": 1, "optim": 1, "ema": 1, "distributed": 1, "features": 1, "seeding": 1,
     "checkpoints": 1, "probing": 1,
     "data": 2,
@@ -20,6 +20,7 @@ LAYERS = {
 ALLOWED = {
     "types": set(),
     "options": set(),
+    "renamed_options": set(),
     "rank_variables": set(),
     "nn": {"types"},
     "losses": {"types", "distributed"},
@@ -27,15 +28,15 @@ ALLOWED = {
     "optim": {"types", "options"},
     "ema": {"types", "options", "optim"},
     "distributed": {"types", "checkpoints"},
-    "checkpoints": set(),
+    "checkpoints": {"renamed_options"},
     "features": set(),
     "seeding": set(),
     "probing": {"types", "options", "nn"},
     "data": {"types", "options", "masking", "seeding"},
     # a module brings its pipeline, and adds the EMA of its targets by itself
     "modules": {
-        "types", "options", "nn", "losses", "masking", "optim", "ema", "distributed", "features", "seeding",
-        "checkpoints", "data.pipelines", "data.augmentation", "data.videos.clips",
+        "types", "options", "renamed_options", "nn", "losses", "masking", "optim", "ema", "distributed", "features",
+        "seeding", "checkpoints", "data.pipelines", "data.augmentation", "data.videos.clips",
     },
     # callbacks go by contracts, never by networks or a concrete module
     "callbacks": {

@@ -9,13 +9,14 @@ import yaml
 from jsonargparse import get_loader
 
 from jepa_lightning.cli.errors import UsageError
+from jepa_lightning.renamed_options import with_new_names_inside
 
 MAX_NODES = 100_000  # values with all aliases written out; the configurations of this package have about 100
 LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 def load_yaml(text: str) -> Any:
-    """The value of a text, as jsonargparse reads YAML.
+    """The value of a text, as jsonargparse reads YAML, with the present names of options that have been renamed.
 
     Args:
         text: a whole configuration, or one value of the command line.
@@ -27,7 +28,7 @@ def load_yaml(text: str) -> Any:
     text = text.removeprefix("\ufeff")
     if ":" in text or "*" in text:
         check_yaml(text)
-    return get_loader("yaml")(text)
+    return with_new_names_inside(get_loader("yaml")(text))
 
 
 def check_yaml(text: str, name: str = "") -> type | None:

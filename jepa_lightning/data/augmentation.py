@@ -19,6 +19,7 @@ from jepa_lightning.data.pipelines import (
     Pipeline,
     Views,
     eval_view,
+    flips,
     to_tensor,
 )
 
@@ -31,7 +32,7 @@ class Augmentation:
 
     Attributes:
         crop_scale: range of the crop's area over the image's.
-        flip: chance of a mirrored view.
+        flip: probability of a mirrored view; True is one half.
         jitter: brightness, contrast, saturation and hue, each the largest change; only of images of 3 channels.
         jitter_chance: chance of any of these.
         grayscale: chance of a view without color; only of images of 3 channels.
@@ -41,7 +42,7 @@ class Augmentation:
     """
 
     crop_scale: tuple[float, float] = (0.08, 1.0)
-    flip: float = 0.5
+    flip: bool | float = 0.5
     jitter: tuple[float, float, float, float] = (0.4, 0.4, 0.2, 0.1)
     jitter_chance: float = 0.8
     grayscale: float = 0.2
@@ -53,7 +54,7 @@ class Augmentation:
         self,
         color: float,
         crop_scale: tuple[float, float] | None,
-        flip: float | None,
+        flip: bool | float | None,
         interpolation: Interpolation | None = None,
     ) -> "Augmentation":
         """The same with colors changed ``color`` times as much, and other crops, flips and interpolation where given.
@@ -81,8 +82,7 @@ class Augmentation:
         mode = v2.InterpolationMode(self.interpolation)
         crop = v2.RandomResizedCrop(image_size, scale=self.crop_scale, interpolation=mode, antialias=True)
         steps: list[Any] = [crop]
-        if self.flip:
-            steps.append(v2.RandomHorizontalFlip(self.flip))
+        steps += flips(self.flip)
         if any(self.jitter) and channels == 3:
             # PIL changes hues in half of the time that torchvision takes on tensors
             on_pil = [v2.ToPILImage(), v2.ColorJitter(*self.jitter), v2.ToImage()]

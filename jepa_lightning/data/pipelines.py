@@ -96,7 +96,7 @@ def masked_image_pipeline(
     image_size: tuple[int, int],
     masks: MaskSampler,
     crop_scale: tuple[float, float] = (0.3, 1.0),
-    flip: bool = False,
+    flip: bool | float = 0.0,
     num_crops: int = 1,
     mean: Sequence[float] = IMAGENET_MEAN,
     std: Sequence[float] = IMAGENET_STD,
@@ -110,21 +110,27 @@ def masked_image_pipeline(
         image_size: height and width of the view.
         masks: draws context and target tokens.
         crop_scale: range of the crop's area over the image's.
-        flip: mirror half of the images; the paper does not.
+        flip: probability of a mirrored view; the paper mirrors none.
         num_crops: views of an image, each with masks of its own; the deterministic view is always one.
         mean: subtracted, per channel, from values in [0, 1]; its length is the number of channels of the images.
         std: divides the rest.
         interpolation: of resized images, antialiased.
     """
     mode = v2.InterpolationMode(interpolation)
-    train = [v2.RandomResizedCrop(image_size, scale=crop_scale, interpolation=mode, antialias=True)]
-    if flip:
-        train.append(v2.RandomHorizontalFlip())
+    train: list[v2.Transform] = [v2.RandomResizedCrop(image_size, scale=crop_scale, interpolation=mode, antialias=True)]
+    train += flips(flip)
     return Pipeline(
         transform=RepeatedView(to_tensor(train, mean, std), num_crops),
         eval_transform=eval_view(image_size, mean, std, interpolation),
         collate=Collate((masks,) * num_crops),
     )
+
+
+def flips(probability: bool | float) -> list[v2.Transform]:
+    """The step that mirrors views with a probability, of which True is one half; no step for 0."""
+    if probability is True:
+        probability = 0.5
+    return [v2.RandomHorizontalFlip(probability)] if probability else []
 
 
 def eval_view(

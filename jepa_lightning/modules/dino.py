@@ -21,10 +21,8 @@ from jepa_lightning.options import (
     EMARange,
     Length,
     NonNegativeFloat,
-    NonNegativeInt,
     PositiveFloat,
     PositiveInt,
-    Share,
     ShareBelowOne,
 )
 from jepa_lightning.types import Batch, StepOutput
@@ -45,16 +43,17 @@ class DINO(MultiCrop):
 
     Args:
         encoder: as in ``JointEmbedding``.
-        prototypes: P.
+        num_prototypes: P, the number of prototypes.
         head_hidden: width of the head's inner layers.
-        bottleneck: width of the prototypes.
+        bottleneck_dim: width of the prototypes.
         assignment: of the teacher: ``centering``, or ``sinkhorn``, which gives each prototype an equal share.
         student_temperature: divides the student's logits.
         teacher_temperature: divides the teacher's, at the first step and after the warm-up.
-        teacher_warmup: share of the run in which that temperature rises, along a line; the paper's 30 epochs of 800.
+        teacher_warmup: length of the rise of that temperature, along a line: a number of steps, a share of the run, or
+            a text such as "30 epochs"; the default is the paper's 30 epochs of 800.
         center_momentum: weight of the old centre.
-        freeze_epochs: epochs in which the prototypes stay as they are, or a text with a unit such as "500 steps" or
-            "1%", for runs within a single epoch.
+        freeze_prototypes: length of the beginning in which the prototypes are not trained: a number of steps, a share
+            of the run, or a text such as "1 epoch"; the default is the first of the paper's 800 epochs.
         ema: decay of the teacher at the first and the last step.
         ema_schedule: between them, along a line or a cosine.
         drop_path: stochastic depth rate of the encoder's last block; 0.1 is the authors' code's.
@@ -78,15 +77,15 @@ class DINO(MultiCrop):
     def __init__(
         self,
         encoder: str = "vit_small",
-        prototypes: PositiveInt = 65536,
+        num_prototypes: PositiveInt = 65536,
         head_hidden: PositiveInt = 2048,
-        bottleneck: PositiveInt = 256,
+        bottleneck_dim: PositiveInt = 256,
         assignment: Assignment = "centering",
         student_temperature: PositiveFloat = 0.1,
         teacher_temperature: tuple[PositiveFloat, PositiveFloat] = (0.04, 0.07),
-        teacher_warmup: Share = 0.0375,
+        teacher_warmup: Length = 0.0375,
         center_momentum: ShareBelowOne = 0.9,
-        freeze_epochs: NonNegativeInt | str = 1,
+        freeze_prototypes: Length = 0.00125,
         ema: EMARange = (0.996, 1.0),
         ema_schedule: EMASchedule = "cosine",
         drop_path: ShareBelowOne = 0.1,
@@ -105,13 +104,16 @@ class DINO(MultiCrop):
         )  # fmt: skip
         if assignment not in get_args(Assignment):
             raise ValueError(f"there is no assignment '{assignment}': choose one of {', '.join(get_args(Assignment))}.")
-        if isinstance(freeze_epochs, str):
-            warmup_steps(freeze_epochs, 1, 1.0, "freeze_epochs")  # refuses a text without a unit
-        self.assignment, self.freeze_epochs, self._frozen_steps = assignment, freeze_epochs, 0
+        for option, length in (("teacher_warmup", teacher_warmup), ("freeze_prototypes", freeze_prototypes)):
+            warmup_steps(length, 1, 1.0, option)  # refuses a text without a unit
+        self.assignment = assignment
+        self.freeze_prototypes, self._frozen_steps = freeze_prototypes, 0
         self.student_temperature, self.teacher_temperature = student_temperature, teacher_temperature
         self.teacher_warmup = teacher_warmup
-        self.head = PrototypeHead(self.width, head_hidden, bottleneck, prototypes)
-        self.centre = Centre(prototypes, center_momentum)
+        # of the run; what is not a share is known when training starts
+        self._warm_share = teacher_warmup if isinstance(teacher_warmup, float) else 0.0
+        self.head = PrototypeHead(self.width, head_hidden, bottleneck_dim, num_prototypes)
+        self.centre = Centre(num_prototypes, center_momentum)
         self.target_encoder = target_copy(self.encoder)
         self.target_head = target_copy(self.head)
 
@@ -155,33 +157,26 @@ class DINO(MultiCrop):
         return StepOutput(loss, features[0], {"teacher_entropy": entropy})
 
     def on_train_start(self) -> None:
-        """Warns if the prototypes are to stay as they are in the whole run."""
+        """Turns lengths into steps, and warns if the prototypes stay as they are in the whole run."""
         total = optimizer_steps(self.trainer)
         epoch = self.trainer.num_training_batches / self.trainer.accumulate_grad_batches
-        if isinstance(self.freeze_epochs, str):
-            self._frozen_steps = warmup_steps(self.freeze_epochs, total, epoch, "freeze_epochs")
-            frozen: float = self._frozen_steps
-        else:
-            frozen = self.freeze_epochs * epoch if self.freeze_epochs else 0
-        if frozen >= total:
+        self._warm_share = warmup_steps(self.teacher_warmup, total, epoch, "teacher_warmup") / total
+        self._frozen_steps = warmup_steps(self.freeze_prototypes, total, epoch, "freeze_prototypes")
+        if self._frozen_steps >= total:
             rank_zero_warn(
-                f"DINO(freeze_epochs={self.freeze_epochs!r}) keeps the prototypes as they are in all {total} steps of "
-                "this run: give a part of the run, such as '1%' or '100 steps', or train for more epochs."
+                f"DINO(freeze_prototypes={self.freeze_prototypes!r}) keeps the prototypes as they are in all {total} "
+                "steps of this run: give a part of the run, such as '1%' or '100 steps', or train for more epochs."
             )
 
     def on_after_backward(self) -> None:
-        """Leaves the prototypes as they are at first. Source: appendix C."""
-        if isinstance(self.freeze_epochs, str):
-            frozen = self.global_step < self._frozen_steps
-        else:
-            frozen = self.current_epoch < self.freeze_epochs
-        if frozen:
+        """Keeps the prototypes as they are at first. Source: appendix C."""
+        if self.global_step < self._frozen_steps:
             self.head.prototypes.weight.grad = None
 
     def _assign(self, logits: Tensor, progress: float) -> Tensor:
         """The teacher's assignments, ``[2B, P]``."""
         start, end = self.teacher_temperature
-        temperature = start + (end - start) * (min(1.0, progress / self.teacher_warmup) if self.teacher_warmup else 1.0)
+        temperature = start + (end - start) * (min(1.0, progress / self._warm_share) if self._warm_share else 1.0)
         if self.assignment == "sinkhorn":
             return torch.cat([sinkhorn_knopp(view, temperature) for view in logits.chunk(2)])
         return torch.softmax((logits.float() - self.centre.value) / temperature, dim=1)

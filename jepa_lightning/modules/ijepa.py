@@ -16,7 +16,7 @@ from jepa_lightning.modules.latent_prediction import LatentPrediction, blocks_of
 from jepa_lightning.modules.regularizer import RegularizerName, build_regularizer
 from jepa_lightning.modules.traits import Traits
 from jepa_lightning.nn import VisionTransformer
-from jepa_lightning.options import ImageSize, Length, NonNegativeFloat, PositiveInt, PositiveRange, ShareRange
+from jepa_lightning.options import Flip, ImageSize, Length, NonNegativeFloat, PositiveInt, PositiveRange, ShareRange
 from jepa_lightning.types import Batch, Masks, StepOutput
 
 
@@ -45,11 +45,11 @@ class IJEPA(LatentPrediction):
         covariance: weight of the covariance term, for variance_covariance and content.
         sigreg: weight of the term for sigreg.
         uniformity: weight of the term for uniformity.
-        projector: width of a two-layer head between pooled features and regulariser; None has the features themselves.
+        projector_dim: width of a two-layer head between the pooled features and the regularizer; None has no head.
         num_crops: crops of each image, each with masks of its own. Targets are predicted in the first; the others serve
             the regulariser.
         invariance: weight of the distance between the pooled context features of an image's crops, with a regulariser.
-        flip: mirror half of the images; the paper does not.
+        flip: probability of a mirrored image; the paper mirrors none. True is one half.
         warmup: steps, or a share of the run, or text such as "10 epochs"; the reference's 40 epochs of 300.
         kwargs: size of the networks, targets, content, crops, optimizer, schedule, EMA and compilation, as in
             ``LatentPrediction`` and ``JEPAModule``.
@@ -81,10 +81,10 @@ class IJEPA(LatentPrediction):
         covariance: NonNegativeFloat = 1.0,
         sigreg: NonNegativeFloat = 0.05,
         uniformity: NonNegativeFloat = 1.0,
-        projector: PositiveInt | None = None,
+        projector_dim: PositiveInt | None = None,
         num_crops: PositiveInt = 1,
         invariance: NonNegativeFloat = 0.0,
-        flip: bool = False,
+        flip: Flip = 0.0,
         warmup: Length = 40 / 300,
         **kwargs: Any,
     ) -> None:
@@ -108,7 +108,7 @@ class IJEPA(LatentPrediction):
             sigreg=sigreg,
             uniformity=uniformity,
             invariance=invariance,
-            projector=projector,
+            projector=projector_dim,
         )
 
     def build_encoder(self) -> VisionTransformer:

@@ -13,7 +13,7 @@ from jepa_lightning.ema import frozen_copy
 from jepa_lightning.losses import prediction_distance
 from jepa_lightning.modules.base import JEPAModule
 from jepa_lightning.nn import VIT_SIZES, Stem, TimmBackbone, VisionTransformer, vit_size
-from jepa_lightning.options import ImageSize, NonNegativeFloat, PositiveInt, Share, ShareBelowOne, ShareRange
+from jepa_lightning.options import Flip, ImageSize, NonNegativeFloat, PositiveInt, ShareBelowOne, ShareRange
 from jepa_lightning.types import Batch
 
 M = TypeVar("M", bound=nn.Module)
@@ -41,7 +41,7 @@ class JointEmbedding(JEPAModule):
         stem: ``cifar`` gives a ResNet the first layers for images of about 32 px.
         drop_path: stochastic depth rate of the encoder's last block.
         crop_scale: range of a crop's area over the image's, for all views; None has the method's own.
-        flip: chance of a mirrored view; None has the method's own.
+        flip: probability of a mirrored view; True is one half, None has the method's own.
         color_strength: factor on the method's changes of colour, and on the chances of grey, blurred and solarised
             views; 0 leaves crops and flips alone.
         interpolation: of resized images, bilinear or bicubic; None has the method's own.
@@ -67,7 +67,7 @@ class JointEmbedding(JEPAModule):
         stem: Stem = "default",
         drop_path: ShareBelowOne = 0.0,
         crop_scale: ShareRange | None = None,
-        flip: Share | None = None,
+        flip: Flip | None = None,
         color_strength: NonNegativeFloat = 1.0,
         interpolation: Interpolation | None = None,
         start_lr: NonNegativeFloat = 0.0,

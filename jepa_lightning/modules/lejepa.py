@@ -29,7 +29,7 @@ class LeJEPA(MultiCrop):
         encoder: as in ``JointEmbedding``.
         projector_hidden: width of the projector's inner layers.
         projector_dim: P.
-        sigreg: share of the normality term in the loss; the rest goes to the distance of views.
+        sigreg_share: share of the normality term in the loss; the rest goes to the distance of views.
         num_directions: directions, the same for all views, drawn anew in each step.
         num_knots: points of the integral along a direction.
         num_local: local views of an image.
@@ -53,7 +53,7 @@ class LeJEPA(MultiCrop):
         encoder: str = "vit_small",
         projector_hidden: PositiveInt = 2048,
         projector_dim: PositiveInt = 64,
-        sigreg: Share = 0.05,
+        sigreg_share: Share = 0.05,
         num_directions: PositiveInt = 1024,
         num_knots: PositiveInt = 17,
         num_local: NonNegativeInt = 6,
@@ -68,7 +68,7 @@ class LeJEPA(MultiCrop):
             encoder, num_local=num_local, local_crop_scale=local_crop_scale, crop_scale=crop_scale,
             lr=lr, final_lr=final_lr, weight_decay=weight_decay, **kwargs,
         )  # fmt: skip
-        self.sigreg = sigreg
+        self.sigreg_share = sigreg_share
         self.normality = SIGReg(num_directions, num_knots, gather=True)
         self.projector = mlp_head([self.width, projector_hidden, projector_hidden, projector_dim])
 
@@ -90,4 +90,6 @@ class LeJEPA(MultiCrop):
         distance = (projected - centre).square().mean()
         normality = self.normality(*projected)
         logs = {"invariance": distance.detach(), "normality": normality.detach()}
-        return StepOutput((1 - self.sigreg) * distance + self.sigreg * normality, features[0].detach(), logs)
+        return StepOutput(
+            (1 - self.sigreg_share) * distance + self.sigreg_share * normality, features[0].detach(), logs
+        )

@@ -12,6 +12,7 @@ from jepa_lightning.modules.base import JEPAModule
 from jepa_lightning.modules.traits import Traits
 from jepa_lightning.nn import Predictor, VisionTransformer, init_xavier_weights, patchify, take_tokens, vit_size
 from jepa_lightning.options import (
+    Flip,
     ImageSize,
     Length,
     NonNegativeFloat,
@@ -43,7 +44,7 @@ class MAE(JEPAModule):
         decoder_heads: its attention heads.
         normalize_pixels: standardise each patch, with its own mean and variance, before it is compared.
         crop_scale: range of a random crop's area over the image's.
-        flip: mirror half of the images.
+        flip: probability of a mirrored image; True is one half.
         drop_path: stochastic depth rate of the encoder's last block.
         gradient_checkpointing: recompute blocks in the backward pass, for less memory.
         interpolation: of resized images, bilinear or bicubic.
@@ -79,7 +80,7 @@ class MAE(JEPAModule):
         decoder_heads: PositiveInt = 16,
         normalize_pixels: bool = True,
         crop_scale: ShareRange = (0.2, 1.0),
-        flip: bool = True,
+        flip: Flip = 0.5,
         drop_path: ShareBelowOne = 0.0,
         gradient_checkpointing: bool = False,
         interpolation: Interpolation = "bicubic",

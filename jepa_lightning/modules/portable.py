@@ -23,6 +23,7 @@ from jepa_lightning.checkpoints import (
     tables_of_another_size,
 )
 from jepa_lightning.modules.finite_loss import diverged
+from jepa_lightning.renamed_options import with_new_names
 
 STATES = ("state_dict", "current_model_state")  # the latter is Lightning's, beside an average
 
@@ -66,13 +67,15 @@ class Portable(LightningModule):
             trusted: Self = super().load_from_checkpoint(checkpoint_path, **how)
             return trusted
         with local_copy(checkpoint_path) as path:
+            folder = path.is_dir()
+            checkpoint = read_shards(path, optimizer=False) if folder else read_checkpoint(path)
+            saved = checkpoint.get(cls.CHECKPOINT_HYPER_PARAMS_KEY, {})
+            options = with_new_names(cls, saved)
             readable: Path | BytesIO = path
-            if path.is_dir():
+            if folder or options != saved:
                 readable = BytesIO()
-                torch.save(read_shards(path, optimizer=False), readable)
+                torch.save({**checkpoint, cls.CHECKPOINT_HYPER_PARAMS_KEY: options}, readable)
                 readable.seek(0)
-            else:
-                read_checkpoint(path)
             module: Self = super().load_from_checkpoint(readable, **how)
             return module
 

@@ -18,6 +18,7 @@ from jepa_lightning.modules.traits import Traits
 from jepa_lightning.nn import RopeStyle, VisionTransformer
 from jepa_lightning.options import (
     EMARange,
+    Flip,
     ImageSize,
     Interval,
     Length,
@@ -64,7 +65,7 @@ class VJEPA(LatentPrediction):
         predictor_depth: blocks of the predictor.
         distance: between predicted and target tokens.
         loss_exponent: p of the distance l1, which is then ``|difference|^p / p``.
-        flip: mirror half of the clips.
+        flip: probability of a mirrored clip; True is one half.
         eval_clips: clips of a video in evaluation, spread over its length; its features are their mean.
         eval_crops: views of each of them, spread over the longer side of the frame.
         lr: peak learning rate; the reference's for its batch of 3,072 clips.
@@ -107,7 +108,7 @@ class VJEPA(LatentPrediction):
         predictor_depth: PositiveInt = 12,
         distance: Distance = "l1",
         loss_exponent: PositiveFloat = 1.0,
-        flip: bool = True,
+        flip: Flip = 0.5,
         eval_clips: PositiveInt = 1,
         eval_crops: PositiveInt = 1,
         lr: PositiveFloat = 6.25e-4,

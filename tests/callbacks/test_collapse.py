@@ -164,7 +164,7 @@ def test_a_healthy_run_gives_no_alarm(tiny_ijepa, shapes, quiet_trainer, recwarn
 
 
 def test_energy_is_that_of_one_crop_where_masks_point_into_it(tiny_ijepa, shapes, quiet_trainer):
-    model = tiny_ijepa(regularizer="uniformity", projector=16, num_crops=2, invariance=1.0)
+    model = tiny_ijepa(regularizer="uniformity", projector_dim=16, num_crops=2, invariance=1.0)
     seen = []
     energy = model.energy
     model.energy = lambda batch: seen.append(batch) or energy(batch)

@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from jepa_lightning.data.pipelines import IMAGENET_MEAN, IMAGENET_STD, Collate, eval_view, masked_image_pipeline
+from jepa_lightning.data.pipelines import IMAGENET_MEAN, IMAGENET_STD, Collate, eval_view, flips, masked_image_pipeline
 from jepa_lightning.data.procedural.shapes import ShapesDataset
 from jepa_lightning.masking import MultiBlockMask
 
@@ -210,3 +210,11 @@ def test_a_pipeline_survives_the_way_into_a_worker() -> None:
     pipeline = pickle.loads(pickle.dumps(masked_image_pipeline((16, 16), MASKS)))
     assert pipeline.eval_transform(scene(24, 48))[0].shape == (3, 16, 16)
     assert pipeline.collate(IMAGES).masks[0].context.shape[0] == 3
+
+
+@pytest.mark.parametrize(
+    ("given", "probability"), [(True, 0.5), (0.5, 0.5), (0.25, 0.25), (1.0, 1.0), (False, 0), (0.0, 0)]
+)
+def test_flip_is_a_probability_of_which_true_is_one_half(given: float, probability: float) -> None:
+    steps = flips(given)
+    assert [step.p for step in steps] == ([probability] if probability else [])

@@ -63,9 +63,9 @@ METHODS: dict[str, Any] = {
     "VICReg": lambda: VICReg(**ENCODER, projector_dim=24),
     "BarlowTwins": lambda: BarlowTwins(**ENCODER, projector_dim=24),
     "LeJEPA": lambda: LeJEPA(**ENCODER, num_local=1, num_directions=8),
-    "DINO": lambda: DINO(**ENCODER, num_local=1, prototypes=8, head_hidden=16, bottleneck=8),
+    "DINO": lambda: DINO(**ENCODER, drop_path=0.0, num_local=1, num_prototypes=8, head_hidden=16, bottleneck_dim=8),
     "DINO, Sinkhorn": lambda: DINO(
-        **ENCODER, num_local=1, prototypes=8, head_hidden=16, bottleneck=8, assignment="sinkhorn"
+        **ENCODER, drop_path=0.0, num_local=1, num_prototypes=8, head_hidden=16, bottleneck_dim=8, assignment="sinkhorn"
     ),
 }
 

@@ -53,7 +53,7 @@ METHODS: dict[str, tuple[type[JEPAModule], dict[str, Any], dict[str, Any]]] = {
     "IJEPA, compiled": (IJEPA, {**JEPA, "gradient_checkpointing": True, "compile": True}, {}),
     "IJEPA, small": (
         IJEPA,
-        {**JEPA, "num_crops": 2, "regularizer": "variance_covariance", "invariance": 1.0, "projector": 24,
+        {**JEPA, "num_crops": 2, "regularizer": "variance_covariance", "invariance": 1.0, "projector_dim": 24,
          "content": 1.0, "target_layers": 2, **SGD},
         {},
     ),
@@ -63,10 +63,18 @@ METHODS: dict[str, tuple[type[JEPAModule], dict[str, Any], dict[str, Any]]] = {
     "MoCo v2": (MoCo, {"queue_size": 24, "projector_dim": 16, **SGD}, {}),
     "MoCo v3": (MoCo, {"version": "v3", "projector_hidden": 32, "projector_dim": 16, **SGD}, {}),
     "SimSiam": (SimSiam, {"projector_dim": 32, "predictor_hidden": 16, **SGD}, {}),
-    "DINO": (DINO, {"num_local": 1, "prototypes": 16, "head_hidden": 32, "bottleneck": 8}, {"gradient_clip_val": 3.0}),
-    "MAE": (MAE, {"decoder_depth": 1, "decoder_dim": 24, "decoder_heads": 3}, {"accumulate_grad_batches": 2}),
+    "DINO": (
+        DINO,
+        {"num_local": 1, "num_prototypes": 16, "head_hidden": 32, "bottleneck_dim": 8, "drop_path": 0.0, "lr": 1e-3},
+        {"gradient_clip_val": 3.0},
+    ),
+    "MAE": (
+        MAE,
+        {"decoder_depth": 1, "decoder_dim": 24, "decoder_heads": 3, "lr": 1e-3},
+        {"accumulate_grad_batches": 2},
+    ),
     "VICReg": (VICReg, {"projector_dim": 32, **LARS}, {}),
-    "BarlowTwins": (BarlowTwins, {"projector_dim": 32, **SGD, "lr": 2e-4}, {}),
+    "BarlowTwins": (BarlowTwins, {"projector_dim": 32, "loss_scale": 1.0, **SGD, "lr": 2e-4}, {}),
     "LeJEPA": (LeJEPA, {"num_local": 1, "num_directions": 16, "projector_hidden": 32, "projector_dim": 16, **SGD}, {}),
 }  # fmt: skip
 # FSDP1 hides the norms of whole weights

@@ -20,7 +20,7 @@ METHODS: dict[str, tuple[type[JEPAModule], dict[str, Any]]] = {
     "DINO": (
         DINO,
         {
-            "prototypes": 32, "head_hidden": 64, "bottleneck": 32, "num_local": 2, "center_momentum": 0.5,
+            "num_prototypes": 32, "head_hidden": 64, "bottleneck_dim": 32, "num_local": 2, "center_momentum": 0.5,
             "teacher_warmup": 0.3, "drop_path": 0.0,
         },
     ),

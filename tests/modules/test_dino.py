@@ -118,15 +118,17 @@ def test_the_teacher_is_evaluated(dino: Build) -> None:
     assert not torch.allclose(model(images), model.encoder(images).mean(dim=1))
 
 
-@pytest.mark.parametrize(("epochs", "frozen"), [(1, True), (0, False)])
-def test_prototypes_have_no_gradient_in_the_first_epochs(
-    dino: Build, views_of: Build, epochs: int, frozen: bool
+@pytest.mark.parametrize(("length", "share"), [(1, 0.25), (0.5, 0.5), ("3 steps", 0.75), ("1 epoch", 1.0), (0, 0.0)])
+def test_the_rise_of_the_teachers_temperature_is_a_length_like_any_other(
+    tiny_method: Build, views_of: Build, shapes: Build, quiet_trainer: Build, length: Any, share: float
 ) -> None:
-    model = dino(freeze_epochs=epochs)
-    model.objective(views_of(model), 0.0).loss.backward()
-    model.on_after_backward()
-    without = [name for name, p in model.named_parameters() if p.requires_grad and p.grad is None]
-    assert without == (["head.prototypes.weight"] if frozen else [])
+    model = tiny_method("DINO", teacher_warmup=length)
+    quiet_trainer(max_steps=4, limit_val_batches=0).fit(model, shapes())  # 4 steps an epoch
+    logits = torch.randn(4, 32)
+    for progress in (0.0, 0.1, 0.25, 0.5, 1.0):
+        temperature = 0.04 + 0.03 * (min(1.0, progress / share) if share else 1.0)
+        expected = torch.softmax((logits - model.centre.value) / temperature, dim=1)
+        torch.testing.assert_close(model._assign(logits, progress), expected)
 
 
 def test_the_trainer_leaves_prototypes_alone_for_an_epoch(
@@ -139,7 +141,7 @@ def test_the_trainer_leaves_prototypes_alone_for_an_epoch(
             head = pl_module.head
             seen.append((head.prototypes.weight.detach().clone(), head.mlp[0].weight.detach().clone()))
 
-    model = tiny_method("DINO", lr=0.01, start_lr=0.01)
+    model = tiny_method("DINO", lr=0.01, start_lr=0.01, freeze_prototypes="1 epoch")
     start = model.head.prototypes.weight.detach().clone()
     quiet_trainer(max_steps=3, callbacks=[Recorder()]).fit(model, shapes(num_train=32))  # 2 steps an epoch
     assert [torch.equal(prototypes, start) for prototypes, _ in seen] == [True, True, False]
@@ -156,7 +158,7 @@ def test_prototypes_are_left_alone_for_a_part_of_a_single_epoch(
         def on_train_batch_end(self, trainer: Any, pl_module: Any, *_: Any) -> None:
             seen.append(pl_module.head.prototypes.weight.detach().clone())
 
-    model = tiny_method("DINO", lr=0.01, start_lr=0.01, freeze_epochs=text)
+    model = tiny_method("DINO", lr=0.01, start_lr=0.01, freeze_prototypes=text)
     start = model.head.prototypes.weight.detach().clone()
     trainer = quiet_trainer(max_steps=4, callbacks=[Recorder()], limit_val_batches=0)
     with pytest.warns(UserWarning, match="keeps the prototypes as they are in all 4 steps") if frozen == 4 else quiet():
@@ -176,9 +178,9 @@ def test_prototypes_that_never_train_within_a_long_epoch_are_warned_about(
     tiny_method: Build, shapes: Build, quiet_trainer: Build
 ) -> None:
     trainer = quiet_trainer(max_steps=2, limit_val_batches=0)
-    with pytest.warns(UserWarning, match=r"DINO\(freeze_epochs=1\) keeps .* all 2 steps of this run: give a part"):
-        trainer.fit(tiny_method("DINO"), shapes())
-    for options in ({"freeze_epochs": 0}, {"freeze_epochs": "1 step"}):
+    with pytest.warns(UserWarning, match=r"DINO\(freeze_prototypes='1 epoch'\) keeps .* all 2 steps of this run"):
+        trainer.fit(tiny_method("DINO", freeze_prototypes="1 epoch"), shapes())
+    for options in ({}, {"freeze_prototypes": 0}, {"freeze_prototypes": "1 step"}):
         with quiet():
             quiet_trainer(max_steps=2, limit_val_batches=0).fit(tiny_method("DINO", **options), shapes())
 
@@ -186,7 +188,8 @@ def test_prototypes_that_never_train_within_a_long_epoch_are_warned_about(
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"freeze_epochs": "long"}, "freeze_epochs 'long' is not understood"),
+        ({"freeze_prototypes": "long"}, "freeze_prototypes 'long' is not understood"),
+        ({"teacher_warmup": "long"}, "teacher_warmup 'long' is not understood"),
         ({"assignment": "sinkhron"}, "there is no assignment 'sinkhron': choose one of centering, sinkhorn"),
     ],
 )

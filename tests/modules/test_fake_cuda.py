@@ -24,7 +24,7 @@ CASES: dict[str, tuple[type[JEPAModule] | str, dict[str, Any]]] = {
     "SimCLR, drop path": ("SimCLR", {"drop_path": 0.5}),
     "IJEPA": (IJEPA, JEPA | {"content": 0.0, "target_layers": 1}),
     **{
-        f"IJEPA, {name}": (IJEPA, JEPA | {"regularizer": name, "num_crops": 2, "invariance": 1.0, "projector": 16})
+        f"IJEPA, {name}": (IJEPA, JEPA | {"regularizer": name, "num_crops": 2, "invariance": 1.0, "projector_dim": 16})
         for name in ("variance_covariance", "sigreg", "uniformity")
     },
     "VJEPA": (VJEPA, JEPA | CLIPS),

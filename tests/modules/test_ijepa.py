@@ -214,7 +214,7 @@ def test_crops_and_terms_that_need_each_other_are_refused_apart(
 
 
 def test_crops_of_the_pipeline_have_masks_of_their_own_and_evaluation_has_one(tiny_ijepa: Build) -> None:
-    model = tiny_ijepa(num_crops=2, regularizer="uniformity", projector=16, invariance=1.0)
+    model = tiny_ijepa(num_crops=2, regularizer="uniformity", projector_dim=16, invariance=1.0)
     pipeline = model.pipeline()
     image = torch.randint(0, 256, (3, 40, 40), dtype=torch.uint8)
     train = pipeline.collate([pipeline.transform(image) for _ in range(4)])

@@ -27,7 +27,7 @@ def distance_by_hand(views: list[Tensor]) -> Tensor:
 def test_objective_is_a_share_of_normality_and_the_rest_of_distance(
     tiny_method: Build, views_of: Build, share: float, num_local: int
 ) -> None:
-    model = tiny_method("LeJEPA", sigreg=share, num_local=num_local)
+    model = tiny_method("LeJEPA", sigreg_share=share, num_local=num_local)
     batch = views_of(model)
     assert len(batch.views) == 2 + num_local
     views = projections(model, batch)
@@ -43,7 +43,7 @@ def test_objective_is_a_share_of_normality_and_the_rest_of_distance(
 
 def test_normality_is_the_distance_of_characteristic_functions(tiny_method: Build, views_of: Build) -> None:
     """The statistic of the module against an integral in small steps, along one direction at a time."""
-    model = tiny_method("LeJEPA", sigreg=1.0, num_directions=8, num_local=0).eval()
+    model = tiny_method("LeJEPA", sigreg_share=1.0, num_directions=8, num_local=0).eval()
     batch = views_of(model)
     views = projections(model, batch)
     directions = torch.randn(32, 8, generator=torch.Generator().manual_seed(0))
@@ -62,7 +62,7 @@ def test_normality_is_the_distance_of_characteristic_functions(tiny_method: Buil
 
 def test_shares_of_0_and_1_leave_one_term(tiny_method: Build, views_of: Build) -> None:
     for share, term in ((0.0, "invariance"), (1.0, "normality")):
-        model = tiny_method("LeJEPA", sigreg=share)
+        model = tiny_method("LeJEPA", sigreg_share=share)
         output = model.objective(views_of(model), 0.0)
         torch.testing.assert_close(output.loss, output.logs[term])
 

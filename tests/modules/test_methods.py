@@ -379,3 +379,17 @@ def test_a_method_whose_samples_see_each_other_says_so(every_method: Build) -> N
     cls = type(every_method())
     assert ("accumulated" in cls.__doc__) == (cls is not MAE)
     assert ("Version 3 compares samples" in cls.__doc__) == (cls is MoCo)
+
+
+@pytest.mark.parametrize(("given", "steps"), [(True, 1), (False, 0), (0.0, 0), (0.3, 1)])
+def test_flip_means_the_same_in_every_method(every_method: Build, given: Any, steps: int) -> None:
+    model = every_method(flip=given)
+    shown = str(model.pipeline().transform)
+    views = shown.count("RandomResizedCrop")
+    assert shown.count("RandomHorizontalFlip") == steps * views
+    assert shown.count(f"RandomHorizontalFlip(p={0.5 if given is True else given})") == steps * views
+
+
+def test_flip_is_refused_outside_of_its_range(every_method: Build) -> None:
+    with pytest.raises(ValueError, match=r"flip=1.5 is out of range: give a number in \[0, 1\]"):
+        every_method(flip=1.5)

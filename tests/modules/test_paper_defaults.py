@@ -85,7 +85,7 @@ PAPERS: dict[type[JEPAModule], dict[str, Any]] = {
         **ADAMW, "encoder": "vit_small", "patch_size": 16, "lr": 5e-4 * 1024 / 256, "start_lr": 0.0, "final_lr": 1e-6,
         "weight_decay": 0.04, "final_weight_decay": 0.4, "warmup": 10 / 800, "ema": (0.996, 1.0),
         "ema_schedule": "cosine", "drop_path": 0.1, "num_local": 8, "crop_scale": (0.4, 1.0),
-        "local_crop_scale": (0.05, 0.4), "prototypes": 65536, "head_hidden": 2048, "bottleneck": 256,
+        "local_crop_scale": (0.05, 0.4), "num_prototypes": 65536, "head_hidden": 2048, "bottleneck_dim": 256,
         "student_temperature": 0.1, "teacher_temperature": (0.04, 0.07), "teacher_warmup": 30 / 800,
         "center_momentum": 0.9,
     },

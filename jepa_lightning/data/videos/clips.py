@@ -18,6 +18,7 @@ from jepa_lightning.data.pipelines import (
     Pipeline,
     Views,
     eval_steps,
+    flips,
     to_tensor,
 )
 from jepa_lightning.masking import MaskSampler
@@ -184,7 +185,7 @@ def masked_video_pipeline(
     masks: tuple[MaskSampler, ...],
     crop_scale: tuple[float, float] = (0.3, 1.0),
     crop_ratio: tuple[float, float] = (0.75, 1.35),
-    flip: bool = True,
+    flip: bool | float = 0.5,
     mean: Sequence[float] = IMAGENET_MEAN,
     std: Sequence[float] = IMAGENET_STD,
     eval_clips: int = 1,
@@ -200,15 +201,14 @@ def masked_video_pipeline(
         masks: one sampler for each kind of mask.
         crop_scale: range of the crop's area over the frame's.
         crop_ratio: range of its width over its height.
-        flip: mirror half of the clips.
+        flip: probability of a mirrored clip; True is one half.
         mean: subtracted, per channel, from values in [0, 1]; its length is the number of channels of the frames.
         std: divides the rest.
         eval_clips: clips of a video in evaluation, spread over its length.
         eval_crops: views of each, spread over the longer side of the frame; one is in the middle.
     """
     train: list[v2.Transform] = [v2.RandomResizedCrop(image_size, scale=crop_scale, ratio=crop_ratio, antialias=True)]
-    if flip:
-        train.append(v2.RandomHorizontalFlip())
+    train += flips(flip)
     places = [crop / (eval_crops - 1) for crop in range(eval_crops)] if eval_crops > 1 else [0.5]
     crops = tuple(to_tensor(eval_steps(image_size, place), mean, std, frames=True) for place in places)
     return Pipeline(
