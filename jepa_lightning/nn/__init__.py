@@ -7,6 +7,7 @@ from jepa_lightning.nn.patchify import patchify
 from jepa_lightning.nn.pos_embed import grid_size, sincos_pos_embed
 from jepa_lightning.nn.predictor import Predictor
 from jepa_lightning.nn.rope import RopeStyle, rope_table, rotate
+from jepa_lightning.nn.timm_vit import TimmViT
 from jepa_lightning.nn.tokens import take_tokens
 from jepa_lightning.nn.transformer_block import TransformerBlock, compile_blocks
 from jepa_lightning.nn.vit import VIT_SIZES, VisionTransformer, ViTSize, vit_size
@@ -20,6 +21,7 @@ __all__ = [
     "SelfAttention",
     "Stem",
     "TimmBackbone",
+    "TimmViT",
     "TransformerBlock",
     "ViTSize",
     "VisionTransformer",

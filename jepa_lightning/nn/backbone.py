@@ -1,15 +1,14 @@
 # B batch, C channels, H W height and width, N tokens, D width
 """Any of timm's backbones, as an encoder that gives tokens."""
 
-import difflib
 from collections.abc import Sequence
 from typing import Any, Literal, get_args
 
-import timm
-from timm.models import ResNet
+from timm.models import ResNet, VisionTransformer
+from timm.models.eva import Eva
 from torch import Tensor, nn
 
-from jepa_lightning.nn.vit import VIT_SIZES
+from jepa_lightning.nn.timm_model import create_timm_model
 
 Stem = Literal["default", "cifar"]
 
@@ -22,34 +21,36 @@ class TimmBackbone(nn.Module):
     timm.
 
     Args:
-        name: any of ``timm.list_models()``.
+        name: any of ``timm.list_models()``, with or without ``timm:``.
         image_size: height and width, for networks that are built for one.
         stem: ``cifar`` is a ResNet's for images of about 32 px (arXiv 1512.03385, section 4.2): a first convolution of
             3 x 3 without stride, and no pooling after it.
         drop_path: stochastic depth rate, for networks that have it.
+        in_channels: C.
+        pretrained: load timm's weights; the first convolution of the stem ``cifar`` has none.
 
     Raises:
         ValueError: if there is no such network, or the stem is not for it.
     """
 
-    def __init__(self, name: str, image_size: tuple[int, int], stem: Stem = "default", drop_path: float = 0.0) -> None:
+    def __init__(
+        self,
+        name: str,
+        image_size: tuple[int, int],
+        stem: Stem = "default",
+        drop_path: float = 0.0,
+        in_channels: int = 3,
+        pretrained: bool = False,
+    ) -> None:
         super().__init__()
-        if not timm.is_model(name):
-            known = [*VIT_SIZES, *timm.list_models()]
-            near = difflib.get_close_matches(name, known, n=3)
-            hint = f"did you mean {' or '.join(near)}?" if near else "timm.list_models() has their names."
-            raise ValueError(f"there is no encoder '{name}': {hint}")
-        options: dict[str, Any] = (
-            {"img_size": image_size} if timm.get_pretrained_cfg_value(name, "fixed_input_size") else {}
-        )
-        if drop_path:
-            options["drop_path_rate"] = drop_path
-        model: Any = timm.create_model(name, num_classes=0, global_pool="", **options)
+        model = create_timm_model(name, image_size, in_channels, pretrained, drop_path, global_pool="")
         if stem not in get_args(Stem):
             raise ValueError(f"there is no stem '{stem}': choose one of {', '.join(get_args(Stem))}.")
         if stem == "cifar":
             _cifar_stem(model, name)
         self.model: Any = model
+        plain = isinstance(model, (VisionTransformer, Eva))
+        self.patch: tuple[int, int] | None = tuple(model.patch_embed.patch_size) if plain else None
         self.width = int(getattr(model, "head_hidden_size", None) or model.num_features)
 
     def forward(self, x: Tensor, layers: Sequence[int] | None = None) -> Tensor | list[Tensor]:
@@ -87,5 +88,5 @@ def _cifar_stem(model: Any, name: str) -> None:
     stem = model.conv1 if isinstance(model, ResNet) else None
     if not isinstance(stem, nn.Conv2d):
         raise ValueError(f"stem 'cifar' is for ResNets like resnet18, not for {name}.")
-    model.conv1 = nn.Conv2d(3, stem.out_channels, kernel_size=3, padding=1, bias=False)
+    model.conv1 = nn.Conv2d(stem.in_channels, stem.out_channels, kernel_size=3, padding=1, bias=False)
     model.maxpool = nn.Identity()
