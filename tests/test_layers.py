@@ -36,7 +36,7 @@ ALLOWED = {
     # a module brings its pipeline, and adds the EMA of its targets by itself
     "modules": {
         "types", "options", "renamed_options", "nn", "losses", "masking", "optim", "ema", "distributed", "features",
-        "seeding", "checkpoints", "data.pipelines", "data.augmentation", "data.videos.clips",
+        "seeding", "checkpoints", "data.channels", "data.pipelines", "data.augmentation", "data.videos.clips",
     },
     # callbacks go by contracts, never by networks or a concrete module
     "callbacks": {

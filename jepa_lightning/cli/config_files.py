@@ -74,7 +74,7 @@ def check_config(path: str | os.PathLike[str]) -> None:
     text = _decode(file.read_bytes(), name)
     try:
         kind = check_yaml(text.removeprefix("\ufeff"), name)
-        content = load_yaml(text) if kind is dict else None
+        content = load_yaml(text) if kind is dict else {}
     except yaml.MarkedYAMLError as error:
         raise UsageError(_fault(error, name)) from error
     except yaml.YAMLError as error:

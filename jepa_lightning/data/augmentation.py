@@ -10,10 +10,8 @@ from lightning_utilities.core.rank_zero import rank_zero_warn
 from torchvision.transforms import v2
 
 from jepa_lightning.data.blur import SeparableGaussianBlur
-from jepa_lightning.data.channels import ToChannels
+from jepa_lightning.data.channels import IMAGENET_MEAN, IMAGENET_STD, ToChannels
 from jepa_lightning.data.pipelines import (
-    IMAGENET_MEAN,
-    IMAGENET_STD,
     Collate,
     Interpolation,
     Pipeline,

@@ -11,6 +11,9 @@ from torch import Tensor
 from torchvision import tv_tensors
 from torchvision.transforms import v2
 
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
 
 @dataclass(frozen=True)
 class ToChannels:
@@ -96,6 +99,11 @@ def _in_range(image: Tensor) -> Tensor:
             "possible value, or give uint8; the pipeline normalizes by itself."
         )
     return image.float()
+
+
+def default_statistics(channels: int) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and std of each channel where none are given: ImageNet's for 3 channels, 0.5 for others."""
+    return (IMAGENET_MEAN, IMAGENET_STD) if channels == 3 else ((0.5,) * channels, (0.5,) * channels)
 
 
 def check_statistics(mean: Any, std: Any) -> None:

@@ -10,13 +10,10 @@ import torch
 from torch import Tensor
 from torchvision.transforms import v2
 
-from jepa_lightning.data.channels import ToChannels, check_statistics
+from jepa_lightning.data.channels import IMAGENET_MEAN, IMAGENET_STD, ToChannels, check_statistics
 from jepa_lightning.data.labels import stack_labels
 from jepa_lightning.masking import MaskSampler
 from jepa_lightning.types import Batch
-
-IMAGENET_MEAN = (0.485, 0.456, 0.406)
-IMAGENET_STD = (0.229, 0.224, 0.225)
 
 Views = list[Tensor]
 Interpolation = Literal["bilinear", "bicubic"]

@@ -72,6 +72,7 @@ class JEPAModule(Portable, ABC):
     predict_layers: Sequence[int] | None = None
     media_axes: ClassVar[int] = 3  # of one image [C, H, W]; 4 where samples are videos [T, C, H, W]
     predict_tokens: bool = False  # whether ``predict`` gives the features of each token too
+    not_plain: ClassVar[Sequence[str]] = ()  # options that may be no plain data, which the subclass saves by itself
     least_samples: int = 1  # that a loss can be taken of; the last batch of an evaluation may have fewer
 
     def __init__(
@@ -94,7 +95,7 @@ class JEPAModule(Portable, ABC):
     ) -> None:
         super().__init__()
         # every argument of the subclass too; all of them plain data, so that checkpoints load without arguments
-        self.save_hyperparameters()
+        self.save_hyperparameters(ignore=list(self.not_plain))
         check_options(type(self), self.hparams)
         self.optimizer_name = optimizer
         self.lr, self.start_lr, self.final_lr = lr, start_lr, final_lr

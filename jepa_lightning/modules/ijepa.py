@@ -7,7 +7,7 @@ Source: arXiv 2301.08243. The regulariser on the pooled features of several view
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from jepa_lightning.data.pipelines import Pipeline, masked_image_pipeline
 from jepa_lightning.losses import Distance
@@ -16,6 +16,7 @@ from jepa_lightning.modules.latent_prediction import LatentPrediction, blocks_of
 from jepa_lightning.modules.regularizer import RegularizerName, build_regularizer
 from jepa_lightning.modules.traits import Traits
 from jepa_lightning.nn import VisionTransformer
+from jepa_lightning.nn.encoder_spec import Encoder
 from jepa_lightning.options import Flip, ImageSize, Length, NonNegativeFloat, PositiveInt, PositiveRange, ShareRange
 from jepa_lightning.types import Batch, Masks, StepOutput
 
@@ -65,7 +66,7 @@ class IJEPA(LatentPrediction):
 
     def __init__(
         self,
-        encoder: str = "vit_base",
+        encoder: Encoder = "vit_base",
         image_size: ImageSize = 224,
         patch_size: PositiveInt = 16,
         predictor_depth: PositiveInt = 6,
@@ -98,11 +99,11 @@ class IJEPA(LatentPrediction):
             self.least_samples = 2
         self.build_networks()
         self.masks = MultiBlockMask(
-            self.grid_size, context_scale, target_scale, aspect_ratio, num_targets, min_keep, legacy_masks
+            (1, *self.grid_size)[-2:], context_scale, target_scale, aspect_ratio, num_targets, min_keep, legacy_masks
         )
         self.regularizer = build_regularizer(
             regularizer,
-            self.size.width,
+            self.encoder_width,
             variance=variance,
             covariance=covariance,
             sigreg=sigreg,
@@ -111,12 +112,15 @@ class IJEPA(LatentPrediction):
             projector=projector_dim,
         )
 
-    def build_encoder(self) -> VisionTransformer:
+    def build_encoder(self) -> nn.Module:
         """The context encoder; override it for a network of your own with ``grid_size`` and ``width``."""
+        if self.size is None:
+            return self.other_encoder(drop_path=self.drop_path, gradient_checkpointing=self.gradient_checkpointing)
         return VisionTransformer(
             self.image_size,
             self.patch_size,
             *self.size,
+            in_channels=self.in_channels,
             drop_path=self.drop_path,
             legacy_init=self.legacy_init,
             gradient_checkpointing=self.gradient_checkpointing,
@@ -124,7 +128,9 @@ class IJEPA(LatentPrediction):
 
     def pipeline(self) -> Pipeline:
         """Cropped views, each with multi-block masks of its own."""
-        return masked_image_pipeline(self.image_size, self.masks, self.crop_scale, self.flip, self.num_crops)
+        return masked_image_pipeline(
+            self.image_size, self.masks, self.crop_scale, self.flip, self.num_crops, self.mean, self.std
+        )
 
     def objective(self, batch: Batch, progress: float) -> StepOutput:
         """Mean distance between predicted and target blocks, plus the regulariser's term where there is one."""

@@ -4,15 +4,16 @@
 from collections.abc import Sequence
 from typing import Any, TypeVar
 
-import timm
 from torch import Tensor, nn
 
 from jepa_lightning.data.augmentation import Augmentation, augmented_pipeline
 from jepa_lightning.data.pipelines import Interpolation, Pipeline
 from jepa_lightning.ema import frozen_copy
 from jepa_lightning.losses import prediction_distance
-from jepa_lightning.modules.base import JEPAModule
+from jepa_lightning.modules.encoder_module import EncoderModule
 from jepa_lightning.nn import VIT_SIZES, Stem, TimmBackbone, VisionTransformer, vit_size
+from jepa_lightning.nn.encoder_spec import Encoder
+from jepa_lightning.nn.timm_model import timm_name
 from jepa_lightning.options import Flip, ImageSize, NonNegativeFloat, PositiveInt, ShareBelowOne, ShareRange
 from jepa_lightning.types import Batch
 
@@ -22,7 +23,7 @@ M = TypeVar("M", bound=nn.Module)
 BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
 
 
-class JointEmbedding(JEPAModule):
+class JointEmbedding(EncoderModule):
     """Base of the methods that bring views of an image together.
 
     Validation shows one view of an image, and the loss between an image and itself tells nothing: only features are
@@ -32,7 +33,9 @@ class JointEmbedding(JEPAModule):
     A subclass builds its ``projector`` and writes ``objective``, and ``embed`` where it compares other things.
 
     Args:
-        encoder: a named Vision Transformer (``vit_tiny``), or any of ``timm.list_models()`` (``resnet18``).
+        encoder: a named Vision Transformer (``vit_tiny``); any of ``timm.list_models()`` (``resnet18``, or
+            ``timm:resnet18``); or a network of your own or its class path, as in ``EncoderModule``, where ``keep`` and
+            ``grid_size`` are not needed.
         image_size: of the views, one number or height and width.
         patch_size: of a named Vision Transformer.
         width: overrides the named size's, as do ``depth`` and ``heads``.
@@ -47,7 +50,7 @@ class JointEmbedding(JEPAModule):
         interpolation: of resized images, bilinear or bicubic; None has the method's own.
         start_lr: learning rate of the first step.
         final_weight_decay: weight decay of the last step; None keeps it constant.
-        kwargs: optimizer, schedule, EMA and compilation, as in ``JEPAModule``.
+        kwargs: channels as in ``EncoderModule``; optimizer, schedule, EMA and compilation as in ``JEPAModule``.
 
     Raises:
         ValueError: if there is no such encoder, or an option is not for it.
@@ -58,7 +61,7 @@ class JointEmbedding(JEPAModule):
 
     def __init__(
         self,
-        encoder: str = "resnet18",
+        encoder: Encoder = "resnet18",
         image_size: ImageSize = 224,
         patch_size: PositiveInt = 16,
         width: PositiveInt | None = None,
@@ -74,8 +77,8 @@ class JointEmbedding(JEPAModule):
         final_weight_decay: NonNegativeFloat | None = None,
         **kwargs: Any,
     ) -> None:
-        super().__init__(start_lr=start_lr, final_weight_decay=final_weight_decay, **kwargs)
-        self.encoder_name, self.stem, self.drop_path = encoder, stem, drop_path
+        super().__init__(encoder, start_lr=start_lr, final_weight_decay=final_weight_decay, **kwargs)
+        self.stem, self.drop_path = stem, drop_path
         self.image_size = (image_size, image_size) if isinstance(image_size, int) else image_size
         self.patch_size, self.overrides = patch_size, {"width": width, "depth": depth, "heads": heads}
         self.crop_scale, self.flip, self.color_strength = crop_scale, flip, color_strength
@@ -84,19 +87,24 @@ class JointEmbedding(JEPAModule):
 
     def build_encoder(self) -> nn.Module:
         """The encoder, ``[B, C, H, W]`` to ``[B, N, D]``; override it for a network of your own with ``width``."""
-        name = self.encoder_name
+        name = self.encoder_option
+        if self.stem != "default" and (not isinstance(name, str) or name in VIT_SIZES):
+            raise ValueError(f"stem '{self.stem}' is for ResNets like resnet18, not for {self.encoder_label}.")
+        if not isinstance(name, str):
+            self.refuse_overrides(**self.overrides)
+            return self.other_encoder(masked=False, drop_path=self.drop_path)
         if name in VIT_SIZES:
-            if self.stem != "default":
-                raise ValueError(f"stem '{self.stem}' is for ResNets like resnet18, not for {name}.")
             size = vit_size(name, **self.overrides)
-            return VisionTransformer(self.image_size, self.patch_size, *size, drop_path=self.drop_path)
-        given = [option for option, value in self.overrides.items() if value is not None]
-        if given and timm.is_model(name):
-            raise ValueError(
-                f"{' and '.join(given)} cannot be set for {name}, which has its own: set "
-                f"{'it' if len(given) == 1 else 'them'} to null, or choose one of {', '.join(VIT_SIZES)}."
+            return VisionTransformer(
+                self.image_size, self.patch_size, *size, in_channels=self.in_channels, drop_path=self.drop_path
             )
-        return TimmBackbone(name, self.image_size, self.stem, self.drop_path)
+        timm_name(name)
+        self.refuse_overrides(**self.overrides)
+        backbone = TimmBackbone(
+            name, self.image_size, self.stem, self.drop_path, self.in_channels, pretrained=self.pretrained
+        )
+        self.take_patch(backbone)
+        return backbone
 
     @property
     def width(self) -> int:
@@ -115,7 +123,7 @@ class JointEmbedding(JEPAModule):
     def pipeline(self) -> Pipeline:
         """Augmented views; no masks."""
         views = [self.scaled(augmentation, self.crop_scale) for augmentation in self.augmentations()]
-        return augmented_pipeline([(view, self.image_size) for view in views])
+        return augmented_pipeline([(view, self.image_size) for view in views], self.mean, self.std)
 
     def scaled(self, augmentation: Augmentation, crop_scale: tuple[float, float] | None) -> Augmentation:
         """An augmentation with what this module's options change, and another range of crops where given."""

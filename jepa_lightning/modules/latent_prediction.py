@@ -3,6 +3,7 @@
 
 import math
 from collections.abc import Sequence
+from inspect import signature
 from typing import Any, cast, get_args
 
 import torch
@@ -10,20 +11,22 @@ from torch import Tensor, nn
 
 from jepa_lightning.ema import frozen_copy
 from jepa_lightning.losses import Distance, VarianceCovariance, normalize_targets, prediction_distance, token_content
-from jepa_lightning.modules.base import JEPAModule
-from jepa_lightning.nn import Predictor, take_tokens, vit_size
+from jepa_lightning.modules.encoder_module import EncoderModule
+from jepa_lightning.nn import Predictor, take_tokens
+from jepa_lightning.nn.encoder_spec import Encoder
 from jepa_lightning.options import ImageSize, NonNegativeFloat, PositiveInt, ShareBelowOne, ShareRange
 from jepa_lightning.types import Batch, Masks
 
 
-class LatentPrediction(JEPAModule):
+class LatentPrediction(EncoderModule):
     """Base of the joint-embedding predictive architectures.
 
     A subclass builds the encoder, says what is masked in ``pipeline``, and writes ``objective``.
 
     Args:
         encoder: a named size: vit_tiny, vit_small, vit_base, vit_large, vit_huge, vit_giant,
-            vit_giant_xformers (V-JEPA 2's ViT-g) or vit_gigantic.
+            vit_giant_xformers (V-JEPA 2's ViT-g) or vit_gigantic; or ``timm:NAME``, a network of your own, or the class
+            path of one, as in ``EncoderModule``.
         image_size: height and width, or one number for both.
         patch_size: side of a patch in pixels.
         width: overrides the named size.
@@ -31,7 +34,7 @@ class LatentPrediction(JEPAModule):
         heads: overrides the named size.
         predictor_depth: blocks of the predictor.
         predictor_dim: width of the predictor.
-        predictor_heads: None takes the encoder's, as the reference does.
+        predictor_heads: None takes the encoder's, as the reference does, or heads of width 32 where it has none.
         distance: between predicted and target tokens.
         normalize_targets: layer-normalise target tokens over their width.
         target_layers: average the targets over so many of the last blocks, each normalised, as data2vec does
@@ -45,7 +48,7 @@ class LatentPrediction(JEPAModule):
         legacy_init: initialize as the reference effectively does, which keeps features best; False scales patch
             embeddings to the positions and output projections with depth, see ``nn.init.init_weights``.
         gradient_checkpointing: recompute blocks in the backward pass, for less memory.
-        kwargs: optimizer, schedule, EMA and compilation, as in ``JEPAModule``.
+        kwargs: channels as in ``EncoderModule``; optimizer, schedule, EMA and compilation as in ``JEPAModule``.
 
     Raises:
         ValueError: if there is no such encoder or distance, or it has not as many blocks as ``target_layers``.
@@ -53,7 +56,7 @@ class LatentPrediction(JEPAModule):
 
     def __init__(
         self,
-        encoder: str,
+        encoder: Encoder,
         image_size: ImageSize,
         patch_size: PositiveInt,
         width: PositiveInt | None = None,
@@ -74,16 +77,14 @@ class LatentPrediction(JEPAModule):
         gradient_checkpointing: bool = False,
         **kwargs: Any,
     ) -> None:
-        super().__init__(**kwargs)
-        self.size = vit_size(encoder, width=width, depth=depth, heads=heads)
-        if not 1 <= target_layers <= self.size.depth:
-            raise ValueError(f"target_layers={target_layers} is not from 1 to the encoder's {self.size.depth} blocks.")
+        super().__init__(encoder, **kwargs)
+        self.size = self.named_size(width=width, depth=depth, heads=heads)
         if distance not in get_args(Distance):
             raise ValueError(f"there is no distance '{distance}': choose one of {', '.join(get_args(Distance))}.")
         self.image_size = (image_size, image_size) if isinstance(image_size, int) else image_size
         self.patch_size, self.crop_scale, self.drop_path = patch_size, crop_scale, drop_path
         self.predictor_depth, self.predictor_dim = predictor_depth, predictor_dim
-        self.predictor_heads = predictor_heads or self.size.heads
+        self.predictor_heads = predictor_heads
         self.legacy_init, self.gradient_checkpointing = legacy_init, gradient_checkpointing
         self.distance_name, self.normalize_targets = distance, normalize_targets
         self.target_layers = target_layers
@@ -93,6 +94,7 @@ class LatentPrediction(JEPAModule):
     def build_networks(self) -> None:
         """Builds all three; a subclass calls it at the end of its own options."""
         self.context_encoder = self.build_encoder()
+        self._check_layers()
         self.target_encoder = frozen_copy(self.context_encoder)
         self.predictor = self.build_predictor()
 
@@ -107,7 +109,7 @@ class LatentPrediction(JEPAModule):
             self.encoder_width,
             self.predictor_dim,
             self.predictor_depth,
-            self.predictor_heads,
+            self.predictor_heads or self._encoder_heads(),
             legacy_init=self.legacy_init,
             gradient_checkpointing=self.gradient_checkpointing,
             **self.predictor_options(),
@@ -135,6 +137,21 @@ class LatentPrediction(JEPAModule):
     def ema_pairs(self) -> Sequence[tuple[nn.Module, nn.Module]]:
         """Context and target encoder."""
         return ((self.context_encoder, self.target_encoder),)
+
+    def _encoder_heads(self) -> int:
+        heads = self.size.heads if self.size else getattr(self.context_encoder, "heads", None)
+        return heads if isinstance(heads, int) else max(1, self.predictor_dim // 32)
+
+    def _check_layers(self) -> None:
+        """Refuses targets of more blocks than there are, or of an encoder that gives only its output."""
+        depth = self.size.depth if self.size else getattr(self.context_encoder, "depth", None)
+        if depth is not None and self.target_layers > depth:
+            raise ValueError(f"target_layers={self.target_layers} is not from 1 to the encoder's {depth} blocks.")
+        if self.target_layers > 1 and "layers" not in signature(self.context_encoder.forward).parameters:
+            raise ValueError(
+                f"target_layers={self.target_layers}, and {self.encoder_label} gives no outputs of its blocks (its "
+                "forward has no argument layers): leave target_layers out."
+            )
 
     def distance(self, predicted: Tensor, target: Tensor) -> Tensor:
         """Distance of ``[B, M, Kt, D]`` predicted and target tokens for each sample: ``[B]``."""

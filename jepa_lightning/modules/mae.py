@@ -1,16 +1,18 @@
 # B batch, C channels, H W height and width, N tokens, Kt masked tokens, D width, p side of a patch
 """MAE, arXiv 2111.06377."""
 
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, cast
 
 from torch import Tensor, nn
 
 from jepa_lightning.data.pipelines import Interpolation, Pipeline, masked_image_pipeline
 from jepa_lightning.losses import prediction_distance
 from jepa_lightning.masking import RandomMask
-from jepa_lightning.modules.base import JEPAModule
+from jepa_lightning.modules.encoder_module import EncoderModule
 from jepa_lightning.modules.traits import Traits
-from jepa_lightning.nn import Predictor, VisionTransformer, init_xavier_weights, patchify, take_tokens, vit_size
+from jepa_lightning.nn import Predictor, VisionTransformer, init_xavier_weights, patchify, take_tokens
+from jepa_lightning.nn import grid_size as grid_of
+from jepa_lightning.nn.encoder_spec import Encoder
 from jepa_lightning.options import (
     Flip,
     ImageSize,
@@ -25,14 +27,14 @@ from jepa_lightning.options import (
 from jepa_lightning.types import Batch, StepOutput
 
 
-class MAE(JEPAModule):
+class MAE(EncoderModule):
     """A light decoder rebuilds the pixels of masked patches from the tokens of the others.
 
     There is no class token: features are the mean over patch tokens. The defaults are the paper's for a ViT-B/16 on
     ImageNet-1k.
 
     Args:
-        encoder: named size.
+        encoder: a named size, ``timm:NAME``, a network of your own, or its class path, as in ``EncoderModule``.
         image_size: of the view, one number or height and width.
         patch_size: p.
         width: overrides the named size's, as do ``depth`` and ``heads``.
@@ -58,7 +60,7 @@ class MAE(JEPAModule):
         betas: of the optimizer; None leaves its own.
         start_lr: learning rate of the first step.
         final_weight_decay: weight decay of the last step; None keeps it constant.
-        kwargs: optimizer, schedule and compilation, as in ``JEPAModule``.
+        kwargs: channels as in ``EncoderModule``; optimizer, schedule and compilation as in ``JEPAModule``.
 
     Raises:
         ValueError: if the sizes or the masks do not fit each other.
@@ -68,7 +70,7 @@ class MAE(JEPAModule):
 
     def __init__(
         self,
-        encoder: str = "vit_base",
+        encoder: Encoder = "vit_base",
         image_size: ImageSize = 224,
         patch_size: PositiveInt = 16,
         width: PositiveInt | None = None,
@@ -95,7 +97,7 @@ class MAE(JEPAModule):
         **kwargs: Any,
     ) -> None:
         super().__init__(
-            lr=lr, start_lr=start_lr, final_lr=final_lr, weight_decay=weight_decay,
+            encoder, lr=lr, start_lr=start_lr, final_lr=final_lr, weight_decay=weight_decay,
             final_weight_decay=final_weight_decay, warmup=warmup, betas=betas, **kwargs,
         )  # fmt: skip
         if decoder_dim % decoder_heads:
@@ -103,26 +105,42 @@ class MAE(JEPAModule):
         self.image_size = (image_size, image_size) if isinstance(image_size, int) else image_size
         self.patch_size, self.normalize_pixels = patch_size, normalize_pixels
         self.crop_scale, self.flip, self.interpolation = crop_scale, flip, interpolation
-        self.encoder = VisionTransformer(
-            self.image_size,
-            patch_size,
-            *vit_size(encoder, width=width, depth=depth, heads=heads),
-            drop_path=drop_path,
-            gradient_checkpointing=gradient_checkpointing,
-        )
+        self.size = self.named_size(width=width, depth=depth, heads=heads)
+        self.drop_path, self.gradient_checkpointing = drop_path, gradient_checkpointing
+        self.encoder = self.build_encoder()
+        grid, encoder_width = cast(tuple[int, ...], self.encoder.grid_size), cast(int, self.encoder.width)
+        if tuple(grid) != grid_of(self.image_size, (self.patch_size, self.patch_size)):
+            raise ValueError(
+                f"the encoder has a grid of {grid} tokens, and patches of patch_size={self.patch_size} do not make one "
+                f"of images of {self.image_size}: set patch_size to the side of the encoder's patches."
+            )
         self.decoder = Predictor(
-            self.encoder.grid_size,
-            self.encoder.width,
+            grid,
+            encoder_width,
             decoder_dim,
             decoder_depth,
             decoder_heads,
             gradient_checkpointing=gradient_checkpointing,
-            out_width=3 * patch_size**2,
+            out_width=self.in_channels * self.patch_size**2,
         )
         if init == "xavier":
-            for network in (self.encoder, self.decoder):
-                init_xavier_weights(network)
-        self.masks = RandomMask(self.encoder.grid_size, mask_ratio)
+            init_xavier_weights(self.decoder)
+            if self.size is not None:  # other encoders bring their weights
+                init_xavier_weights(self.encoder)
+        self.masks = RandomMask(grid, mask_ratio)
+
+    def build_encoder(self) -> nn.Module:
+        """The encoder; override it for a network of your own with ``grid_size`` and ``width``."""
+        if self.size is None:
+            return self.other_encoder(drop_path=self.drop_path, gradient_checkpointing=self.gradient_checkpointing)
+        return VisionTransformer(
+            self.image_size,
+            self.patch_size,
+            *self.size,
+            in_channels=self.in_channels,
+            drop_path=self.drop_path,
+            gradient_checkpointing=self.gradient_checkpointing,
+        )
 
     @property
     def eval_encoder(self) -> nn.Module:
@@ -132,7 +150,13 @@ class MAE(JEPAModule):
     def pipeline(self) -> Pipeline:
         """Cropped and mirrored views with random masks. Source: appendix A.1."""
         return masked_image_pipeline(
-            self.image_size, self.masks, self.crop_scale, self.flip, interpolation=self.interpolation
+            self.image_size,
+            self.masks,
+            self.crop_scale,
+            self.flip,
+            mean=self.mean,
+            std=self.std,
+            interpolation=self.interpolation,
         )
 
     def objective(self, batch: Batch, progress: float) -> StepOutput:

@@ -51,7 +51,7 @@ class MultiCrop(JointEmbedding):
         *large, small = self.augmentations()
         views = [(self.scaled(augmentation, self.crop_scale), self.image_size) for augmentation in large]
         local = self.scaled(small, self.local_crop_scale)
-        return augmented_pipeline([*views, *[(local, self.local_size)] * self.num_local])
+        return augmented_pipeline([*views, *[(local, self.local_size)] * self.num_local], self.mean, self.std)
 
     def multi_crop(self, batch: Batch) -> list[Tensor]:
         """The views of a batch, global ones first.

@@ -7,7 +7,7 @@ Source: arXiv 2404.08471; V-JEPA 2, with rotary positions: arXiv 2506.09985.
 from typing import Annotated, Any, ClassVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from jepa_lightning.data.pipelines import Pipeline
 from jepa_lightning.data.videos.clips import ClipSampler, masked_video_pipeline
@@ -16,6 +16,7 @@ from jepa_lightning.masking import CausalMask, MaskSampler, MultiBlock3DMask
 from jepa_lightning.modules.latent_prediction import LatentPrediction, blocks_of
 from jepa_lightning.modules.traits import Traits
 from jepa_lightning.nn import RopeStyle, VisionTransformer
+from jepa_lightning.nn.encoder_spec import Encoder
 from jepa_lightning.options import (
     EMARange,
     Flip,
@@ -88,7 +89,7 @@ class VJEPA(LatentPrediction):
 
     def __init__(
         self,
-        encoder: str = "vit_large",
+        encoder: Encoder = "vit_large",
         image_size: ImageSize = 224,
         patch_size: PositiveInt = 16,
         num_frames: PositiveInt = 16,
@@ -137,12 +138,20 @@ class VJEPA(LatentPrediction):
         causal: list[MaskSampler] = [] if causal_frames is None else [CausalMask(grid, causal_frames)]
         self.masks = (*blocks, *causal)
 
-    def build_encoder(self) -> VisionTransformer:
+    def build_encoder(self) -> nn.Module:
         """The context encoder; override it for a network of your own with ``grid_size`` and ``width``."""
+        if self.size is None:
+            if self.num_frames > 1 and isinstance(self.encoder_option, str):
+                raise ValueError(
+                    f"{self.encoder_option} takes images, and num_frames is {self.num_frames}: set it to 1, or use "
+                    "IJEPA."
+                )
+            return self.other_encoder(drop_path=self.drop_path, gradient_checkpointing=self.gradient_checkpointing)
         return VisionTransformer(
             self.image_size,
             self.patch_size,
             *self.size,
+            in_channels=self.in_channels,
             num_frames=self.num_frames,
             tubelet_size=self.tubelet_size,
             drop_path=self.drop_path,
@@ -170,6 +179,8 @@ class VJEPA(LatentPrediction):
             self.masks,
             self.crop_scale,
             flip=self.flip,
+            mean=self.mean,
+            std=self.std,
             eval_clips=self.eval_clips,
             eval_crops=self.eval_crops,
         )

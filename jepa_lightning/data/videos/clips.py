@@ -11,9 +11,8 @@ from PIL.Image import Image
 from torch import Tensor
 from torchvision.transforms import v2
 
+from jepa_lightning.data.channels import IMAGENET_MEAN, IMAGENET_STD
 from jepa_lightning.data.pipelines import (
-    IMAGENET_MEAN,
-    IMAGENET_STD,
     Collate,
     Pipeline,
     Views,

@@ -1,0 +1,185 @@
+# B batch, C channels, N tokens, D width
+"""What all methods share that have one encoder: which one it is, and the channels of what it sees."""
+
+from collections.abc import Sequence
+from typing import Any, cast
+
+import timm
+from lightning.pytorch.utilities import rank_zero_warn
+from torch import nn
+
+from jepa_lightning.data.channels import default_statistics
+from jepa_lightning.modules.base import JEPAModule
+from jepa_lightning.nn import VIT_SIZES, TimmViT, ViTSize, vit_size
+from jepa_lightning.nn.encoder_spec import Encoder, check_encoder, create_encoder, encoder_spec
+from jepa_lightning.nn.timm_model import PREFIX, timm_name
+from jepa_lightning.options import FiniteFloat, PositiveFloat, PositiveInt
+
+PATCH_SIZE = 16  # of the named sizes, where none is given
+
+
+class EncoderModule(JEPAModule):
+    """Base of the methods with an encoder.
+
+    Args:
+        encoder: a named size such as ``vit_small``; ``timm:NAME`` for a network of timm; a network of your own, an
+            ``nn.Module`` with ``width``, ``grid_size`` and ``forward(x, keep=None)``; or the dict ``{"class_path": ...,
+            "init_args": {...}}`` that builds one. Checkpoints hold the class path of a network and the arguments in its
+            ``hparams`` (Lightning's ``HyperparametersMixin``); without these ``load_from_checkpoint`` needs
+            ``encoder=``.
+        in_channels: channels of the images, C.
+        mean: of each channel, subtracted from values of 0 to 1; None has those of the pretrained weights, or else
+            ImageNet's for 3 channels and 0.5 for others.
+        std: of each channel, which divides the rest; None as for ``mean``, with 0.5 for other channels than 3.
+        pretrained: start from timm's weights, which are downloaded unless they are in its cache. A checkpoint is
+            opened without them.
+        kwargs: optimizer, schedule, EMA and compilation, as in ``JEPAModule``.
+
+    Raises:
+        ValueError: if there is no such encoder, it is not one, or the statistics are not of ``in_channels`` channels.
+    """
+
+    not_plain = ("encoder",)
+    image_size: tuple[int, int]
+    patch_size: int
+
+    def __init__(
+        self,
+        encoder: Encoder,
+        in_channels: PositiveInt = 3,
+        mean: Sequence[FiniteFloat] | None = None,
+        std: Sequence[PositiveFloat] | None = None,
+        pretrained: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self._given = (encoder,)  # in a tuple, since it is not a network of this module under that name
+        self.in_channels, self.pretrained = in_channels, pretrained
+        self.has_own_statistics = mean is not None or std is not None
+        of_timm = isinstance(encoder, str) and encoder not in VIT_SIZES
+        if pretrained and not of_timm:
+            raise ValueError("pretrained=True is for networks of timm: give encoder=timm:NAME, or leave it out.")
+        self.mean, self.std = _statistics(in_channels, mean, std, str(encoder) if pretrained else None)
+        spec = encoder_spec(encoder)
+        self.save_hyperparameters({"encoder": spec, "mean": list(self.mean), "std": list(self.std)})
+        if isinstance(spec, dict) and spec["init_args"] is None:
+            rank_zero_warn(
+                f"the arguments of the encoder {spec['class_path']} are not saved, since it has no hparams of plain "
+                "data (lightning.pytorch.core.mixins.HyperparametersMixin): load_from_checkpoint will need encoder=."
+            )
+
+    @property
+    def encoder_option(self) -> Encoder:
+        """The encoder as it was given."""
+        return self._given[0]
+
+    @property
+    def encoder_label(self) -> str:
+        """Its name or the path of its class, for messages."""
+        spec = encoder_spec(self.encoder_option)
+        return spec if isinstance(spec, str) else str(spec["class_path"])
+
+    def named_size(self, **overrides: int | None) -> ViTSize | None:
+        """The named size with what overrides it; None for other encoders, which have their own.
+
+        Raises:
+            ValueError: if there is no such size, or if one is overridden of an encoder that has its own.
+        """
+        encoder = self.encoder_option
+        if isinstance(encoder, str) and not encoder.startswith(PREFIX):
+            return vit_size(encoder, **overrides)
+        self.refuse_overrides(**overrides)
+        return None
+
+    def refuse_overrides(self, **overrides: int | None) -> None:
+        """Refuses sizes that are given for an encoder that has its own.
+
+        Raises:
+            ValueError: if one is not None.
+        """
+        if given := [option for option, value in overrides.items() if value is not None]:
+            raise ValueError(
+                f"{' and '.join(given)} cannot be set for {self.encoder_label}, which has its own: set "
+                f"{'it' if len(given) == 1 else 'them'} to null, or choose one of {', '.join(VIT_SIZES)}."
+            )
+
+    def other_encoder(
+        self, masked: bool = True, drop_path: float = 0.0, gradient_checkpointing: bool = False
+    ) -> nn.Module:
+        """The network that was given, or a Vision Transformer of timm.
+
+        Args:
+            masked: whether the method has it encode a part of the tokens.
+            drop_path: stochastic depth rate of the last block, for timm's.
+            gradient_checkpointing: recompute blocks in the backward pass, for timm's.
+
+        Raises:
+            ValueError: if it is no encoder, or an option does not apply to it.
+        """
+        encoder = self.encoder_option
+        if isinstance(encoder, str):
+            network: nn.Module = TimmViT(
+                encoder, self.image_size, self.in_channels, self.pretrained, drop_path, gradient_checkpointing
+            )
+        elif drop_path or gradient_checkpointing:
+            option = "drop_path" if drop_path else "gradient_checkpointing"
+            raise ValueError(f"{option} cannot be set for {self.encoder_label}: set it where the network is built.")
+        else:
+            network = encoder if isinstance(encoder, nn.Module) else create_encoder(encoder)
+        check_encoder(network, masked)
+        if (own := getattr(network, "in_channels", self.in_channels)) != self.in_channels:
+            raise ValueError(
+                f"in_channels={self.in_channels}, and the encoder {self.encoder_label} takes {own}: set "
+                f"in_channels={own}."
+            )
+        self.take_patch(network)
+        return network
+
+    def take_patch(self, network: nn.Module) -> None:
+        """Takes the patch size of a network that has its own.
+
+        Raises:
+            ValueError: if another one was given.
+        """
+        if (patch := getattr(network, "patch", None)) is None:
+            return
+        if self.patch_size not in (PATCH_SIZE, patch[-1]):
+            raise ValueError(
+                f"patch_size={self.patch_size} cannot be set for {self.encoder_label}, whose patches have {patch[-1]} "
+                "pixels: leave it out."
+            )
+        self.patch_size = int(patch[-1])
+
+    def take_statistics(self, mean: Sequence[float], std: Sequence[float]) -> None:
+        """Takes mean and std from the data, where the module was given none; checkpoints hold them.
+
+        Args:
+            mean: of each channel.
+            std: of each channel.
+        """
+        self.mean, self.std = tuple(mean), tuple(std)
+        self.hparams.update(mean=list(mean), std=list(std))
+
+
+def _statistics(
+    channels: int, mean: Sequence[float] | None, std: Sequence[float] | None, weights: str | None
+) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and std of each channel, as given or by default.
+
+    Raises:
+        ValueError: if they are not as many as the channels.
+    """
+    default_mean: Sequence[float]
+    default_std: Sequence[float]
+    default_mean, default_std = default_statistics(channels)
+    if weights is not None and channels == 3:
+        bare = timm_name(weights)
+        default_mean, default_std = (
+            cast(Sequence[float], timm.get_pretrained_cfg_value(bare, name)) for name in ("mean", "std")
+        )
+    for name, given in (("mean", mean), ("std", std)):
+        if given is not None and len(given) != channels:
+            raise ValueError(
+                f"{name} has {len(given)} numbers and in_channels is {channels}: give one for each channel."
+            )
+    return tuple(default_mean if mean is None else mean), tuple(default_std if std is None else std)
