@@ -1,6 +1,7 @@
 """Which files go into which shard."""
 
 import hashlib
+import stat
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,7 +42,7 @@ def plan_shards(data: FilesDataModule, shard_mb: float = 64.0) -> ShardPlan:
 
     Raises:
         FileNotFoundError: if a file is missing.
-        ValueError: if one is too large for a shard.
+        ValueError: if one is too large for a shard, or not a regular file.
     """
     data.setup()
     splits: dict[str, list[list[Any]]] = {}
@@ -59,9 +60,12 @@ def _filled(root: Path, files: Sequence[Any], room: float, digest: Any) -> Itera
     for file in files:
         path = root / file.path
         try:
-            length = path.stat().st_size
+            status = path.stat()
         except OSError as error:
             raise FileNotFoundError(f"cannot read {path}: {error.strerror}. Mend it, or take it out.") from error
+        if not stat.S_ISREG(status.st_mode):  # reading a pipe or a device may never end
+            raise ValueError(f"{path} is not a regular file, and shards hold nothing else: take it out of the data.")
+        length = status.st_size
         if length > LARGEST:
             raise ValueError(
                 f"{path} has {length / 1e9:.1f} GB, more than the {LARGEST / 1e9:.1f} that a shard can hold."

@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+from jepa_lightning.data.file_walk import require_regular
 from jepa_lightning.data.shards.index import INDEX, UNFINISHED, ShardIndex, require_litdata, write_index
 from jepa_lightning.data.shards.plan import ShardPlan
 
@@ -120,8 +121,10 @@ def _about(file: Any) -> dict[str, Any]:
 
 def _content(path: Path) -> bytes:
     try:
+        require_regular(path)
         return path.read_bytes()
     except OSError as error:
+        reason = (error.strerror or str(error)).rstrip(".")
         raise RuntimeError(
-            f"cannot read {path}: {error.strerror}. Once it can be read, the same command goes on from here."
+            f"cannot read {path}: {reason}. Once it can be read, the same command goes on from here."
         ) from error

@@ -1,5 +1,6 @@
 import io
 import json
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -164,3 +165,12 @@ def test_unlabelled_files_and_names_of_any_kind(tmp_path: Path, monkeypatch: Any
     for record in Shards(str(tmp_path / "shards"), "train"):
         assert (record.label, record.data) == (None, (folder / record.path).read_bytes())
         assert Image.open(io.BytesIO(record.data)).size == (8, 8)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+def test_a_file_that_has_become_a_pipe_is_refused_without_waiting(image_folder: Path, tmp_path: Path) -> None:
+    planned = plan(image_folder)
+    (image_folder / "train/cat/04.png").unlink()
+    os.mkfifo(image_folder / "train/cat/04.png")
+    with pytest.raises(RuntimeError, match=r"cannot read .*train/cat/04.png: it is not a regular file\. Once"):
+        write_shards(planned, tmp_path / "out")
