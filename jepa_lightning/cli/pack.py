@@ -7,7 +7,7 @@ from jsonargparse import ArgumentError, ArgumentParser
 from tqdm import tqdm
 
 from jepa_lightning.cli.errors import UsageError, explain_usage
-from jepa_lightning.data.folder import FilesDataModule
+from jepa_lightning.data.folder import FilesDataModule, FolderDataModule
 from jepa_lightning.data.shards.plan import plan_shards
 from jepa_lightning.data.shards.records import is_address
 from jepa_lightning.data.shards.writer import write_shards
@@ -37,8 +37,11 @@ def pack(arguments: Sequence[str]) -> None:
     data: FilesDataModule = parser.instantiate_classes(options).data
     output = Path(options.output).expanduser()
     # shards in the folder of the files would be taken for files, or hide them
-    if output.resolve() == data.root.resolve():
+    root = data.root.resolve()
+    if output.resolve() == root:
         raise UsageError(f"--output {output} is the folder of the files themselves: give another one.")
+    if isinstance(data, FolderDataModule) and output.resolve().is_relative_to(root):
+        raise UsageError(f"--output {output} is inside the folder of the files, {data.root}: give another one.")
     try:
         plan = plan_shards(data, options.shard_mb)
         files = {name: sum(map(len, shards)) for name, shards in plan.splits.items()}

@@ -1,3 +1,4 @@
+import os
 import random
 import signal
 import subprocess
@@ -107,7 +108,7 @@ def test_a_stopped_run_says_how_to_go_on_and_does(folder: Path, error: Callable[
             (*IMAGES[1:], "s3://bucket/out"),
             "--output s3://bucket/out is an address: write to a folder, and upload that.",
         ),
-        ((*IMAGES[1:], "images/a/0.png"), "cannot write to images/a/0.png: Not a directory."),
+        ((*IMAGES[1:], __file__), f"cannot write to {__file__}: Not a directory."),
         (
             ("--data", "VideoManifestDataModule", "--data.train", "none.csv", "--output", "out"),
             "there is no list none.csv.",
@@ -150,3 +151,28 @@ def test_a_killed_command_goes_on_and_ends_with_the_same_bytes(folder: Path) -> 
 def test_shards_do_not_go_into_the_folder_of_the_files(folder: Path, error: Callable[..., str]) -> None:
     assert error(*IMAGES, "images").startswith("--output images is the folder of the files themselves")
     assert sorted(path.name for path in (folder / "images").iterdir()) == ["a", "b"]
+
+
+@pytest.mark.parametrize("output", ["images/out", "images/a/out", "elsewhere/out", "images/../images/a"])
+def test_shards_do_not_go_below_the_folder_of_the_files(folder: Path, error: Callable[..., str], output: str) -> None:
+    (folder / "elsewhere").symlink_to("images/a")
+    before = contents(folder)
+    assert error(*IMAGES, output).startswith(f"--output {output} is inside the folder of the files, images: give")
+    assert contents(folder) == before
+
+
+def test_shards_may_lie_beside_a_list(folder: Path) -> None:
+    (folder / "list.csv").write_text("path,label\n" + "".join(f"images/a/{i}.png,x\n" for i in range(0, 20, 2)))
+    main(["optimize", "--data", "VideoManifestDataModule", "--data.train", str(folder / "list.csv"), "--output", "out"])
+    assert len(Shards("out", "train")) == 9
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+def test_folders_of_frames_and_pipes_do_not_go_into_shards(folder: Path, error: Callable[..., str]) -> None:
+    arguments = ("optimize", "--data", "VideoFolderDataModule", "--data.root", ".", "--data.frames", "true")
+    said = error(*arguments, "--output", str(folder.with_name("out")))
+    assert "is not a regular file, and shards hold nothing else" in said
+    os.mkfifo(folder / "pipe.mp4")
+    (folder / "list.csv").write_text("path\npipe.mp4\nimages/a/0.png\n")
+    said = error("optimize", "--data", "VideoManifestDataModule", "--data.train", "list.csv", "--output", "out")
+    assert said.startswith("pipe.mp4 is not a regular file")
