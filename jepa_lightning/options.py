@@ -54,10 +54,11 @@ class NotEmpty:
         return "at least one item"
 
 
-PositiveInt = Annotated[int, Interval("[1, inf)")]
-NonNegativeInt = Annotated[int, Interval("[0, inf)")]
+# what lies above is a typing error: no size, number of steps or samples, weight of a loss, learning rate or temperature
+# has a use there, and a loop or a learning rate of 1e30 ends much later, in another error
+PositiveInt = Annotated[int, Interval("[1, 1e9]")]
+NonNegativeInt = Annotated[int, Interval("[0, 1e9]")]
 Seed = Annotated[int, Interval("[0, 4294967295]")]  # as Lightning's seed_everything
-# no weight of a loss, learning rate, temperature or frame rate has a use above a million: it is a typing error
 PositiveFloat = Annotated[float, Interval("(0, 1e6]")]
 NonNegativeFloat = Annotated[float, Interval("[0, 1e6]")]
 FiniteFloat = Annotated[float, Interval("[-1e6, 1e6]")]
@@ -65,7 +66,7 @@ Share = Annotated[float, Interval("[0, 1]")]
 PositiveShare = Annotated[float, Interval("(0, 1]")]
 ShareBelowOne = Annotated[float, Interval("[0, 1)")]
 OpenShare = Annotated[float, Interval("(0, 1)")]
-AnyInt = Annotated[int, Interval("(-inf, inf)")]
+AnyInt = Annotated[int, Interval("[-1e9, 1e9]")]
 EMARange = Annotated[tuple[Share, Share], Ascending()]
 ShareRange = Annotated[tuple[PositiveShare, PositiveShare], Ascending()]
 PositiveRange = Annotated[tuple[PositiveFloat, PositiveFloat], Ascending()]

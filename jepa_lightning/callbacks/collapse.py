@@ -53,8 +53,8 @@ class CollapseMonitor(FreshCallback):
     def __init__(
         self,
         every_n_steps: PositiveInt = 50,
-        num_samples: Annotated[int, Interval("[2, inf)")] = 32,
-        memory: Annotated[int, Interval("[2, inf)")] = 512,
+        num_samples: Annotated[int, Interval("[2, 1e9]")] = 32,
+        memory: Annotated[int, Interval("[2, 1e9]")] = 512,
         patience: PositiveInt = 2,
         stop: bool = False,
     ) -> None:

@@ -88,7 +88,7 @@ class JEPAModule(Portable, ABC):
         warmup: Length = 0.1,
         legacy_schedule: bool = False,
         lr_decay: Literal["cosine", "linear"] = "cosine",
-        schedule_stretch: Annotated[float, Interval("[1, inf)")] = 1.0,
+        schedule_stretch: Annotated[float, Interval("[1, 1e6]")] = 1.0,
         ema: EMARange = (0.996, 1.0),
         ema_schedule: EMASchedule = "linear",
         compile: bool = False,
