@@ -63,4 +63,6 @@ def _counters(node: Any) -> Iterator[int | float]:
 def _kind(content: Any) -> str:
     if not isinstance(content, dict):
         return f"a {type(content).__name__}"
+    if not content:
+        return "an empty dict"
     return f"a dict of {', '.join([str(key) for key in list(content)[:3]])}" + (", ..." if len(content) > 3 else "")

@@ -218,8 +218,11 @@ class JEPACLI(LightningCLI):
         Raises:
             FileNotFoundError: if it does not exist.
             ValueError: if it is a folder that is no checkpoint.
+            UsageError: if its path is empty.
         """
         self.checkpoint = given = options.ckpt_path
+        if given is not None and not given.strip():
+            raise UsageError("--ckpt_path is empty: give the path of a checkpoint, or leave the option out.")
         if given in ("last", "auto"):
             self._find_last(options, given == "auto" and self.config.subcommand == "fit")
         # Lightning knows some words, and addresses

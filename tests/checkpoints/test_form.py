@@ -21,6 +21,7 @@ def test_what_lightning_saves_is_taken_as_it_is() -> None:
     ("content", "line"),
     [
         ([1], "it holds a list, and lacks pytorch-lightning_version and state_dict"),
+        ({}, "it holds an empty dict, and lacks pytorch-lightning_version and state_dict"),
         ({"model": {}}, "it holds a dict of model, and lacks pytorch-lightning_version and state_dict"),
         (
             {"epoch": 1, "arch": "vit", "state_dict": {}, "optimizer": {}},

@@ -135,7 +135,7 @@ def test_configurations_that_cannot_be_understood(tiny_cli: str, capsys: Any, wr
         ("--trainer.default_root_dir " + "x" * 300, ": File name too long."),
         ("--model.image_size 1000000", "GiB were asked for at once. Lower --data.batch_size, --model.image_size or "),
         ("--seed_everything -1", "seed_everything=-1 is out of range: give a number in [0, 4294967295]."),
-        ("--model.dict_kwargs {blub:3}", "JEPAModule has no option 'blub'"),
+        ("--model.dict_kwargs.blub 3", "JEPAModule has no option 'blub'"),
         ("--ckpt_path nowhere.ckpt", "there is no checkpoint nowhere.ckpt."),
         ("--ckpt_path last", "there is no last checkpoint, logs/IJEPA/*/checkpoints/last.ckpt: "),
         (
