@@ -9,12 +9,14 @@ from jepa_lightning.options import (
     Share,
 )
 
-MinusOneOrMore = Annotated[int, Interval("[-1, inf)")]  # -1: no limit
+MinusOneOrMore = Annotated[int, Interval("[-1, 1e12]")]  # -1: no limit
 Batches = NonNegativeInt | Share | None  # a number, or a share of all
 
 TRAINER_OPTIONS: dict[str, Any] = {
     "accumulate_grad_batches": PositiveInt,
     "check_val_every_n_epoch": PositiveInt | None,
+    "devices": Annotated[int, Interval("[-1, 1e6]")] | str | list[int],
+    "fast_dev_run": NonNegativeInt | bool,
     "gradient_clip_val": Annotated[float, Interval("[0, inf)")] | None,  # a huge one clips nothing
     "limit_predict_batches": Batches,
     "limit_test_batches": Batches,
