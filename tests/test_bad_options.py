@@ -12,7 +12,8 @@ import yaml
 from lightning.pytorch import Callback, LightningDataModule, LightningModule, Trainer
 
 from jepa_lightning import callbacks, data, modules
-from jepa_lightning.cli import JEPACLI, main
+from jepa_lightning.cli.lightning_cli import JEPACLI
+from jepa_lightning.cli.main import main
 
 WRONG = (-1, math.nan, math.inf, -math.inf, 10**30, 1e30, "", "text", [], [[]], {"unknown": 1}, True)
 # understood when a run begins, together with the optimizer

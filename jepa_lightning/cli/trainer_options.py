@@ -17,7 +17,7 @@ TRAINER_OPTIONS: dict[str, Any] = {
     "check_val_every_n_epoch": PositiveInt | None,
     "devices": Annotated[int, Interval("[-1, 1e6]")] | str | list[int],
     "fast_dev_run": NonNegativeInt | bool,
-    "gradient_clip_val": Annotated[float, Interval("[0, inf)")] | None,  # a huge one clips nothing
+    "gradient_clip_val": Annotated[float, Interval("[0, 1e12]")] | None,  # a huge one clips nothing
     "limit_predict_batches": Batches,
     "limit_test_batches": Batches,
     "limit_train_batches": Batches,

@@ -115,7 +115,7 @@ class VJEPA(LatentPrediction):
         lr: PositiveFloat = 6.25e-4,
         ema: EMARange = (0.998, 0.9996),
         warmup: Length = 40 / 300,
-        schedule_stretch: Annotated[float, Interval("[1, inf)")] = 1.25,
+        schedule_stretch: Annotated[float, Interval("[1, 1e6]")] = 1.25,
         **kwargs: Any,
     ) -> None:
         super().__init__(
