@@ -1,7 +1,7 @@
 from jepa_lightning.losses.barlow import BarlowTwinsLoss, barlow_twins_loss
 from jepa_lightning.losses.content import token_content
 from jepa_lightning.losses.contrastive import InfoNCE, NTXent, info_nce_loss, nt_xent_loss
-from jepa_lightning.losses.distillation import Centre, distillation_loss, sinkhorn_knopp
+from jepa_lightning.losses.distillation import Center, distillation_loss, sinkhorn_knopp
 from jepa_lightning.losses.measures import content_share, effective_rank, feature_std, mean_cosine, rankme, ranks
 from jepa_lightning.losses.prediction import Distance, PredictionLoss, prediction_distance, prediction_loss
 from jepa_lightning.losses.sigreg import SIGReg, sigreg_loss
@@ -11,7 +11,7 @@ from jepa_lightning.losses.vicreg import VarianceCovariance, covariance_loss, va
 
 __all__ = [
     "BarlowTwinsLoss",
-    "Centre",
+    "Center",
     "Distance",
     "InfoNCE",
     "NTXent",

@@ -10,7 +10,7 @@ from jepa_lightning.losses.samples import check_samples
 
 
 def nt_xent_loss(a: Tensor, b: Tensor, temperature: float = 0.1, gather: bool = False) -> Tensor:
-    """Normalised temperature-scaled cross-entropy: for both views, the other one among the 2G - 1 others.
+    """Normalized temperature-scaled cross-entropy: for both views, the other one among the 2G - 1 others.
 
     Source: SimCLR, arXiv 2002.05709, equation 1, averaged over all 2B views.
 

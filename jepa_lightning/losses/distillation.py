@@ -51,7 +51,7 @@ def sinkhorn_knopp(logits: Tensor, temperature: float, iterations: int = 3) -> T
     Args:
         logits: ``[B, P]`` of the teacher.
         temperature: divides them.
-        iterations: rounds of normalising prototypes, then samples.
+        iterations: rounds of normalizing prototypes, then samples.
 
     Returns:
         ``[B, P]`` in float32, rows that sum to 1.
@@ -70,14 +70,14 @@ def sinkhorn_knopp(logits: Tensor, temperature: float, iterations: int = 3) -> T
     return scaled.exp()
 
 
-class Centre(nn.Module):
+class Center(nn.Module):
     """The moving mean of a teacher's logits, over the samples of all ranks.
 
     Taken from the logits, it keeps one prototype from having all images. Source: DINO, equation 4.
 
     Args:
         width: P.
-        momentum: weight of the old centre.
+        momentum: weight of the old center.
     """
 
     def __init__(self, width: int, momentum: float = 0.9) -> None:

@@ -11,7 +11,7 @@ from jepa_lightning.distributed import sum_over_ranks, world_size
 
 
 class Moments(NamedTuple):
-    """Sums over G of centred features; an average is theirs over ``number``."""
+    """Sums over G of centered features; an average is theirs over ``number``."""
 
     number: Tensor | int  # G
     squares: Sequence[Tensor]  # [D] of each view
@@ -32,7 +32,7 @@ def moments(views: Sequence[Tensor], pairs: Sequence[tuple[int, int]], gather: b
     """
     features = torch.stack([view.float() for view in views])  # [V, B, D]
     number, means = _number_and_means(features.detach(), gather)
-    # the mean needs no gradient: what it would add is a sum of centred features, which is 0
+    # the mean needs no gradient: what it would add is a sum of centered features, which is 0
     centered = features - means[:, None]
     squares = centered.square().sum(dim=1)
     # autocast would multiply in half precision, where small covariances drown

@@ -1,5 +1,5 @@
 # B batch of one rank, G joint batch of all ranks, D width, S directions, K knots, V views
-"""Sketched isotropic Gaussian regularisation: features should look standard normal from every direction.
+"""Sketched isotropic Gaussian regularization: features should look standard normal from every direction.
 
 Source: LeJEPA, arXiv 2511.08544.
 """

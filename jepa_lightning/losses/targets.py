@@ -4,7 +4,7 @@ from torch.nn import functional as F
 
 
 def normalize_targets(features: Tensor) -> Tensor:
-    """Layer-normalises targets over their width, without scale and shift, eps 1e-5, in float32.
+    """Layer-normalizes targets over their width, without scale and shift, eps 1e-5, in float32.
 
     Done to the target encoder's output in I-JEPA and V-JEPA: the scale of the targets is then no way to a low loss.
 

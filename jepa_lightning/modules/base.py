@@ -3,8 +3,7 @@
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Sequence
-from inspect import signature
+from collections.abc import Collection, Mapping, Sequence
 from typing import Annotated, Any, ClassVar, Literal, cast
 
 import torch
@@ -23,6 +22,7 @@ from jepa_lightning.modules.finite_loss import FiniteLoss
 from jepa_lightning.modules.portable import Portable
 from jepa_lightning.modules.preprocessing import preprocess
 from jepa_lightning.modules.traits import Traits
+from jepa_lightning.modules.unused_options import refuse_unused
 from jepa_lightning.nn import compile_blocks
 from jepa_lightning.optim import WarmupCosine, create_optimizer, optimizer_steps, parameter_groups, warmup_steps
 from jepa_lightning.options import (
@@ -97,6 +97,7 @@ class JEPAModule(Portable, ABC):
         # every argument of the subclass too; all of them plain data, so that checkpoints load without arguments
         self.save_hyperparameters(ignore=list(self.not_plain))
         check_options(type(self), self.hparams)
+        refuse_unused(type(self), self.unused_options(self.hparams), self.hparams)
         self.optimizer_name = optimizer
         self.lr, self.start_lr, self.final_lr = lr, start_lr, final_lr
         self.weight_decay, self.final_weight_decay = weight_decay, final_weight_decay
@@ -136,6 +137,17 @@ class JEPAModule(Portable, ABC):
     def ema_pairs(self) -> Sequence[tuple[nn.Module, nn.Module]]:
         """Pairs of (online network, EMA target)."""
         return ()
+
+    @classmethod
+    def unused_options(cls, options: Mapping[str, Any]) -> dict[str, str]:
+        """Options that have no effect beside the others, each with the reason; values of them are refused.
+
+        Args:
+            options: all options by name.
+        """
+        if cls.ema_pairs is JEPAModule.ema_pairs:
+            return dict.fromkeys(("ema", "ema_schedule"), "the method has no EMA target")
+        return {}
 
     def forward(self, x: Tensor, layers: Sequence[int] | None = None, pool: bool = True) -> Tensor:
         """Features of the evaluation encoder.
@@ -223,8 +235,11 @@ class JEPAModule(Portable, ABC):
 
     def configure_model(self) -> None:
         """Compiles the blocks where asked to, then shards the networks where the strategy does that."""
-        if self.compile_blocks:
-            compile_blocks(self)
+        if self.compile_blocks and not compile_blocks(self):
+            raise ValueError(
+                f"{type(self).__name__}: compile=True has no effect, since there are no transformer blocks in its "
+                "networks: leave it out."
+            )
         if self.device_mesh is None:
             wrap_(self)
         else:
@@ -233,19 +248,7 @@ class JEPAModule(Portable, ABC):
             check_pair(online, target)
 
     def configure_callbacks(self) -> list[Callback]:
-        """The EMA of the targets, unless the Trainer brings one of its own.
-
-        Raises:
-            ValueError: if there is no target, and the module has been given an EMA.
-        """
-        if not self.ema_pairs():
-            options = signature(JEPAModule.__init__).parameters
-            given = tuple(self.ema), self.ema_schedule
-            if given != (options["ema"].default, options["ema_schedule"].default):
-                raise ValueError(
-                    f"{type(self).__name__} has no EMA target, and does nothing with ema={given[0]} and ema_schedule="
-                    f"'{given[1]}': leave both out."
-                )
+        """The EMA of the targets, unless the Trainer brings one of its own."""
         has_own = any(isinstance(callback, EMACallback) for callback in self.trainer.callbacks)  # type: ignore[attr-defined]
         return [] if has_own or not self.ema_pairs() else [EMACallback(*self.ema, self.ema_schedule)]
 

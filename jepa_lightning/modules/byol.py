@@ -26,7 +26,7 @@ ASYMMETRIC = (
 class BYOL(JointEmbedding):
     """A predictor on one view's projection fits the EMA target's projection of the other view.
 
-    Batch normalisation is the one thing through which samples see each other: with it, two batches of 32, accumulated,
+    Batch normalization is the one thing through which samples see each other: with it, two batches of 32, accumulated,
     are not quite one of 64. The target's runs on batch statistics too, as in the paper; nothing else in the target is
     in train mode.
 

@@ -1,7 +1,7 @@
 # B batch, C channels, H W height and width, P prototypes
 """DINO, arXiv 2104.14294."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Literal, get_args
 
 import torch
@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from jepa_lightning.data.augmentation import Augmentation
 from jepa_lightning.ema import EMASchedule
-from jepa_lightning.losses import Centre, distillation_loss, sinkhorn_knopp
+from jepa_lightning.losses import Center, distillation_loss, sinkhorn_knopp
 from jepa_lightning.modules.byol import ASYMMETRIC
 from jepa_lightning.modules.joint_embedding import target_copy
 from jepa_lightning.modules.multi_crop import MultiCrop
@@ -31,9 +31,9 @@ Assignment = Literal["centering", "sinkhorn"]
 
 
 class DINO(MultiCrop):
-    """A student assigns every view to prototypes as its EMA teacher does the global ones, centred and sharpened.
+    """A student assigns every view to prototypes as its EMA teacher does the global ones, centered and sharpened.
 
-    The centre moves with the batch's mean, and Sinkhorn's assignment is one of the batch: so two batches of 32,
+    The center moves with the batch's mean, and Sinkhorn's assignment is one of the batch: so two batches of 32,
     accumulated, are not quite one of 64.
 
     The defaults are the paper's for a ViT-S/16 on ImageNet-1k, and the authors' code's where the paper gives none:
@@ -51,7 +51,7 @@ class DINO(MultiCrop):
         teacher_temperature: divides the teacher's, at the first step and after the warm-up.
         teacher_warmup: length of the rise of that temperature, along a line: a number of steps, a share of the run, or
             a text such as "30 epochs"; the default is the paper's 30 epochs of 800.
-        center_momentum: weight of the old centre.
+        center_momentum: weight of the old center.
         freeze_prototypes: length of the beginning in which the prototypes are not trained: a number of steps, a share
             of the run, or a text such as "1 epoch"; the default is the first of the paper's 800 epochs.
         ema: decay of the teacher at the first and the last step.
@@ -71,7 +71,7 @@ class DINO(MultiCrop):
     """
 
     traits: ClassVar = Traits(
-        "representation", "EMA teacher, centring, sharpening", needs_augmentations=True, needs_negatives=False
+        "representation", "EMA teacher, centering, sharpening", needs_augmentations=True, needs_negatives=False
     )
 
     def __init__(
@@ -113,9 +113,18 @@ class DINO(MultiCrop):
         # of the run; what is not a share is known when training starts
         self._warm_share = teacher_warmup if isinstance(teacher_warmup, float) else 0.0
         self.head = PrototypeHead(self.width, head_hidden, bottleneck_dim, num_prototypes)
-        self.centre = Centre(num_prototypes, center_momentum)
+        # the British name is in the state dicts of all checkpoints
+        self.centre = Center(num_prototypes, center_momentum)
         self.target_encoder = target_copy(self.encoder)
         self.target_head = target_copy(self.head)
+
+    @classmethod
+    def unused_options(cls, options: Mapping[str, Any]) -> dict[str, str]:
+        """Beside those of the base: the center that one kind of assignment has."""
+        unused = super().unused_options(options)
+        if options["assignment"] == "sinkhorn":
+            unused["center_momentum"] = "assignment sinkhorn has no center"
+        return unused
 
     @property
     def eval_encoder(self) -> nn.Module:
@@ -143,7 +152,7 @@ class DINO(MultiCrop):
         return -(assigned * torch.log_softmax(student.float() / self.student_temperature, dim=1)).sum(dim=1)
 
     def objective(self, batch: Batch, progress: float) -> StepOutput:
-        """Cross-entropy of each view's assignment with the teacher's of the other global views; moves the centre."""
+        """Cross-entropy of each view's assignment with the teacher's of the other global views; moves the center."""
         views = self.multi_crop(batch)
         with torch.no_grad():
             features = self.encode_views(self.target_encoder, views[:2])

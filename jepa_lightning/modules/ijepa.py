@@ -1,10 +1,10 @@
 # B batch, D width, Kc kept tokens
 """I-JEPA: predict the representations of blocks of an image from the rest of it.
 
-Source: arXiv 2301.08243. The regulariser on the pooled features of several views: C-JEPA, arXiv 2410.19560.
+Source: arXiv 2301.08243. The regularizer on the pooled features of several views: C-JEPA, arXiv 2410.19560.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from torch import Tensor, nn
@@ -48,8 +48,8 @@ class IJEPA(LatentPrediction):
         uniformity: weight of the term for uniformity.
         projector_dim: width of a two-layer head between the pooled features and the regularizer; None has no head.
         num_crops: crops of each image, each with masks of its own. Targets are predicted in the first; the others serve
-            the regulariser.
-        invariance: weight of the distance between the pooled context features of an image's crops, with a regulariser.
+            the regularizer.
+        invariance: weight of the distance between the pooled context features of an image's crops, with a regularizer.
         flip: probability of a mirrored image; the paper mirrors none. True is one half.
         warmup: steps, or a share of the run, or text such as "10 epochs"; the reference's 40 epochs of 300.
         kwargs: size of the networks, targets, content, crops, optimizer, schedule, EMA and compilation, as in
@@ -112,6 +112,16 @@ class IJEPA(LatentPrediction):
             projector=projector_dim,
         )
 
+    @classmethod
+    def unused_options(cls, options: Mapping[str, Any]) -> dict[str, str]:
+        """Beside those of the base: the weights of regularizers other than the one that is asked for."""
+        unused, chosen = super().unused_options(options), options["regularizer"]
+        if chosen == "variance_covariance":
+            unused = {name: why for name, why in unused.items() if name not in ("variance", "covariance")}
+        others = [name for name in ("sigreg", "uniformity") if name != chosen]
+        others += [] if chosen else ["projector_dim"]
+        return unused | dict.fromkeys(others, f"regularizer is {chosen}")
+
     def build_encoder(self) -> nn.Module:
         """The context encoder; override it for a network of your own with ``grid_size`` and ``width``."""
         if self.size is None:
@@ -133,7 +143,7 @@ class IJEPA(LatentPrediction):
         )
 
     def objective(self, batch: Batch, progress: float) -> StepOutput:
-        """Mean distance between predicted and target blocks, plus the regulariser's term where there is one."""
+        """Mean distance between predicted and target blocks, plus the regularizer's term where there is one."""
         if not 1 <= len(batch.views) <= self.num_crops:
             raise ValueError(
                 f"{type(self).__name__} takes at most {self.num_crops} views of an image, got {len(batch.views)}: use "
@@ -177,7 +187,7 @@ class IJEPA(LatentPrediction):
 
 
 def check_crops(num_crops: int, regularizer: RegularizerName | None, invariance: float) -> None:
-    """Refuses crops, regulariser and invariance that make no sense together.
+    """Refuses crops, regularizer and invariance that make no sense together.
 
     Raises:
         ValueError: saying what is missing.

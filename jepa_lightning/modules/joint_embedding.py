@@ -45,7 +45,7 @@ class JointEmbedding(EncoderModule):
         drop_path: stochastic depth rate of the encoder's last block.
         crop_scale: range of a crop's area over the image's, for all views; None has the method's own.
         flip: probability of a mirrored view; True is one half, None has the method's own.
-        color_strength: factor on the method's changes of colour, and on the chances of grey, blurred and solarised
+        color_strength: factor on the method's changes of color, and on the chances of gray, blurred and solarized
             views; 0 leaves crops and flips alone.
         interpolation: of resized images, bilinear or bicubic; None has the method's own.
         start_lr: learning rate of the first step.
@@ -164,7 +164,7 @@ class JointEmbedding(EncoderModule):
         return tokens.mean(dim=1)
 
     def train(self, mode: bool = True) -> "JointEmbedding":
-        """Sets the mode; in EMA targets only batch normalisation is in train mode, where it needs the batch."""
+        """Sets the mode; in EMA targets only batch normalization is in train mode, where it needs the batch."""
         super().train(mode)
         for _, target in self.ema_pairs():
             _set_batch_norm(target, mode)

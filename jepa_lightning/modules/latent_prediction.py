@@ -2,7 +2,7 @@
 """What I-JEPA and V-JEPA share: a part of the input, encoded, predicts the representation of the rest."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from inspect import signature
 from typing import Any, cast, get_args
 
@@ -36,8 +36,8 @@ class LatentPrediction(EncoderModule):
         predictor_dim: width of the predictor.
         predictor_heads: None takes the encoder's, as the reference does, or heads of width 32 where it has none.
         distance: between predicted and target tokens.
-        normalize_targets: layer-normalise target tokens over their width.
-        target_layers: average the targets over so many of the last blocks, each normalised, as data2vec does
+        normalize_targets: layer-normalize target tokens over their width.
+        target_layers: average the targets over so many of the last blocks, each normalized, as data2vec does
             (arXiv 2202.03555); lower layers hold more of the image, and hold it from the first step on.
         content: weight of the variance and covariance terms on the content of context tokens: what is left of them when
             the mean of their position is taken away. Keeps samples apart at every position.
@@ -90,6 +90,12 @@ class LatentPrediction(EncoderModule):
         self.target_layers = target_layers
         self.least_samples = 2 if content else 1
         self.content, self.content_statistic = content, VarianceCovariance(variance, covariance, gather=True)
+
+    @classmethod
+    def unused_options(cls, options: Mapping[str, Any]) -> dict[str, str]:
+        """Beside those of the base: the weights of terms that are not asked for."""
+        unused = super().unused_options(options)
+        return unused if options["content"] else unused | dict.fromkeys(("variance", "covariance"), "content is 0")
 
     def build_networks(self) -> None:
         """Builds all three; a subclass calls it at the end of its own options."""
@@ -165,7 +171,7 @@ class LatentPrediction(EncoderModule):
         return cast(list[Tensor], self.target_encoder(view, layers=range(-self.target_layers, 0)))
 
     def target_tokens(self, layers: Sequence[Tensor]) -> Tensor:
-        """What is predicted, ``[B, N, D]``: the layers of ``encode_target``, normalised and averaged."""
+        """What is predicted, ``[B, N, D]``: the layers of ``encode_target``, normalized and averaged."""
         if self.normalize_targets:
             layers = [normalize_targets(tokens) for tokens in layers]
         tokens = torch.stack(list(layers)).mean(dim=0)

@@ -86,8 +86,8 @@ class LeJEPA(MultiCrop):
         """Distance to the mean of the global views, and the normality of each view over the samples of all ranks."""
         features = self.encode_views(self.encoder, self.multi_crop(batch))
         projected = self.projector(torch.cat(features)).float().unflatten(0, (len(features), -1))  # [V, B, P]
-        centre = projected[:2].mean(dim=0)
-        distance = (projected - centre).square().mean()
+        center = projected[:2].mean(dim=0)
+        distance = (projected - center).square().mean()
         normality = self.normality(*projected)
         logs = {"invariance": distance.detach(), "normality": normality.detach()}
         return StepOutput(

@@ -44,7 +44,7 @@ class MAE(EncoderModule):
         decoder_depth: blocks of the decoder.
         decoder_dim: its width.
         decoder_heads: its attention heads.
-        normalize_pixels: standardise each patch, with its own mean and variance, before it is compared.
+        normalize_pixels: standardize each patch, with its own mean and variance, before it is compared.
         crop_scale: range of a random crop's area over the image's.
         flip: probability of a mirrored image; True is one half.
         drop_path: stochastic depth rate of the encoder's last block.

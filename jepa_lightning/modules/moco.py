@@ -1,7 +1,7 @@
 # B batch, C channels, H W height and width, P projection width, Q queue
 """MoCo v2, arXiv 2003.04297, and MoCo v3, arXiv 2104.02057."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, ClassVar, Literal, get_args
 
@@ -32,7 +32,7 @@ class MoCo(JointEmbedding):
     """A view's query picks the EMA target's key of the other view among keys of other images.
 
     Version 2 takes the others from a queue of earlier keys, and goes from the first view to the second; version 3 takes
-    them from the batch, both ways, and puts a predictor on the query. Batch normalisation in the target runs on batch
+    them from the batch, both ways, and puts a predictor on the query. Batch normalization in the target runs on batch
     statistics of its own process, which the paper shuffles over devices; ``--trainer.sync_batchnorm true`` makes them
     joint instead. Version 3 compares samples of the batch: two batches of 32, accumulated, are not one of 64.
 
@@ -102,6 +102,12 @@ class MoCo(JointEmbedding):
             self.predictor, self.queue = nn.Identity(), KeyQueue(queue_size, dim)
         self.target_encoder = target_copy(self.encoder)
         self.target_projector = target_copy(self.projector)
+
+    @classmethod
+    def unused_options(cls, options: Mapping[str, Any]) -> dict[str, str]:
+        """Beside those of the base: the queue of version 2."""
+        unused = super().unused_options(options)
+        return unused | {"queue_size": "version v3 has no queue"} if options["version"] == "v3" else unused
 
     def augmentations(self) -> Sequence[Augmentation]:
         """Two like views in version 2, BYOL's in version 3."""

@@ -1,7 +1,7 @@
 # B batch, C channels, H W height and width, D width
 """What the methods that also look at small, local crops share."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -12,6 +12,8 @@ from jepa_lightning.data.pipelines import Pipeline
 from jepa_lightning.modules.joint_embedding import JointEmbedding
 from jepa_lightning.options import ImageSize, NonNegativeInt, ShareRange
 from jepa_lightning.types import Batch
+
+LOCAL = ("local_size", "local_crop_scale")
 
 
 class MultiCrop(JointEmbedding):
@@ -45,6 +47,12 @@ class MultiCrop(JointEmbedding):
             rows, columns = (max(1, round(side * 3 / 7 / self.patch_size)) for side in self.image_size)
             local_size = (rows * self.patch_size, columns * self.patch_size)
         self.local_size = (local_size, local_size) if isinstance(local_size, int) else local_size
+
+    @classmethod
+    def unused_options(cls, options: Mapping[str, Any]) -> dict[str, str]:
+        """Beside those of the base: options of local views where there are none."""
+        unused = super().unused_options(options)
+        return unused if options["num_local"] else unused | dict.fromkeys(LOCAL, "num_local is 0")
 
     def pipeline(self) -> Pipeline:
         """Two global views, then the local ones; no masks."""

@@ -52,7 +52,7 @@ def build_regularizer(
     invariance: float,
     projector: int | None,
 ) -> PooledRegularizer | None:
-    """The regulariser of a name for features D wide, with the weights of its terms; None for none.
+    """The regularizer of a name for features D wide, with the weights of its terms; None for none.
 
     Uniformity counts directions only, so its views are compared by their cosine.
     """

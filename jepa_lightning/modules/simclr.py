@@ -62,7 +62,7 @@ class SimCLR(JointEmbedding):
         self.projector = mlp_head([self.width, projector_hidden, projector_dim])
 
     def augmentations(self) -> Sequence[Augmentation]:
-        """Twice the colour changes of later methods. Source: appendix A."""
+        """Twice the color changes of later methods. Source: appendix A."""
         view = Augmentation(jitter=(0.8, 0.8, 0.8, 0.2))
         return (view, view)
 
@@ -73,7 +73,7 @@ class SimCLR(JointEmbedding):
         return first, second
 
     def objective(self, batch: Batch, progress: float) -> StepOutput:
-        """NT-Xent of both views, which are normalised together as one batch."""
+        """NT-Xent of both views, which are normalized together as one batch."""
         views = self.two_views(batch)
         features = self.features(self.encoder, torch.cat(views))
         first, second = self.projector(features).chunk(2)

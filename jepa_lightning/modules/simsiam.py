@@ -18,7 +18,7 @@ from jepa_lightning.types import Batch, StepOutput
 class SimSiam(JointEmbedding):
     """A predictor on one view's projection fits the other view's projection, which gets no gradient.
 
-    Batch normalisation is the one thing through which samples see each other: with it, two batches of 32, accumulated,
+    Batch normalization is the one thing through which samples see each other: with it, two batches of 32, accumulated,
     are not quite one of 64.
 
     The defaults are the paper's for a ResNet-50 on ImageNet-1k.

@@ -4,6 +4,7 @@
 Source: arXiv 2404.08471; V-JEPA 2, with rotary positions: arXiv 2506.09985.
 """
 
+from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar
 
 import torch
@@ -137,6 +138,21 @@ class VJEPA(LatentPrediction):
         ]
         causal: list[MaskSampler] = [] if causal_frames is None else [CausalMask(grid, causal_frames)]
         self.masks = (*blocks, *causal)
+
+    @classmethod
+    def unused_options(cls, options: Mapping[str, Any]) -> dict[str, str]:
+        """Beside those of the base: options of positions, masks and frames that are not asked for."""
+        unused = super().unused_options(options)
+        unused |= {"uniform_power": "rope is True"} if options["rope"] else {"rope_style": "rope is False"}
+        if options["fps"] is not None:
+            unused["frame_step"] = "fps is given"
+        if options["distance"] != "l1":
+            unused["loss_exponent"] = "only the distance l1 has one"
+        if options["num_frames"] == 1:
+            unused["tubelet_size"] = "num_frames is 1"
+        if not options["num_blocks"]:
+            unused |= dict.fromkeys(("aspect_ratio", "context_share", "legacy_masks"), "num_blocks is empty")
+        return unused
 
     def build_encoder(self) -> nn.Module:
         """The context encoder; override it for a network of your own with ``grid_size`` and ``width``."""

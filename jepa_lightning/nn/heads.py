@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 
 def projection_head(width: int, hidden: int, out: int) -> nn.Sequential:
-    """Two linear layers, the first one batch-normalised: ``[B, width]`` to ``[B, out]``.
+    """Two linear layers, the first one batch-normalized: ``[B, width]`` to ``[B, out]``.
 
     The loss shapes what comes out of it and leaves the features before it room to hold more. Source: SimCLR
     (arXiv 2002.05709), section 4.2.
@@ -34,15 +34,15 @@ def mlp_head(
 
     Args:
         widths: of the input, between layers, and of the output.
-        norm: batch normalisation before each ReLU.
-        last_norm: batch normalisation of the output, without scale and shift.
-        last_bias: of the output without normalisation; needless before a loss that takes the mean away.
+        norm: batch normalization before each ReLU.
+        last_norm: batch normalization of the output, without scale and shift.
+        last_bias: of the output without normalization; needless before a loss that takes the mean away.
     """
     layers: list[nn.Module] = []
     for i, (narrow, wide) in enumerate(pairwise(widths)):
         last = i == len(widths) - 2
         normed = last_norm if last else norm
-        # a shift before a normalisation does nothing
+        # a shift before a normalization does nothing
         layers.append(nn.Linear(narrow, wide, bias=not normed and (last_bias or not last)))
         if normed:
             layers.append(nn.BatchNorm1d(wide, affine=not last))
@@ -54,7 +54,7 @@ def mlp_head(
 class PrototypeHead(nn.Module):
     """An MLP to a bottleneck of length 1, and its cosine with each prototype: ``[B, D]`` to ``[B, P]``.
 
-    Source: DINO, arXiv 2104.14294, appendix C: GELU, no batch normalisation, prototypes of length 1.
+    Source: DINO, arXiv 2104.14294, appendix C: GELU, no batch normalization, prototypes of length 1.
 
     Args:
         width: D.

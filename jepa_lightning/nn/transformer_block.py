@@ -72,11 +72,15 @@ def run_block(block: nn.Module, tokens: Tensor, table: Tensor | None, recompute:
     return cast(Tensor, block(*inputs))
 
 
-def compile_blocks(module: nn.Module) -> None:
+def compile_blocks(module: nn.Module) -> int:
     """Compiles every transformer block in place, timm's too; state-dict names stay.
 
     Blocks with stochastic depth share a graph whatever their rates: it is computed with the rate in a tensor.
+
+    Returns:
+        The number of blocks.
     """
+    number = 0
     for layer in list(module.modules()):
         if isinstance(layer, Block):
             for name, child in layer.named_children():
@@ -84,3 +88,5 @@ def compile_blocks(module: nn.Module) -> None:
                     setattr(layer, name, DropPath(child.drop_prob).train(child.training))
         if isinstance(layer, Block | TransformerBlock):
             layer.compile()
+            number += 1
+    return number

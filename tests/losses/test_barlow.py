@@ -4,7 +4,7 @@ from torch import Tensor
 
 from jepa_lightning.losses import BarlowTwinsLoss, barlow_twins_loss
 
-# centred columns of standard deviation 1 that are uncorrelated
+# centered columns of standard deviation 1 that are uncorrelated
 WHITE = torch.tensor([[1.0, 1.0, 1.0], [1.0, -1.0, -1.0], [-1.0, 1.0, -1.0], [-1.0, -1.0, 1.0]])
 
 

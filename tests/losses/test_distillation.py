@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from jepa_lightning.losses import Centre, distillation_loss, sinkhorn_knopp
+from jepa_lightning.losses import Center, distillation_loss, sinkhorn_knopp
 
 
 def logits(*shape: int, seed: int = 0) -> Tensor:
@@ -21,8 +21,8 @@ def slow_distillation(student: list[Tensor], teacher: list[Tensor], temperature:
                 continue
             samples = []
             for p, z in zip(target.double().numpy(), predicted.double().numpy() / temperature, strict=True):
-                normaliser = math.log(sum(math.exp(value) for value in z))
-                samples.append(sum(-share * (value - normaliser) for share, value in zip(p, z, strict=True)))
+                normalizer = math.log(sum(math.exp(value) for value in z))
+                samples.append(sum(-share * (value - normalizer) for share, value in zip(p, z, strict=True)))
             pairs.append(sum(samples) / len(samples))
     return sum(pairs) / len(pairs)
 
@@ -131,19 +131,19 @@ def test_sinkhorn_without_a_round_or_a_temperature_is_named() -> None:
         sinkhorn_knopp(logits(3, 4), 0.1, 0)
 
 
-def test_centre_is_a_moving_mean_that_survives_its_state_dict() -> None:
-    centre, expected = Centre(5, momentum=0.7), np.zeros(5)
+def test_center_is_a_moving_mean_that_survives_its_state_dict() -> None:
+    center, expected = Center(5, momentum=0.7), np.zeros(5)
     for step in range(6):
         batch = (3 * logits(4, 5, seed=step) + 1).requires_grad_()
-        centre(batch)
+        center(batch)
         expected = 0.7 * expected + 0.3 * batch.detach().double().numpy().mean(axis=0)
-        np.testing.assert_allclose(centre.value, expected, rtol=1e-5, atol=1e-6)
-    assert not centre.value.requires_grad
+        np.testing.assert_allclose(center.value, expected, rtol=1e-5, atol=1e-6)
+    assert not center.value.requires_grad
     file = io.BytesIO()
-    torch.save(centre.state_dict(), file)
+    torch.save(center.state_dict(), file)
     file.seek(0)
-    resumed = Centre(5, momentum=0.7)
+    resumed = Center(5, momentum=0.7)
     resumed.load_state_dict(torch.load(file, weights_only=True))
-    for module in (centre, resumed):
+    for module in (center, resumed):
         module(logits(4, 5, seed=9).bfloat16())
-    assert torch.equal(resumed.value, centre.value)
+    assert torch.equal(resumed.value, center.value)

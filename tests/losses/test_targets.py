@@ -25,7 +25,7 @@ def test_constant_features_give_zeros():
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
-def test_half_precision_is_normalised_in_float32(dtype):
+def test_half_precision_is_normalized_in_float32(dtype):
     features = torch.randn(8, 64).to(dtype)
     normed = normalize_targets(features)
     assert normed.dtype == torch.float32

@@ -32,7 +32,7 @@ def test_objective_is_the_sum_of_both_directions(byol: Any, views_of: Build, tra
     model = byol.train(training)
     batch = views_of(model)
     first, second = batch.views
-    # each view is a batch of its own to batch normalisation, in the target too
+    # each view is a batch of its own to batch normalization, in the target too
     predicted = [model.predictor(model.projector(model.encoder(view).mean(dim=1))) for view in (first, second)]
     target = [model.target_projector(model.target_encoder(view).mean(dim=1)) for view in (first, second)]
     there, back = two_minus_two_cos(predicted[0], target[1]), two_minus_two_cos(predicted[1], target[0])
@@ -71,7 +71,7 @@ def test_the_trainer_moves_the_target(tiny_method: Build, shapes: Build, quiet_t
         torch.testing.assert_close(target, (old + online) / 2)
 
 
-def test_one_view_is_always_blurred_and_the_other_sometimes_solarised(tiny_method: Build) -> None:
+def test_one_view_is_always_blurred_and_the_other_sometimes_solarized(tiny_method: Build) -> None:
     first, second = tiny_method("BYOL").augmentations()
     assert (first.blur, first.solarize) == (1.0, 0.0)
     assert (second.blur, second.solarize) == (0.1, 0.2)

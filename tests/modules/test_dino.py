@@ -15,7 +15,7 @@ Build = Callable[..., Any]
 
 @pytest.fixture
 def dino(tiny_method: Build) -> Build:
-    """One whose teacher differs from its student, and whose centre is not at 0."""
+    """One whose teacher differs from its student, and whose center is not at 0."""
 
     def build(**options: Any) -> Any:
         model = tiny_method("DINO", **options)
@@ -55,8 +55,8 @@ def test_objective_with_the_teachers_temperature_over_the_run(
 ) -> None:
     model = dino()
     batch = views_of(model, size=6)
-    centre = model.centre.value.double()
-    assigned = [((logits - centre) / temperature).softmax(dim=1) for logits in teacher_logits(model, batch)]
+    center = model.centre.value.double()
+    assigned = [((logits - center) / temperature).softmax(dim=1) for logits in teacher_logits(model, batch)]
     output = model.objective(batch, progress)
     expected = cross_entropy(model, batch, assigned)
     torch.testing.assert_close(output.loss.double(), expected, atol=1e-4, rtol=1e-5)
@@ -74,7 +74,7 @@ def test_objective_with_an_equal_share_for_each_prototype(dino: Build, views_of:
     model = dino(assignment="sinkhorn")
     batch = views_of(model, size=6)
     assigned = []
-    for logits in teacher_logits(model, batch):  # three rounds, each view for itself, and no centre
+    for logits in teacher_logits(model, batch):  # three rounds, each view for itself, and no center
         shares = (logits / 0.07).exp()
         for _ in range(3):
             shares = shares / shares.sum(dim=0, keepdim=True)
@@ -84,7 +84,7 @@ def test_objective_with_an_equal_share_for_each_prototype(dino: Build, views_of:
     torch.testing.assert_close(loss.double(), cross_entropy(model, batch, assigned), atol=1e-4, rtol=1e-5)
 
 
-def test_the_centre_moves_after_it_was_used_and_only_where_it_is(dino: Build, views_of: Build) -> None:
+def test_the_center_moves_after_it_was_used_and_only_where_it_is(dino: Build, views_of: Build) -> None:
     model = dino(center_momentum=0.9)
     batch = views_of(model)
     start = model.centre.value.clone()
@@ -101,10 +101,10 @@ def test_the_centre_moves_after_it_was_used_and_only_where_it_is(dino: Build, vi
 def test_energy_is_the_cross_entropy_of_both_assignments(dino: Build, views_of: Build) -> None:
     model = dino().eval()
     first, second = views_of(model, size=4).views[:2]
-    centre = model.centre.value.double()
+    center = model.centre.value.double()
     (_, teacher) = teacher_logits(model, Batch([first, second]))
     student = model.head(model.encoder(first).mean(dim=1)).double() / 0.1
-    assigned = ((teacher - centre) / 0.07).softmax(dim=1)
+    assigned = ((teacher - center) / 0.07).softmax(dim=1)
     expected = -(assigned * student.log_softmax(dim=1)).sum(dim=1)
     energy = model.energy(Batch([first, second]))
     torch.testing.assert_close(energy.double(), expected, atol=1e-4, rtol=1e-5)

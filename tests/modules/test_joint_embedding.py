@@ -96,8 +96,8 @@ def test_features_pooled_by_token_and_of_several_layers(every_method: Build) -> 
     torch.testing.assert_close(model(images, layers=(0, 1))[:, 48:], model(images))
 
 
-def test_crops_flips_and_colours_of_ones_own_reach_the_views(tiny_method: Build) -> None:
-    """A whole view that is always mirrored and never recoloured is the mirrored image."""
+def test_crops_flips_and_colors_of_ones_own_reach_the_views(tiny_method: Build) -> None:
+    """A whole view that is always mirrored and never recolored is the mirrored image."""
     model = tiny_method("SimCLR", crop_scale=(1.0, 1.0), flip=1.0, color_strength=0.0)
     pipeline = model.pipeline()
     image = torch.randint(0, 256, (3, 32, 32), dtype=torch.uint8)

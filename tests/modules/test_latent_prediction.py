@@ -8,7 +8,7 @@ Build = Callable[..., Any]
 
 
 @pytest.mark.parametrize("layers", [1, 2])
-def test_targets_that_are_not_normalised_are_the_plain_mean_of_the_layers(tiny_ijepa: Build, layers: int) -> None:
+def test_targets_that_are_not_normalized_are_the_plain_mean_of_the_layers(tiny_ijepa: Build, layers: int) -> None:
     model = tiny_ijepa(target_layers=layers, normalize_targets=False)
     view = torch.randn(2, 3, 32, 32)
     taken = model.encode_target(view)

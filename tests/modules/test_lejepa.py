@@ -18,8 +18,8 @@ def projections(model: Any, batch: Batch) -> list[Tensor]:
 
 
 def distance_by_hand(views: list[Tensor]) -> Tensor:
-    centre = (views[0] + views[1]) / 2
-    return sum(((view - centre) ** 2).mean() for view in views) / len(views)
+    center = (views[0] + views[1]) / 2
+    return sum(((view - center) ** 2).mean() for view in views) / len(views)
 
 
 @pytest.mark.parametrize("share", [0.05, 0.4])

@@ -80,7 +80,7 @@ def test_pixels_of_the_context_are_no_part_of_the_loss(tiny_method: Build, views
     assert not torch.allclose(model.energy(batch._replace(views=[view, view.roll(1, 0)])), model.energy(batch))
 
 
-def test_brightness_and_contrast_of_a_patch_do_not_matter_once_normalised(tiny_method: Build, views_of: Build) -> None:
+def test_brightness_and_contrast_of_a_patch_do_not_matter_once_normalized(tiny_method: Build, views_of: Build) -> None:
     model, raw = (tiny_method("MAE", normalize_pixels=normalize).eval() for normalize in (True, False))
     batch = views_of(model, size=2)
     changed = batch._replace(views=[batch.views[0], 2 * batch.views[0] + 1])

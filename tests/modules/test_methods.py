@@ -22,7 +22,7 @@ from jepa_lightning.types import Batch
 
 Build = Callable[..., Any]
 WITH_TARGET = ("BYOL", "MoCo v2", "MoCo v3", "DINO")
-# no sample sees another as long as batch normalisation runs on its moving averages
+# no sample sees another as long as batch normalization runs on its moving averages
 SEPARATE = ("BYOL", "MoCo v2", "SimSiam", "DINO", "MAE")
 JOINT = ("SimCLR", "MoCo v3", "VICReg", "BarlowTwins", "LeJEPA")
 
@@ -45,7 +45,7 @@ def weights(module: nn.Module) -> list[Tensor]:
 
 
 def twenty_steps(model: JEPAModule, batches: list[Batch]) -> list[float]:
-    """Losses of a loop in bare torch, after a round in which MoCo's queue fills and DINO's centre moves."""
+    """Losses of a loop in bare torch, after a round in which MoCo's queue fills and DINO's center moves."""
     optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=1e-3)
     with torch.no_grad():
         for batch in batches:
@@ -115,7 +115,7 @@ def test_an_ema_is_refused_where_there_is_no_target(
     tiny_method: Build, shapes: Build, quiet_trainer: Build, options: dict[str, Any]
 ) -> None:
     for name in ("SimCLR", "SimSiam", "MAE"):
-        with pytest.raises(ValueError, match=f"{name} has no EMA target, .*: leave both out"):
+        with pytest.raises(ValueError, match=f"{name}: ema.* has no effect, since the method has no EMA target"):
             quiet_trainer(max_steps=1).fit(tiny_method(name, **options), shapes())
 
 

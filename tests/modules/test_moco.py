@@ -53,7 +53,7 @@ def test_version_2_compares_with_the_own_key_and_the_queue(moco: Build, views_of
     torch.testing.assert_close(loss.double(), torch.stack(losses).mean(), atol=1e-5, rtol=1e-5)
 
 
-def test_the_queue_takes_normalised_keys_in_order_and_in_train_mode_alone(moco: Build, views_of: Build) -> None:
+def test_the_queue_takes_normalized_keys_in_order_and_in_train_mode_alone(moco: Build, views_of: Build) -> None:
     model = moco("v2")
     batches = [views_of(model, size=12, seed=i) for i in range(3)]
     start = model.queue.keys.clone()

@@ -14,7 +14,7 @@ Build = Callable[..., Any]
 def test_objective_equals_a_loop_over_all_views(tiny_method: Build, views_of: Build, temperature: float) -> None:
     model = tiny_method("SimCLR", temperature=temperature)
     batch = views_of(model, size=6)
-    # in train mode: one pass, so that batch normalisation has the statistics of both views
+    # in train mode: one pass, so that batch normalization has the statistics of both views
     projected = model.projector(model.encoder(torch.cat(batch.views)).mean(dim=1)).double()
     losses = []
     for i in range(12):
@@ -40,7 +40,7 @@ def test_the_order_of_views_does_not_matter(tiny_method: Build, views_of: Build)
     torch.testing.assert_close(loss, swapped)
 
 
-def test_colours_change_twice_as_much_as_in_byol(tiny_method: Build) -> None:
+def test_colors_change_twice_as_much_as_in_byol(tiny_method: Build) -> None:
     (view, same), (other, _) = (tiny_method(name).augmentations() for name in ("SimCLR", "BYOL"))
     assert view == same
     assert view.jitter == tuple(2 * strength for strength in (*other.jitter[:2], 0.4, other.jitter[3]))

@@ -42,7 +42,7 @@ def leaves(batch: Batch) -> Batch:
 def test_what_needs_neither_negatives_nor_statistics_learns_of_an_image_from_itself(
     build: Build, views_of: Build, name: str
 ) -> None:
-    """With batch normalisation on its moving averages, no other image matters to the term of one."""
+    """With batch normalization on its moving averages, no other image matters to the term of one."""
     model = build(name).eval()
     assert not traits_of(model).needs_negatives
     assert traits_of(model).kept_from_collapse_by != "statistics of the batch"

@@ -51,9 +51,9 @@ def test_thirty_bare_steps_lower_the_loss_move_the_target_and_tell_clips_apart(
 ) -> None:
     model = tiny_vjepa(**options)
     batch = clips_of(model, size=16)
-    # a colour a clip, the next one's the opposite: every part of it tells of the rest
-    colours = ((torch.randint(0, 2, (8, 1, 3)) * 4.0 - 2) * torch.tensor([[1.0], [-1.0]])).flatten(0, 1)
-    batch = batch._replace(views=[colours.view(16, 3, *[1] * (batch.views[0].ndim - 2)).expand_as(batch.views[0])])
+    # a color a clip, the next one's the opposite: every part of it tells of the rest
+    colors = ((torch.randint(0, 2, (8, 1, 3)) * 4.0 - 2) * torch.tensor([[1.0], [-1.0]])).flatten(0, 1)
+    batch = batch._replace(views=[colors.view(16, 3, *[1] * (batch.views[0].ndim - 2)).expand_as(batch.views[0])])
     optimizer = create_optimizer(parameter_groups(dict(model.named_children()), 0.04), "adamw", 3e-3)
     before, losses = weights(model.target_encoder), []
     for step in range(30):

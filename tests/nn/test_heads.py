@@ -6,7 +6,7 @@ from torch.nn import functional as F
 from jepa_lightning.nn import PrototypeHead, mlp_head, projection_head
 
 
-def test_two_layers_with_a_normalised_hidden_one():
+def test_two_layers_with_a_normalized_hidden_one():
     torch.manual_seed(0)
     head = projection_head(6, 10, 4)
     features = torch.randn(8, 6)
@@ -19,7 +19,7 @@ def test_two_layers_with_a_normalised_hidden_one():
 
 
 def layout(head: nn.Sequential) -> list[str]:
-    """What each layer is: widths and bias of a linear one, width and scale of a normalisation."""
+    """What each layer is: widths and bias of a linear one, width and scale of a normalization."""
     names = []
     for layer in head:
         if isinstance(layer, nn.Linear):
@@ -42,7 +42,7 @@ def layout(head: nn.Sequential) -> list[str]:
         ({"last_bias": False}, "6>9 norm9+ ReLU 9>8 norm8+ ReLU 8>4"),
     ],
 )
-def test_mlp_head_has_a_bias_where_no_normalisation_follows(options: dict[str, bool], expected: str) -> None:
+def test_mlp_head_has_a_bias_where_no_normalization_follows(options: dict[str, bool], expected: str) -> None:
     assert layout(mlp_head([6, 9, 8, 4], **options)) == expected.split()
 
 
