@@ -45,8 +45,8 @@ class BarlowTwinsLoss(nn.Module):
     """``barlow_twins_loss`` with its options.
 
     Args:
-        off_diagonal: as in ``barlow_twins_loss``.
-        gather: as in ``barlow_twins_loss``.
+        off_diagonal: weight of the correlations between different features.
+        gather: take the statistic over the samples of all ranks instead of those of this rank.
     """
 
     def __init__(self, off_diagonal: float = 0.0051, gather: bool = False) -> None:

@@ -79,8 +79,8 @@ class NTXent(nn.Module):
     """``nt_xent_loss`` with its options.
 
     Args:
-        temperature: as in ``nt_xent_loss``.
-        gather: as in ``nt_xent_loss``.
+        temperature: divides the cosines.
+        gather: take negatives from all ranks.
     """
 
     def __init__(self, temperature: float = 0.1, gather: bool = False) -> None:
@@ -96,8 +96,8 @@ class InfoNCE(nn.Module):
     """``info_nce_loss`` with its options.
 
     Args:
-        temperature: as in ``info_nce_loss``.
-        gather: as in ``info_nce_loss``.
+        temperature: divides the cosines.
+        gather: without a queue, take keys from all ranks.
     """
 
     def __init__(self, temperature: float = 0.2, gather: bool = False) -> None:

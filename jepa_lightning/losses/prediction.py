@@ -54,7 +54,7 @@ class PredictionLoss(nn.Module):
     """``prediction_loss`` as a module.
 
     Args:
-        distance: as in ``prediction_distance``.
+        distance: smooth_l1, l1, l2 or cosine.
 
     Raises:
         ValueError: if the distance is unknown.

@@ -84,7 +84,7 @@ class SIGReg(nn.Module):
         num_knots: K.
         max_t: where the integral is cut.
         weight: factor on the loss.
-        gather: as in ``sigreg_loss``.
+        gather: take the statistic over the samples of all ranks instead of those of this rank.
     """
 
     def __init__(

@@ -48,8 +48,8 @@ class Uniformity(nn.Module):
 
     Args:
         weight: factor on the loss.
-        sharpness: as in ``uniformity_loss``.
-        gather: as in ``uniformity_loss``.
+        sharpness: factor t on the squared distance in the exponent.
+        gather: take the statistic over the samples of all ranks instead of those of this rank.
     """
 
     def __init__(self, weight: float = 1.0, sharpness: float = 2.0, gather: bool = False) -> None:

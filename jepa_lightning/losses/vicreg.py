@@ -39,7 +39,7 @@ def covariance_loss(features: Tensor, gather: bool = False) -> Tensor:
 
     Args:
         features: ``[B, D]``.
-        gather: as in ``variance_loss``.
+        gather: take the statistic over the samples of all ranks instead of those of this rank.
 
     Returns:
         A scalar in float32, 0 where the features are uncorrelated over the batch.
@@ -57,8 +57,8 @@ class VarianceCovariance(nn.Module):
     Args:
         variance: weight of the variance term.
         covariance: weight of the covariance term.
-        target_std: as in ``variance_loss``.
-        gather: as in ``variance_loss``.
+        target_std: standard deviation that each feature should reach.
+        gather: take the statistic over the samples of all ranks instead of those of this rank.
     """
 
     def __init__(

@@ -46,22 +46,26 @@ class JEPAModule(Portable, ABC):
     calling them, and the module holds no parameters but theirs: sharding relies on both.
 
     Args:
-        optimizer: any of timm's, by name.
-        lr: peak learning rate.
-        start_lr: learning rate of the first step.
+        optimizer: name of the optimizer, any of ``timm.optim.list_optimizers()``.
+        lr: learning rate after the warm-up, the highest of the run.
+        start_lr: learning rate of the first step, where the warm-up starts.
         final_lr: learning rate of the last step.
-        weight_decay: at the first step; biases and norms have none.
-        final_weight_decay: at the last step, reached along a cosine; None keeps it constant.
-        betas: of the optimizer; None leaves its own.
-        optimizer_options: further arguments of the optimizer, such as ``momentum`` or LARS's ``trust_coeff``.
-        warmup: a number of steps, a fraction of the run below 1, or text such as "40 epochs" or "10%".
-        legacy_schedule: step the schedule before the forward pass, as the reference does.
-        lr_decay: how the learning rate falls after the warm-up, along a cosine or a line.
-        schedule_stretch: learning rate and weight decay go as in a run so many times as long, and are cut off at the
-            end of this one; V-JEPA has 1.25.
-        ema: decay of the target network at the first and the last step, for methods that have one.
-        ema_schedule: between them, along a line or a cosine.
-        compile: compile each transformer block; the first step then takes a minute or more.
+        weight_decay: weight decay of the first step, for all weights but biases and norms, which have none.
+        final_weight_decay: weight decay of the last step, reached along a cosine; None keeps ``weight_decay`` in the
+            whole run.
+        betas: decay rates of the optimizer's moving averages; None takes the optimizer's own defaults.
+        optimizer_options: further arguments of the optimizer, such as ``momentum``, or ``trust_coeff`` of LARS.
+        warmup: length of the linear warm-up of the learning rate: a number of steps, a share of the run, or a text such
+            as "10 epochs" or "10%".
+        legacy_schedule: set the learning rate of a step as the reference does, which moves its schedule before the step
+            instead of after it.
+        lr_decay: how the learning rate falls after the warm-up: along a ``cosine`` or a ``linear`` function.
+        schedule_stretch: length of the schedule of learning rate and weight decay, over the length of the run. Above 1
+            the run stops before the schedule has ended; V-JEPA has 1.25.
+        ema: decay of the EMA target at the first and at the last step. Methods without a target refuse it.
+        ema_schedule: how the decay of the target goes from the first value of ``ema`` to the second: ``linear`` or
+            ``cosine``.
+        compile: compile each transformer block with ``torch.compile``; the first step then takes a minute or more.
     """
 
     traits: ClassVar[Traits | None] = None  # what ``jepa-lightning methods`` says of it

@@ -33,17 +33,21 @@ class BYOL(JointEmbedding):
     The defaults are the paper's for a ResNet-50 on ImageNet-1k.
 
     Args:
-        encoder: as in ``JointEmbedding``.
-        projector_hidden: width of the inner layer of projector and predictor.
-        projector_dim: P.
-        ema: decay of the target at the first and the last step.
-        ema_schedule: between them, along a line or a cosine.
-        optimizer: any of timm's, by name; LARS leaves biases and norms to plain SGD.
-        lr: peak learning rate; the paper's for its batch of 4,096, by its rule
-            0.2 x batch / 256 with the batch of all devices.
+        encoder: name of the encoder: a Vision Transformer of this package (``vit_small``), or any of
+            ``timm.list_models()`` (``resnet50``).
+        projector_hidden: width of the inner layers of projector and predictor.
+        projector_dim: P, the width of the projections.
+        ema: decay of the target at the first and at the last step.
+        ema_schedule: how the decay of the target goes from the first value of ``ema`` to the second: ``linear`` or
+            ``cosine``.
+        optimizer: name of the optimizer, any of ``timm.optim.list_optimizers()``; LARS treats biases and norms as plain
+            SGD does.
+        lr: peak learning rate. The default is the paper's for a batch of 4,096 images on all devices; its rule for
+            other batches is 0.2 x batch / 256.
         final_lr: learning rate of the last step.
-        weight_decay: of all weights but biases and norms.
-        warmup: steps, or a share of the run, or text such as "10 epochs"; the paper's 10 epochs of 1,000.
+        weight_decay: weight decay of all weights but biases and norms.
+        warmup: length of the linear warm-up of the learning rate: a number of steps, a share of the run, or a text such
+            as "10 epochs" or "10%"; the default is the paper's 10 epochs of 1,000.
         kwargs: encoder, views, optimizer and schedule, as in ``JointEmbedding`` and ``JEPAModule``.
     """
 

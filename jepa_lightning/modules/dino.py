@@ -42,28 +42,33 @@ class DINO(MultiCrop):
     stands for it; prototypes have length 1, which the paper lifts for ViT-S.
 
     Args:
-        encoder: as in ``JointEmbedding``.
+        encoder: name of the encoder: a Vision Transformer of this package (``vit_small``), or any of
+            ``timm.list_models()`` (``resnet50``).
         num_prototypes: P, the number of prototypes.
         head_hidden: width of the head's inner layers.
         bottleneck_dim: width of the prototypes.
-        assignment: of the teacher: ``centering``, or ``sinkhorn``, which gives each prototype an equal share.
+        assignment: how the teacher assigns images to prototypes: ``centering``, or ``sinkhorn``, which gives each
+            prototype an equal share.
         student_temperature: divides the student's logits.
-        teacher_temperature: divides the teacher's, at the first step and after the warm-up.
+        teacher_temperature: divides the teacher's logits, at the first step and after its warm-up.
         teacher_warmup: length of the rise of that temperature, along a line: a number of steps, a share of the run, or
             a text such as "30 epochs"; the default is the paper's 30 epochs of 800.
-        center_momentum: weight of the old center.
+        center_momentum: weight of the old center when it moves to the mean of a batch.
         freeze_prototypes: length of the beginning in which the prototypes are not trained: a number of steps, a share
             of the run, or a text such as "1 epoch"; the default is the first of the paper's 800 epochs.
-        ema: decay of the teacher at the first and the last step.
-        ema_schedule: between them, along a line or a cosine.
+        ema: decay of the teacher at the first and at the last step.
+        ema_schedule: how the decay of the target goes from the first value of ``ema`` to the second: ``linear`` or
+            ``cosine``.
         drop_path: stochastic depth rate of the encoder's last block; 0.1 is the authors' code's.
-        optimizer: any of timm's, by name.
-        lr: peak learning rate; the paper's for its batch of 1,024, by its rule 0.0005 x batch / 256 with the batch of
-            all devices.
+        optimizer: name of the optimizer, any of ``timm.optim.list_optimizers()``.
+        lr: peak learning rate. The default is the paper's for a batch of 1,024 images on all devices; its rule for
+            other batches is 0.0005 x batch / 256.
         final_lr: learning rate of the last step.
-        weight_decay: of all weights but biases and norms, at the first step.
-        final_weight_decay: of the last step, reached along a cosine; None keeps it constant.
-        warmup: steps, or a share of the run, or text such as "10 epochs"; the paper's 10 epochs of 800.
+        weight_decay: weight decay of the first step, for all weights but biases and norms.
+        final_weight_decay: weight decay of the last step, reached along a cosine; None keeps ``weight_decay`` in the
+            whole run.
+        warmup: length of the linear warm-up of the learning rate: a number of steps, a share of the run, or a text such
+            as "10 epochs" or "10%"; the default is the paper's 10 epochs of 800.
         kwargs: views as in ``MultiCrop``, the rest as in ``JointEmbedding`` and ``JEPAModule``.
 
     Raises:

@@ -29,29 +29,31 @@ class IJEPA(LatentPrediction):
     ``legacy_masks`` and ``legacy_init`` say.
 
     Args:
-        encoder: as in ``LatentPrediction``.
-        image_size: height and width, or one number for both.
+        encoder: named size of the Vision Transformer: vit_tiny, vit_small, vit_base, vit_large, vit_huge, vit_giant,
+            vit_giant_xformers or vit_gigantic.
+        image_size: height and width of the views in pixels, or one number for both.
         patch_size: side of a patch in pixels.
-        predictor_depth: blocks of the predictor; the paper has 6 for ViT-B, 12 for L and H, 16 for G.
-        num_targets: target blocks an image.
-        target_scale: range of a target block's share of the grid.
-        context_scale: range of the context block's share of the grid.
-        aspect_ratio: range of a target block's height over its width.
-        min_keep: tokens that every context keeps.
-        legacy_masks: draw masks as the reference does, which never reach the last row and column.
-        distance: between predicted and target tokens; the reference's code has smooth_l1, its paper l2.
-        regularizer: keeps the pooled context features of different images apart; None, as in the paper, leaves it to
-            the EMA.
-        variance: weight of the variance term, for variance_covariance and content.
-        covariance: weight of the covariance term, for variance_covariance and content.
-        sigreg: weight of the term for sigreg.
-        uniformity: weight of the term for uniformity.
+        predictor_depth: number of predictor blocks; the paper has 6 for ViT-B, 12 for L and H, 16 for G.
+        num_targets: number of target blocks in an image.
+        target_scale: smallest and largest area of a target block, as a share of the token grid.
+        context_scale: smallest and largest area of the context block, as a share of the token grid.
+        aspect_ratio: smallest and largest ratio of a target block's height to its width.
+        min_keep: smallest number of tokens in a context.
+        legacy_masks: draw masks as the reference does, whose blocks never reach the last row and column.
+        distance: distance between predicted and target tokens. The reference's code has smooth_l1, its paper l2.
+        regularizer: term that keeps the pooled context features of different images apart; None, the paper's choice,
+            has no such term.
+        variance: weight of the variance term, within regularizer variance_covariance and within ``content``.
+        covariance: weight of the covariance term, within regularizer variance_covariance and within ``content``.
+        sigreg: weight of the regularizer sigreg.
+        uniformity: weight of the regularizer uniformity.
         projector_dim: width of a two-layer head between the pooled features and the regularizer; None has no head.
-        num_crops: crops of each image, each with masks of its own. Targets are predicted in the first; the others serve
-            the regularizer.
+        num_crops: number of crops of each image, each with masks of its own. Targets are predicted in the first crop;
+            the others are for the regularizer.
         invariance: weight of the distance between the pooled context features of an image's crops, with a regularizer.
         flip: probability of a mirrored image; the paper mirrors none. True is one half.
-        warmup: steps, or a share of the run, or text such as "10 epochs"; the reference's 40 epochs of 300.
+        warmup: length of the linear warm-up of the learning rate: a number of steps, a share of the run, or a text such
+            as "10 epochs" or "10%"; the default is the reference's 40 epochs of 300.
         kwargs: size of the networks, targets, content, crops, optimizer, schedule, EMA and compilation, as in
             ``LatentPrediction`` and ``JEPAModule``.
 

@@ -36,18 +36,19 @@ class JointEmbedding(EncoderModule):
         encoder: a named Vision Transformer (``vit_tiny``); any of ``timm.list_models()`` (``resnet18``, or
             ``timm:resnet18``); or a network of your own or its class path, as in ``EncoderModule``, where ``keep`` and
             ``grid_size`` are not needed.
-        image_size: of the views, one number or height and width.
-        patch_size: of a named Vision Transformer.
-        width: overrides the named size's, as do ``depth`` and ``heads``.
-        depth: see ``width``.
-        heads: see ``width``.
-        stem: ``cifar`` gives a ResNet the first layers for images of about 32 px.
+        image_size: height and width of the views in pixels, or one number for both.
+        patch_size: side of a patch in pixels, for Vision Transformers of this package.
+        width: width of the tokens of a Vision Transformer, instead of that of the named size.
+        depth: number of blocks of a Vision Transformer, instead of that of the named size.
+        heads: attention heads of a Vision Transformer, instead of those of the named size.
+        stem: first layers of a ResNet: ``cifar`` is for images of about 32 px.
         drop_path: stochastic depth rate of the encoder's last block.
-        crop_scale: range of a crop's area over the image's, for all views; None has the method's own.
-        flip: probability of a mirrored view; True is one half, None has the method's own.
-        color_strength: factor on the method's changes of color, and on the chances of gray, blurred and solarized
-            views; 0 leaves crops and flips alone.
-        interpolation: of resized images, bilinear or bicubic; None has the method's own.
+        crop_scale: smallest and largest area of a random crop, as a share of the image, for all views; None takes the
+            method's own.
+        flip: probability of a mirrored view. True is one half, None takes the method's own.
+        color_strength: factor on the strength of color jitter, and on the probabilities of gray, blurred and solarized
+            views; 0 leaves only crops and flips.
+        interpolation: interpolation of resized images, bilinear or bicubic; None takes the method's own.
         start_lr: learning rate of the first step.
         final_weight_decay: weight decay of the last step; None keeps it constant.
         kwargs: channels as in ``EncoderModule``; optimizer, schedule, EMA and compilation as in ``JEPAModule``.

@@ -27,28 +27,29 @@ class LatentPrediction(EncoderModule):
         encoder: a named size: vit_tiny, vit_small, vit_base, vit_large, vit_huge, vit_giant,
             vit_giant_xformers (V-JEPA 2's ViT-g) or vit_gigantic; or ``timm:NAME``, a network of your own, or the class
             path of one, as in ``EncoderModule``.
-        image_size: height and width, or one number for both.
+        image_size: height and width of the input in pixels, or one number for both.
         patch_size: side of a patch in pixels.
-        width: overrides the named size.
-        depth: overrides the named size.
-        heads: overrides the named size.
-        predictor_depth: blocks of the predictor.
-        predictor_dim: width of the predictor.
-        predictor_heads: None takes the encoder's, as the reference does, or heads of width 32 where it has none.
-        distance: between predicted and target tokens.
-        normalize_targets: layer-normalize target tokens over their width.
-        target_layers: average the targets over so many of the last blocks, each normalized, as data2vec does
-            (arXiv 2202.03555); lower layers hold more of the image, and hold it from the first step on.
+        width: width of the tokens, instead of that of the named size.
+        depth: number of encoder blocks, instead of that of the named size.
+        heads: attention heads of the encoder, instead of those of the named size.
+        predictor_depth: number of predictor blocks.
+        predictor_dim: width of the predictor's tokens.
+        predictor_heads: attention heads of the predictor; None takes as many as the encoder has, as the reference does.
+        distance: distance between predicted and target tokens.
+        normalize_targets: layer-normalize each target token over its width.
+        target_layers: number of last encoder blocks whose outputs are averaged to the targets, each normalized
+            (data2vec, arXiv 2202.03555). Lower layers hold more of the image, and hold it from the first step on.
         content: weight of the variance and covariance terms on the content of context tokens: what is left of them when
             the mean of their position is taken away. Keeps samples apart at every position.
-        variance: weight of the variance term in them.
-        covariance: weight of the covariance term in them.
-        crop_scale: range of a random crop's area over the image's.
+        variance: weight of the variance term within ``content``.
+        covariance: weight of the covariance term within ``content``.
+        crop_scale: smallest and largest area of a random crop, as a share of the image.
         drop_path: stochastic depth rate of the context encoder's last block.
-        legacy_init: initialize as the reference effectively does, which keeps features best; False scales patch
-            embeddings to the positions and output projections with depth, see ``nn.init.init_weights``.
-        gradient_checkpointing: recompute blocks in the backward pass, for less memory.
-        kwargs: channels as in ``EncoderModule``; optimizer, schedule, EMA and compilation as in ``JEPAModule``.
+        legacy_init: initialize all weights from N(0, 0.02), as the reference effectively does; this keeps features
+            best. False scales patch embeddings to the positions, and output projections with depth
+            (``nn.init.init_weights``).
+        gradient_checkpointing: compute blocks again in the backward pass, which takes less memory and more time.
+        kwargs: channels as in ``EncoderModule``; optimizer, schedule, EMA and compilation, as in ``JEPAModule``.
 
     Raises:
         ValueError: if there is no such encoder or distance, or it has not as many blocks as ``target_layers``.

@@ -26,18 +26,21 @@ class LeJEPA(MultiCrop):
     tenth of the run are ours.
 
     Args:
-        encoder: as in ``JointEmbedding``.
+        encoder: name of the encoder: a Vision Transformer of this package (``vit_small``), or any of
+            ``timm.list_models()`` (``resnet50``).
         projector_hidden: width of the projector's inner layers.
-        projector_dim: P.
+        projector_dim: P, the width of the projections.
         sigreg_share: share of the normality term in the loss; the rest goes to the distance of views.
-        num_directions: directions, the same for all views, drawn anew in each step.
-        num_knots: points of the integral along a direction.
+        num_directions: number of directions along which normality is measured, drawn at each step and the same for all
+            views.
+        num_knots: number of points of the integral along a direction.
         num_local: local views of an image.
-        local_crop_scale: range of a local crop's area over the image's.
-        crop_scale: range of a global crop's area over the image's.
-        lr: peak learning rate; the authors have one for all batches.
+        local_crop_scale: smallest and largest area of a local crop, as a share of the image.
+        crop_scale: smallest and largest area of a global crop, as a share of the image.
+        lr: peak learning rate; the authors give one for all batches.
         final_lr: learning rate of the last step, a thousandth of the peak.
-        weight_decay: of all weights but biases and norms; the authors' for Vision Transformers.
+        weight_decay: weight decay of all weights but biases and norms; the default is the authors' for Vision
+            Transformers.
         kwargs: views as in ``MultiCrop``, the rest as in ``JointEmbedding`` and ``JEPAModule``.
 
     Raises:

@@ -35,32 +35,34 @@ class MAE(EncoderModule):
 
     Args:
         encoder: a named size, ``timm:NAME``, a network of your own, or its class path, as in ``EncoderModule``.
-        image_size: of the view, one number or height and width.
-        patch_size: p.
-        width: overrides the named size's, as do ``depth`` and ``heads``.
-        depth: see ``width``.
-        heads: see ``width``.
-        mask_ratio: share of masked patches.
-        decoder_depth: blocks of the decoder.
-        decoder_dim: its width.
-        decoder_heads: its attention heads.
-        normalize_pixels: standardize each patch, with its own mean and variance, before it is compared.
-        crop_scale: range of a random crop's area over the image's.
+        image_size: height and width of the view in pixels, or one number for both.
+        patch_size: p, the side of a patch in pixels.
+        width: width of the encoder's tokens, instead of that of the named size.
+        depth: number of encoder blocks, instead of that of the named size.
+        heads: attention heads of the encoder, instead of those of the named size.
+        mask_ratio: share of the patches that are masked.
+        decoder_depth: number of decoder blocks.
+        decoder_dim: width of the decoder's tokens.
+        decoder_heads: attention heads of the decoder.
+        normalize_pixels: standardize the pixels of each target patch by the patch's own mean and variance.
+        crop_scale: smallest and largest area of a random crop, as a share of the image.
         flip: probability of a mirrored image; True is one half.
         drop_path: stochastic depth rate of the encoder's last block.
-        gradient_checkpointing: recompute blocks in the backward pass, for less memory.
-        interpolation: of resized images, bilinear or bicubic.
+        gradient_checkpointing: compute blocks again in the backward pass, which takes less memory and more time.
+        interpolation: interpolation of resized images, bilinear or bicubic.
         init: ``xavier`` starts weights from Xavier's uniform distribution, as the paper does; ``normal`` from N(0,
             0.02), as the other transformers here.
-        lr: peak learning rate; the paper's for its batch of 4,096, by its rule 0.00015 x batch / 256 with the batch of
-            all devices.
+        lr: peak learning rate. The default is the paper's for a batch of 4,096 images on all devices; its rule for
+            other batches is 0.00015 x batch / 256.
         final_lr: learning rate of the last step.
-        weight_decay: of all weights but biases and norms.
-        warmup: steps, or a share of the run, or text such as "10 epochs"; the paper's 40 epochs of 800.
-        betas: of the optimizer; None leaves its own.
+        weight_decay: weight decay of all weights but biases and norms.
+        warmup: length of the linear warm-up of the learning rate: a number of steps, a share of the run, or a text such
+            as "10 epochs" or "10%"; the default is the paper's 40 epochs of 800.
+        betas: decay rates of the optimizer's moving averages; None takes the optimizer's own defaults.
         start_lr: learning rate of the first step.
-        final_weight_decay: weight decay of the last step; None keeps it constant.
-        kwargs: channels as in ``EncoderModule``; optimizer, schedule and compilation as in ``JEPAModule``.
+        final_weight_decay: weight decay of the last step, reached along a cosine; None keeps ``weight_decay`` in the
+            whole run.
+        kwargs: channels as in ``EncoderModule``; optimizer, schedule and compilation, as in ``JEPAModule``.
 
     Raises:
         ValueError: if the sizes or the masks do not fit each other.

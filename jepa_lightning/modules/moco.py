@@ -42,23 +42,26 @@ class MoCo(JointEmbedding):
     Transformer is trained; the paper freezes it.
 
     Args:
-        encoder: as in ``JointEmbedding``.
-        version: ``v2`` or ``v3``.
-        projector_hidden: width of the inner layers; None has the paper's, D in version 2 and 4096 in version 3.
-        projector_dim: P; None has the paper's, 128 and 256.
-        temperature: divides the cosines.
-        queue_size: Q, for version 2.
-        ema: decay of the target at the first and the last step; None has the paper's, .999 and .99 to 1.
-        ema_schedule: between them, along a line or a cosine.
-        optimizer: any of timm's, by name; None has the paper's, ``momentum`` (SGD) in version 2 and ``adamw`` in
-            version 3.
-        lr: peak learning rate. None has the paper's: 0.03 in version 2, for a batch of 256, in proportion to which it
-            goes; 0.0024 in version 3, for a batch of 4,096, by the rule 0.00015 x batch / 256.
+        encoder: name of the encoder: a Vision Transformer of this package (``vit_small``), or any of
+            ``timm.list_models()`` (``resnet50``).
+        version: version of the method, ``v2`` or ``v3``.
+        projector_hidden: width of the inner layers; None takes the paper's: D in version 2, 4,096 in version 3.
+        projector_dim: P, the width of the projections; None takes the paper's: 128 in version 2, 256 in version 3.
+        temperature: divides the cosines before the softmax.
+        queue_size: Q, the number of keys in the queue of version 2.
+        ema: decay of the target at the first and at the last step; None takes the paper's: constant 0.999 in version 2,
+            0.99 to 1 in version 3.
+        ema_schedule: how the decay of the target goes from the first value of ``ema`` to the second: ``linear`` or
+            ``cosine``.
+        optimizer: name of the optimizer, any of ``timm.optim.list_optimizers()``; None takes the paper's: ``momentum``
+            (SGD) in version 2, ``adamw`` in version 3.
+        lr: peak learning rate; None takes the paper's: in version 2 0.03 for a batch of 256, in proportion to which it
+            grows; in version 3 0.0024 for a batch of 4,096, by the rule 0.00015 x batch / 256.
         final_lr: learning rate of the last step.
-        weight_decay: of all weights but biases and norms; version 2 of the paper decays these too. None has the
-            paper's, 0.0001 in version 2 and 0.1 in version 3.
-        warmup: steps, or a share of the run, or text such as "10 epochs". None has the paper's, none in version 2 and
-            40 epochs of 300 in version 3.
+        weight_decay: weight decay of all weights but biases and norms; version 2 of the paper decays these too. None
+            takes the paper's: 0.0001 in version 2, 0.1 in version 3.
+        warmup: length of the linear warm-up of the learning rate: a number of steps, a share of the run, or a text such
+            as "10 epochs" or "10%"; None takes the paper's: none in version 2, 40 epochs of 300 in version 3.
         kwargs: encoder, views, optimizer and schedule, as in ``JointEmbedding`` and ``JEPAModule``.
 
     Raises:

@@ -20,12 +20,13 @@ class MultiCrop(JointEmbedding):
     """Base of the methods with two global views and several local ones; ``augmentations`` names both and a local one.
 
     Args:
-        encoder: as in ``JointEmbedding``; one that takes images of two sizes.
-        num_local: local views of an image.
-        local_size: of the local views, one number or height and width; None has 3/7 of the global ones', rounded to
-            patches.
-        local_crop_scale: range of a local crop's area over the image's; global ones have ``crop_scale``.
-        crop_scale: range of a global crop's area over the image's.
+        encoder: name of the encoder: a Vision Transformer of this package (``vit_small``), or any of
+            ``timm.list_models()`` that takes images of two sizes (``resnet50``).
+        num_local: number of local views of an image.
+        local_size: height and width of the local views in pixels, or one number for both; None takes 3/7 of the global
+            ones', rounded to patches.
+        local_crop_scale: smallest and largest area of a local crop, as a share of the image.
+        crop_scale: smallest and largest area of a global crop, as a share of the image.
         kwargs: as in ``JointEmbedding``.
 
     Raises:

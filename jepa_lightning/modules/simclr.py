@@ -25,16 +25,19 @@ class SimCLR(JointEmbedding):
     puts a batch normalization behind its output.
 
     Args:
-        encoder: as in ``JointEmbedding``.
+        encoder: name of the encoder: a Vision Transformer of this package (``vit_small``), or any of
+            ``timm.list_models()`` (``resnet50``).
         projector_hidden: width of the projector's inner layer.
-        projector_dim: P.
-        temperature: divides the cosines; the paper's best is .1 with its batches of thousands.
-        optimizer: any of timm's, by name; LARS leaves biases and norms to plain SGD.
-        lr: peak learning rate; the paper's for its batch of 4,096, by its rule
-            0.3 x batch / 256 with the batch of all devices.
+        projector_dim: P, the width of the projections.
+        temperature: divides the cosines before the softmax; 0.1 is the paper's best for its large batches.
+        optimizer: name of the optimizer, any of ``timm.optim.list_optimizers()``; LARS treats biases and norms as plain
+            SGD does.
+        lr: peak learning rate. The default is the paper's for a batch of 4,096 images on all devices; its rule for
+            other batches is 0.3 x batch / 256.
         final_lr: learning rate of the last step.
-        weight_decay: of all weights but biases and norms.
-        warmup: steps, or a share of the run, or text such as "10 epochs"; the paper's 10 epochs of 100.
+        weight_decay: weight decay of all weights but biases and norms.
+        warmup: length of the linear warm-up of the learning rate: a number of steps, a share of the run, or a text such
+            as "10 epochs" or "10%"; the default is the paper's 10 epochs of 100.
         kwargs: encoder, views, optimizer and schedule, as in ``JointEmbedding`` and ``JEPAModule``.
     """
 

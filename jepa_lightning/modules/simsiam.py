@@ -24,17 +24,19 @@ class SimSiam(JointEmbedding):
     The defaults are the paper's for a ResNet-50 on ImageNet-1k.
 
     Args:
-        encoder: as in ``JointEmbedding``.
-        projector_dim: P, and the width of the projector's inner layers.
+        encoder: name of the encoder: a Vision Transformer of this package (``vit_small``), or any of
+            ``timm.list_models()`` (``resnet50``).
+        projector_dim: P, the width of the projections and of the projector's inner layers.
         predictor_hidden: width of the predictor's inner layer, a quarter of P in the paper.
-        constant_predictor_lr: leave the predictor's learning rate at its peak, as the paper does (section 4.2).
-        optimizer: any of timm's, by name; ``momentum`` is SGD, and timm's ``sgd`` has Nesterov's momentum.
-        lr: peak learning rate; the paper's for its batch of 512, by its rule
-            0.05 x batch / 256 with the batch of all devices.
+        constant_predictor_lr: keep the predictor's learning rate at its peak, as the paper does (section 4.2).
+        optimizer: name of the optimizer, any of ``timm.optim.list_optimizers()``; ``momentum`` is plain SGD, while
+            ``sgd`` has Nesterov's momentum.
+        lr: peak learning rate. The default is the paper's for a batch of 512 images on all devices; its rule for other
+            batches is 0.05 x batch / 256.
         final_lr: learning rate of the last step.
-        weight_decay: of all weights but biases and norms; the paper
-            decays these too.
-        warmup: steps, or a share of the run, or text such as "10 epochs"; the paper has none.
+        weight_decay: weight decay of all weights but biases and norms; the paper decays these too.
+        warmup: length of the linear warm-up of the learning rate: a number of steps, a share of the run, or a text such
+            as "10 epochs" or "10%"; the paper has none.
         kwargs: encoder, views, optimizer and schedule, as in ``JointEmbedding`` and ``JEPAModule``.
     """
 

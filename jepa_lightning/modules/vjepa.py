@@ -44,36 +44,40 @@ class VJEPA(LatentPrediction):
     data set.
 
     Args:
-        encoder: as in ``LatentPrediction``.
-        image_size: height and width of the frames, or one number for both.
+        encoder: named size of the Vision Transformer: vit_tiny, vit_small, vit_base, vit_large, vit_huge, vit_giant,
+            vit_giant_xformers or vit_gigantic.
+        image_size: height and width of the frames in pixels, or one number for both.
         patch_size: side of a patch in pixels.
-        num_frames: T; 1 makes it a model of images.
-        tubelet_size: frames per token.
+        num_frames: number of frames in a clip; 1 makes it a model of images.
+        tubelet_size: number of frames in a token.
         frame_step: frames of the video from one frame of the clip to the next, where ``fps`` is None. The reference
             rounds 16 moments spread over 64 frames, 4 or 5 apart.
         fps: frames of the clip per second, chosen by the time of each frame, instead of ``frame_step``; the second
             version has 4, and rounds the step to whole frames.
-        num_blocks: for each kind of mask, blocks a clip; they reach through all of time.
-        spatial_scale: for each kind, a block's share of a frame.
-        aspect_ratio: range of a block's height over its width.
-        context_share: share of the frames, from the first on, that contexts may lie in; all later ones are predicted.
-        causal_frames: fewest and most first frames of a further kind of mask, counted in tubelets, from which all the
-            later ones are predicted; None has no such kind.
-        min_keep: tokens that every context keeps.
-        legacy_masks: draw masks as the reference does, which starve the last frames.
-        rope: rotary positions, as in the second version, instead of sin-cos tables.
-        rope_style: ``exact``, or ``vjepa2`` for what its released weights need.
-        uniform_power: as many channels of the sin-cos tables for time as for rows and columns, instead of half of all.
-        predictor_depth: blocks of the predictor.
-        distance: between predicted and target tokens.
-        loss_exponent: p of the distance l1, which is then ``|difference|^p / p``.
+        num_blocks: number of blocks in a mask, for each kind of mask. Blocks extend over all frames.
+        spatial_scale: area of a block as a share of the frame, for each kind of mask.
+        aspect_ratio: smallest and largest ratio of a block's height to its width.
+        context_share: share of the frames, counted from the first, that contexts may lie in; all later frames are
+            predicted.
+        causal_frames: smallest and largest number of context tubelets for a further kind of mask, which predicts all
+            later tubelets from the first ones; None has no such kind.
+        min_keep: smallest number of tokens in a context.
+        legacy_masks: draw masks as the reference does, whose contexts rarely hold the last frames.
+        rope: use rotary positions, which the second version has, instead of sin-cos tables.
+        rope_style: kind of rotary positions: ``exact``, or ``vjepa2``, which the released weights of V-JEPA 2 need.
+        uniform_power: give time, rows and columns equal numbers of channels in the sin-cos table; False gives time one
+            half and rows and columns a quarter each.
+        predictor_depth: number of predictor blocks.
+        distance: distance between predicted and target tokens.
+        loss_exponent: exponent p of the distance l1, which is ``|difference|^p / p``.
         flip: probability of a mirrored clip; True is one half.
-        eval_clips: clips of a video in evaluation, spread over its length; its features are their mean.
-        eval_crops: views of each of them, spread over the longer side of the frame.
+        eval_clips: number of clips of a video in evaluation, spread over its length; features are averaged over them.
+        eval_crops: number of crops of each clip in evaluation, spread over the longer side of the frame.
         lr: peak learning rate; the reference's for its batch of 3,072 clips.
         ema: decay of the target at the first and the last step. The reference's goes to 1, of which its run sees four
             fifths, as of the learning rate. The second version has 0.99925 for both.
-        warmup: steps, or a share of the run, or text such as "10 epochs"; the reference's 12,000 steps of 90,000.
+        warmup: length of the linear warm-up of the learning rate: a number of steps, a share of the run, or a text such
+            as "10 epochs" or "10%"; the default is the reference's 12,000 steps of 90,000.
         schedule_stretch: learning rate and weight decay follow the schedule of a run that is this many times as long,
             and stop at the end of this one; 1.25 is the reference's.
         kwargs: size of the networks, targets, content, crops, optimizer, schedule and compilation, as in

@@ -26,13 +26,14 @@ class Predictor(nn.Module):
         width: d.
         depth: number of blocks.
         heads: attention heads per block; the reference takes the encoder's.
-        legacy_init: as in the encoder.
+        legacy_init: initialize all weights from N(0, 0.02); False also scales output projections with depth.
         gradient_checkpointing: recompute each block in the backward pass.
-        out_width: of what is predicted; None is D.
+        out_width: width of the predictions; None takes D.
         num_mask_tokens: V-JEPA has a mask token for each kind of mask, which start at 0; None is I-JEPA's single one.
-        pos_order: axes of an image's sin-cos table, and
-        pos_uniform: channels of a clip's, as in ``sincos_pos_embed``.
-        rope: rotary positions of this style instead of the table; see ``rope_table``.
+        pos_order: order of the axes in the channels of an image's sin-cos table, "wh" or "hw"; see
+            ``sincos_pos_embed``.
+        pos_uniform: give each axis of a clip's sin-cos table an equal number of channels.
+        rope: style of rotary positions, which replace the sin-cos table; None has none. See ``rope_table``.
 
     Raises:
         ValueError: if the width is not a multiple of the heads.

@@ -89,9 +89,10 @@ class VisionTransformer(nn.Module):
         legacy_init: draw all weights from N(0, 0.02), as the reference effectively does; False adds both parts of
             ``init_weights``.
         gradient_checkpointing: recompute each block in the backward pass.
-        pos_order: axes of an image's sin-cos table, and
-        pos_uniform: channels of a clip's, as in ``sincos_pos_embed``.
-        rope: rotary positions of this style in every block instead of a sin-cos table; see ``rope_table``.
+        pos_order: order of the axes in the channels of an image's sin-cos table, "wh" or "hw"; see
+            ``sincos_pos_embed``.
+        pos_uniform: give each axis of a clip's sin-cos table an equal number of channels.
+        rope: style of rotary positions, which replace the sin-cos table; None has none. See ``rope_table``.
 
     Raises:
         ValueError: if the patch does not divide the image, or the width is not a multiple of the heads.
