@@ -81,6 +81,14 @@ class NTXent(nn.Module):
     Args:
         temperature: divides the cosines.
         gather: take negatives from all ranks.
+
+    Example:
+        >>> import torch
+        >>> from jepa_lightning.losses import NTXent
+        >>> features = torch.randn(8, 4, generator=torch.Generator().manual_seed(0))
+        >>> loss = NTXent(temperature=0.1)
+        >>> loss(features, features) < loss(features, features.roll(1, 0))  # the right pairs are closer
+        tensor(True)
     """
 
     def __init__(self, temperature: float = 0.1, gather: bool = False) -> None:
@@ -98,6 +106,14 @@ class InfoNCE(nn.Module):
     Args:
         temperature: divides the cosines.
         gather: without a queue, take keys from all ranks.
+
+    Example:
+        >>> import torch
+        >>> from jepa_lightning.losses import InfoNCE
+        >>> features = torch.randn(8, 4, generator=torch.Generator().manual_seed(0))
+        >>> loss = InfoNCE(temperature=0.2)
+        >>> loss(features, keys=features) < loss(features, keys=features.roll(1, 0))
+        tensor(True)
     """
 
     def __init__(self, temperature: float = 0.2, gather: bool = False) -> None:

@@ -78,6 +78,14 @@ class Center(nn.Module):
     Args:
         width: P.
         momentum: weight of the old center.
+
+    Example:
+        >>> import torch
+        >>> from jepa_lightning.losses import Center
+        >>> center = Center(3, momentum=0.5)
+        >>> center(torch.ones(4, 3))
+        >>> center.value
+        tensor([0.5000, 0.5000, 0.5000])
     """
 
     def __init__(self, width: int, momentum: float = 0.9) -> None:

@@ -58,6 +58,13 @@ class PredictionLoss(nn.Module):
 
     Raises:
         ValueError: if the distance is unknown.
+
+    Example:
+        >>> import torch
+        >>> from jepa_lightning.losses import PredictionLoss
+        >>> loss = PredictionLoss("l1")
+        >>> loss(torch.zeros(2, 3), torch.ones(2, 3))
+        tensor(1.)
     """
 
     def __init__(self, distance: Distance = "smooth_l1") -> None:

@@ -85,6 +85,14 @@ class SIGReg(nn.Module):
         max_t: where the integral is cut.
         weight: factor on the loss.
         gather: take the statistic over the samples of all ranks instead of those of this rank.
+
+    Example:
+        >>> import torch
+        >>> from jepa_lightning.losses import SIGReg
+        >>> samples = torch.randn(256, 4, generator=torch.Generator().manual_seed(0))
+        >>> loss = SIGReg(num_directions=64)
+        >>> loss(samples) < loss(10 * samples)  # standard normal samples have a low penalty
+        tensor(True)
     """
 
     def __init__(

@@ -50,6 +50,14 @@ class Uniformity(nn.Module):
         weight: factor on the loss.
         sharpness: factor t on the squared distance in the exponent.
         gather: take the statistic over the samples of all ranks instead of those of this rank.
+
+    Example:
+        >>> import torch
+        >>> from jepa_lightning.losses import Uniformity
+        >>> features = torch.randn(8, 4, generator=torch.Generator().manual_seed(0))
+        >>> loss = Uniformity()
+        >>> loss(features) < loss(torch.ones(8, 4))  # spread out, against all the same
+        tensor(True)
     """
 
     def __init__(self, weight: float = 1.0, sharpness: float = 2.0, gather: bool = False) -> None:

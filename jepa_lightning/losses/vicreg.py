@@ -59,6 +59,14 @@ class VarianceCovariance(nn.Module):
         covariance: weight of the covariance term.
         target_std: standard deviation that each feature should reach.
         gather: take the statistic over the samples of all ranks instead of those of this rank.
+
+    Example:
+        >>> import torch
+        >>> from jepa_lightning.losses import VarianceCovariance
+        >>> features = torch.randn(8, 4, generator=torch.Generator().manual_seed(0))
+        >>> loss = VarianceCovariance(covariance=0.0)
+        >>> loss(3 * features), loss(torch.ones(8, 4)) > 0  # only features that do not vary are penalized
+        (tensor(0.), tensor(True))
     """
 
     def __init__(

@@ -115,7 +115,7 @@ class SharedCount:
     """Counts from 0 over all the processes that hold it.
 
     It lives in shared memory: worker processes inherit it when forked, and are handed it when spawned. Plain pickling
-    and copying cannot share memory; they make a counter of its own that goes on from the same number.
+    and copying cannot share memory; each copy then counts on from the same number.
     """
 
     def __init__(self) -> None:

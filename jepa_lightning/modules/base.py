@@ -66,6 +66,38 @@ class JEPAModule(Portable, ABC):
         ema_schedule: how the decay of the target goes from the first value of ``ema`` to the second: ``linear`` or
             ``cosine``.
         compile: compile each transformer block with ``torch.compile``; the first step then takes a minute or more.
+
+    Example:
+        >>> import torch
+        >>> from torch import nn
+        >>> from jepa_lightning import JEPAModule
+        >>> from jepa_lightning.data.pipelines import masked_image_pipeline
+        >>> from jepa_lightning.masking import RandomMask
+        >>> from jepa_lightning.nn import VisionTransformer
+        >>> from jepa_lightning.types import StepOutput
+        >>> class MeanColor(JEPAModule):  # the visible patches predict the mean color of the image
+        ...     def __init__(self, image_size: int = 32, **kwargs):
+        ...         super().__init__(**kwargs)
+        ...         self.encoder = VisionTransformer(image_size, patch_size=8, width=48, depth=1, heads=3)
+        ...         self.head = nn.Linear(48, 3)
+        ...
+        ...     def pipeline(self):
+        ...         return masked_image_pipeline((32, 32), RandomMask(self.encoder.grid_size, 0.75))
+        ...
+        ...     @property
+        ...     def eval_encoder(self):
+        ...         return self.encoder
+        ...
+        ...     def energy(self, batch):
+        ...         visible = self.encoder(batch.views[0], keep=batch.masks[0].context)
+        ...         colors = batch.views[-1].mean(dim=(2, 3))
+        ...         return (self.head(visible.mean(dim=1)) - colors).square().mean(dim=1)
+        ...
+        ...     def objective(self, batch, progress):
+        ...         return StepOutput(self.energy(batch).mean(), None, {})
+        >>> module = MeanColor(lr=3e-4)
+        >>> module(torch.rand(2, 3, 32, 32)).shape
+        torch.Size([2, 48])
     """
 
     traits: ClassVar[Traits | None] = None  # what ``jepa-lightning methods`` says of it
@@ -77,7 +109,7 @@ class JEPAModule(Portable, ABC):
     media_axes: ClassVar[int] = 3  # of one image [C, H, W]; 4 where samples are videos [T, C, H, W]
     predict_tokens: bool = False  # whether ``predict`` gives the features of each token too
     not_plain: ClassVar[Sequence[str]] = ()  # options that may be no plain data, which the subclass saves by itself
-    least_samples: int = 1  # that a loss can be taken of; the last batch of an evaluation may have fewer
+    least_samples: int = 1  # smallest batch that has a loss; the last batch of an evaluation may be smaller
 
     def __init__(
         self,
@@ -115,7 +147,7 @@ class JEPAModule(Portable, ABC):
 
     @abstractmethod
     def objective(self, batch: Batch, progress: float) -> StepOutput:
-        """The method itself: loss, by-product features and figures of one batch. It neither logs nor asks the Trainer.
+        """The method itself: loss, features and figures of one batch. Must not log or access the Trainer.
 
         Args:
             batch: what the pipeline's collate gave.
@@ -124,11 +156,11 @@ class JEPAModule(Portable, ABC):
 
     @abstractmethod
     def pipeline(self) -> Pipeline:
-        """What this method must be shown: transforms and collate, with the masks for its own token grid."""
+        """Transforms and collate of this method, with masks for its token grid."""
 
     @abstractmethod
     def energy(self, batch: Batch) -> Tensor:
-        """How incompatible context, from the first view, and target, from the last, are, ``[B]``; low is compatible.
+        """How incompatible the context of the first view and the target of the last are, ``[B]``; low is compatible.
 
         A batch of ``[view, view.roll(1, 0)]`` gives the energy of each image with the next one's targets.
         """
@@ -136,7 +168,7 @@ class JEPAModule(Portable, ABC):
     @property
     @abstractmethod
     def eval_encoder(self) -> nn.Module:
-        """What is probed and exported: ``[B, C, H, W]`` to tokens ``[B, N, D]``; the EMA target where there is one."""
+        """The network that is probed and exported, the EMA target if there is one: ``[B, C, H, W]`` to ``[B, N, D]``."""
 
     def ema_pairs(self) -> Sequence[tuple[nn.Module, nn.Module]]:
         """Pairs of (online network, EMA target)."""
@@ -180,7 +212,8 @@ class JEPAModule(Portable, ABC):
             ``[B, C, H, W]`` or ``[B, C, T, H, W]``, on the module's device; B is 1 for one image.
 
         Raises:
-            ValueError: if one is no image, if there are none, or if the module shows each video in several views.
+            ValueError: if one is not an image, if the sequence is empty, or if the module shows each video in several
+                views.
         """
         return preprocess(self.pipeline(), images, self.media_axes).to(self.device)
 
@@ -252,7 +285,7 @@ class JEPAModule(Portable, ABC):
             check_pair(online, target)
 
     def configure_callbacks(self) -> list[Callback]:
-        """The EMA of the targets, unless the Trainer brings one of its own."""
+        """The EMA callback of the targets, unless the Trainer already has one."""
         has_own = any(isinstance(callback, EMACallback) for callback in self.trainer.callbacks)  # type: ignore[attr-defined]
         return [] if has_own or not self.ema_pairs() else [EMACallback(*self.ema, self.ema_schedule)]
 
@@ -285,7 +318,7 @@ class JEPAModule(Portable, ABC):
         self._finite_loss.add(loss, self.global_step, self.trainer.optimizers[0].param_groups[0]["lr"])
 
     def on_validation_start(self) -> None:
-        """Checks the last loss."""
+        """Stops validation with a FloatingPointError when the last training loss was not finite."""
         self._finite_loss.check()
 
     def on_train_end(self) -> None:

@@ -49,6 +49,13 @@ class BYOL(JointEmbedding):
         warmup: length of the linear warm-up of the learning rate: a number of steps, a share of the run, or a text such
             as "10 epochs" or "10%"; the default is the paper's 10 epochs of 1,000.
         kwargs: encoder, views, optimizer and schedule, as in ``JointEmbedding`` and ``JEPAModule``.
+
+    Example:
+        >>> import torch
+        >>> from jepa_lightning import BYOL
+        >>> module = BYOL("vit_tiny", depth=1, image_size=32, patch_size=8, projector_hidden=64)
+        >>> module(torch.rand(2, 3, 32, 32)).shape
+        torch.Size([2, 192])
     """
 
     traits: ClassVar = Traits(

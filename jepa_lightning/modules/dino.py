@@ -73,6 +73,13 @@ class DINO(MultiCrop):
 
     Raises:
         ValueError: if a temperature is not above 0, or there is no such assignment.
+
+    Example:
+        >>> import torch
+        >>> from jepa_lightning import DINO
+        >>> module = DINO("vit_tiny", depth=1, image_size=32, patch_size=8, num_prototypes=64)
+        >>> module(torch.rand(2, 3, 32, 32)).shape
+        torch.Size([2, 192])
     """
 
     traits: ClassVar = Traits(

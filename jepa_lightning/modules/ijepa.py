@@ -60,6 +60,15 @@ class IJEPA(LatentPrediction):
     Raises:
         ValueError: if the sizes or the masks do not fit each other, or several crops come without a regularizer or
             invariance without several crops.
+
+    Example:
+        >>> import torch
+        >>> from jepa_lightning import IJEPA
+        >>> module = IJEPA("vit_tiny", depth=2, image_size=64, patch_size=8, predictor_depth=1, predictor_dim=96)
+        >>> module(torch.rand(2, 3, 64, 64)).shape  # pooled features of the target encoder
+        torch.Size([2, 192])
+        >>> module(torch.rand(2, 3, 64, 64), layers=(-2, -1), pool=False).shape  # tokens of two layers side by side
+        torch.Size([2, 64, 384])
     """
 
     traits: ClassVar = Traits(

@@ -55,6 +55,25 @@ class JointEmbedding(EncoderModule):
 
     Raises:
         ValueError: if there is no such encoder, or an option is not for it.
+
+    Example:
+        >>> import torch
+        >>> from jepa_lightning.modules import JointEmbedding
+        >>> from jepa_lightning.types import StepOutput
+        >>> class Alignment(JointEmbedding):
+        ...     def __init__(self, dim: int = 8, **kwargs):
+        ...         super().__init__(**kwargs)
+        ...         self.projector = torch.nn.Linear(self.width, dim)
+        ...
+        ...     def objective(self, batch, progress):
+        ...         first, second = self.embed(*self.two_views(batch))
+        ...         return StepOutput((first - second).square().mean(), None, {})
+        >>> module = Alignment(encoder="vit_tiny", depth=1, image_size=32, patch_size=8)
+        >>> images = torch.randint(0, 256, (4, 3, 40, 40), dtype=torch.uint8)
+        >>> pipeline = module.pipeline()
+        >>> batch = pipeline.collate([pipeline.transform(image) for image in images])
+        >>> module.objective(batch, progress=0.0).loss.shape
+        torch.Size([])
     """
 
     objective_in_validation = False

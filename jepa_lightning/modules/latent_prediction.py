@@ -52,7 +52,20 @@ class LatentPrediction(EncoderModule):
         kwargs: channels as in ``EncoderModule``; optimizer, schedule, EMA and compilation, as in ``JEPAModule``.
 
     Raises:
-        ValueError: if there is no such encoder or distance, or it has not as many blocks as ``target_layers``.
+        ValueError: if the encoder or the distance is unknown, or ``target_layers`` exceeds the encoder's blocks.
+
+    Example:
+        >>> import torch
+        >>> from jepa_lightning import IJEPA
+        >>> class CharbonnierIJEPA(IJEPA):  # another distance between predicted and target tokens
+        ...     def distance(self, predicted, target):
+        ...         return ((predicted - target).square() + 1e-6).sqrt().mean(dim=(1, 2, 3))
+        >>> module = CharbonnierIJEPA("vit_tiny", depth=1, image_size=64, patch_size=8, predictor_dim=96)
+        >>> pipeline = module.pipeline()
+        >>> images = torch.randint(0, 256, (4, 3, 80, 80), dtype=torch.uint8)
+        >>> batch = pipeline.collate([pipeline.eval_transform(image) for image in images])
+        >>> module.energy(batch).shape
+        torch.Size([4])
     """
 
     def __init__(
@@ -99,7 +112,7 @@ class LatentPrediction(EncoderModule):
         return unused if options["content"] else unused | dict.fromkeys(("variance", "covariance"), "content is 0")
 
     def build_networks(self) -> None:
-        """Builds all three; a subclass calls it at the end of its own options."""
+        """Builds context encoder, target encoder and predictor; a subclass calls it last in its ``__init__``."""
         self.context_encoder = self.build_encoder()
         self._check_layers()
         self.target_encoder = frozen_copy(self.context_encoder)
@@ -233,7 +246,7 @@ class LatentPrediction(EncoderModule):
         """The masks of a batch.
 
         Raises:
-            ValueError: if there are not so many.
+            ValueError: if their number is another one.
         """
         if len(batch.masks) != number:
             raise ValueError(

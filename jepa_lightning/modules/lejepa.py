@@ -45,6 +45,13 @@ class LeJEPA(MultiCrop):
 
     Raises:
         ValueError: if the share is not within [0, 1].
+
+    Example:
+        >>> import torch
+        >>> from jepa_lightning import LeJEPA
+        >>> module = LeJEPA("vit_tiny", depth=1, image_size=32, patch_size=8, projector_hidden=64)
+        >>> module(torch.rand(2, 3, 32, 32)).shape
+        torch.Size([2, 192])
     """
 
     traits: ClassVar = Traits(

@@ -66,6 +66,13 @@ class MAE(EncoderModule):
 
     Raises:
         ValueError: if the sizes or the masks do not fit each other.
+
+    Example:
+        >>> import torch
+        >>> from jepa_lightning import MAE
+        >>> module = MAE("vit_tiny", depth=1, image_size=32, patch_size=8, decoder_depth=1)
+        >>> module(torch.rand(2, 3, 32, 32)).shape
+        torch.Size([2, 192])
     """
 
     traits: ClassVar = Traits("pixels", "reconstruction", needs_augmentations=False, needs_negatives=False)

@@ -66,6 +66,13 @@ class MoCo(JointEmbedding):
 
     Raises:
         ValueError: if there is no such version, or the queue has no place.
+
+    Example:
+        >>> import torch
+        >>> from jepa_lightning import MoCo
+        >>> module = MoCo("vit_tiny", depth=1, image_size=32, patch_size=8, queue_size=64)
+        >>> module(torch.rand(2, 3, 32, 32)).shape
+        torch.Size([2, 192])
     """
 
     traits: ClassVar = Traits("representation", "negatives", needs_augmentations=True, needs_negatives=True)

@@ -31,6 +31,14 @@ class MultiCrop(JointEmbedding):
 
     Raises:
         ValueError: if the number of local views is negative.
+
+    Example:
+        >>> import torch
+        >>> from jepa_lightning import DINO
+        >>> module = DINO("vit_tiny", depth=1, image_size=32, patch_size=8, num_local=2, num_prototypes=64)
+        >>> views = module.pipeline().transform(torch.zeros(3, 40, 40, dtype=torch.uint8))
+        >>> [tuple(view.shape) for view in views]  # two global views, then the local ones
+        [(3, 32, 32), (3, 32, 32), (3, 16, 16), (3, 16, 16)]
     """
 
     def __init__(
@@ -51,7 +59,7 @@ class MultiCrop(JointEmbedding):
 
     @classmethod
     def unused_options(cls, options: Mapping[str, Any]) -> dict[str, str]:
-        """Beside those of the base: options of local views where there are none."""
+        """Beside those of the base: options of local views where ``num_local`` is 0."""
         unused = super().unused_options(options)
         return unused if options["num_local"] else unused | dict.fromkeys(LOCAL, "num_local is 0")
 

@@ -21,7 +21,7 @@ def preprocess(pipeline: Pipeline, images: Any, axes: int) -> Tensor:
         ``[B, C, H, W]`` or ``[B, C, T, H, W]``.
 
     Raises:
-        ValueError: if there are none, or if the pipeline shows each in several views.
+        ValueError: if there are no images, or if the pipeline shows each in several views.
     """
     several = isinstance(images, (list, tuple)) or getattr(images, "ndim", 0) > axes
     views = [pipeline.eval_transform(image) for image in (images if several else [images])]

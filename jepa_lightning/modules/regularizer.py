@@ -52,7 +52,7 @@ def build_regularizer(
     invariance: float,
     projector: int | None,
 ) -> PooledRegularizer | None:
-    """The regularizer of a name for features D wide, with the weights of its terms; None for none.
+    """Builds the named regularizer for D-dimensional features; returns None where the name is None.
 
     Uniformity counts directions only, so its views are compared by their cosine.
     """

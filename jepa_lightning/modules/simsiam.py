@@ -38,6 +38,13 @@ class SimSiam(JointEmbedding):
         warmup: length of the linear warm-up of the learning rate: a number of steps, a share of the run, or a text such
             as "10 epochs" or "10%"; the paper has none.
         kwargs: encoder, views, optimizer and schedule, as in ``JointEmbedding`` and ``JEPAModule``.
+
+    Example:
+        >>> import torch
+        >>> from jepa_lightning import SimSiam
+        >>> module = SimSiam("vit_tiny", depth=1, image_size=32, patch_size=8, projector_dim=64)
+        >>> module(torch.rand(2, 3, 32, 32)).shape
+        torch.Size([2, 192])
     """
 
     traits: ClassVar = Traits(

@@ -85,6 +85,15 @@ class VJEPA(LatentPrediction):
 
     Raises:
         ValueError: if the sizes or the masks do not fit each other.
+
+    Example:
+        >>> import torch
+        >>> from jepa_lightning import VJEPA
+        >>> module = VJEPA(
+        ...     "vit_tiny", depth=1, image_size=32, patch_size=8, num_frames=8, predictor_depth=1, predictor_dim=96
+        ... )
+        >>> module(torch.rand(2, 3, 8, 32, 32)).shape
+        torch.Size([2, 192])
     """
 
     traits: ClassVar = Traits(
@@ -267,7 +276,7 @@ class VJEPA(LatentPrediction):
 def check_kinds(
     num_blocks: tuple[int, ...], spatial_scale: tuple[float, ...], causal_frames: tuple[int, int] | None
 ) -> None:
-    """Refuses kinds of masks that are not described, or none at all.
+    """Refuses kinds of masks that are incomplete, and an empty list of kinds.
 
     Raises:
         ValueError: saying what is missing.

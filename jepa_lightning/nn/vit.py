@@ -76,7 +76,7 @@ class VisionTransformer(nn.Module):
     """Pre-norm Vision Transformer without class token: fixed positions, all tokens normed at the end.
 
     Args:
-        image_size: height and width, or one number for both; rectangles are welcome.
+        image_size: height and width, or one number for both; the image may be rectangular.
         patch_size: side of a patch in pixels.
         width: D.
         depth: number of blocks.
@@ -146,9 +146,9 @@ class VisionTransformer(nn.Module):
         """Encodes the kept tokens.
 
         Args:
-            x: ``[B, C, H, W]`` or ``[B, C, T, H, W]``. Another size than the one built for gets interpolated sin-cos
-                positions, a shorter clip the first ones; rotary positions go on as they are. An image is to an encoder
-                of clips one tubelet in which nothing moves.
+            x: ``[B, C, H, W]`` or ``[B, C, T, H, W]``. At another size than the encoder is built for, sin-cos positions
+                are interpolated, a shorter clip takes the first ones, and rotary positions are computed for the size.
+                An encoder of clips repeats an image to fill one tubelet.
             keep: int64 ``[B, K]`` token indices, gathered before the blocks; None keeps all N.
             layers: indices of blocks whose outputs are wanted, negative ones from the end.
 

@@ -11,11 +11,11 @@ from torch.optim import Optimizer
 from jepa_lightning.optim.groups import axes_of
 from jepa_lightning.options import Interval
 
-# of those that look at each number of a weight alone; others may need to see the whole of it
+# element-wise optimizers; all others may need the whole weight
 ELEMENTWISE = ("adadelta", "adagrad", "adam", "adamax", "adamw", "adan", "lion", "momentum", "nadam", "nadamw", "radam",
                "rmsprop", "sgd")  # fmt: skip
 
-# of those options that torch and timm leave unchecked
+# ranges of options that torch and timm do not check
 OPTION_RANGES = {
     "momentum": Interval("[0, 1)"),
     "dampening": Interval("[0, 1]"),
