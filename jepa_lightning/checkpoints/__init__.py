@@ -1,5 +1,6 @@
 """Checkpoints on the disk: written whole or not at all, found again, and read whichever strategy wrote them."""
 
+from jepa_lightning.checkpoints.classes import check_classes, import_classes
 from jepa_lightning.checkpoints.faults import disk_fault
 from jepa_lightning.checkpoints.files import CheckpointFiles
 from jepa_lightning.checkpoints.finite import is_finite
@@ -15,9 +16,11 @@ __all__ = [
     "OPTIMIZERS",
     "CheckpointFiles",
     "appearing",
+    "check_classes",
     "check_resumable",
     "check_shards",
     "disk_fault",
+    "import_classes",
     "is_finite",
     "last_checkpoint",
     "last_in",

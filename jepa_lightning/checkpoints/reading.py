@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+from jepa_lightning.checkpoints.classes import check_classes
 from jepa_lightning.checkpoints.form import check_form
 from jepa_lightning.checkpoints.plain import read_plain
 from jepa_lightning.checkpoints.sharded import read_rest
@@ -52,7 +53,7 @@ def model_arguments(path: Path, class_path: str) -> list[str]:
         class_path: of the model that it is for.
 
     Raises:
-        ValueError: if it cannot be read, or is of another class.
+        ValueError: if it cannot be read, is of another class, or names classes that have not been imported.
     """
     options = dict(read_checkpoint(path).get("hyper_parameters", {}))
     options.pop("_instantiator", None)
@@ -62,6 +63,7 @@ def model_arguments(path: Path, class_path: str) -> list[str]:
             f"{path} is a checkpoint of {made_by}, not of {class_path}: give --model {made_by}, or another checkpoint."
         )
     options = with_new_names(class_path, options)
+    check_classes(options, path)
     return [f"--model.{name}={_as_text(value)}" for name, value in options.items()]
 
 

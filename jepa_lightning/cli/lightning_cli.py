@@ -18,7 +18,7 @@ from lightning.pytorch.strategies import FSDPStrategy, ModelParallelStrategy
 from lightning.pytorch.utilities import rank_zero_only
 
 import jepa_lightning
-from jepa_lightning.checkpoints import CheckpointFiles, check_shards, model_arguments, written_by
+from jepa_lightning.checkpoints import CheckpointFiles, check_shards, import_classes, model_arguments, written_by
 from jepa_lightning.cli.commands import TRAINER_COMMANDS
 from jepa_lightning.cli.config_files import ConfigParser
 from jepa_lightning.cli.default_callbacks import as_list, with_defaults
@@ -103,6 +103,7 @@ class JEPACLI(LightningCLI):
         check_values("Trainer", TRAINER_OPTIONS, options.trainer.as_dict())
         self._find_checkpoint(options)
         if self.checkpoint and Path(self.checkpoint).exists():
+            import_classes(options.model.as_dict())  # those that the checkpoint may name
             model = model_arguments(Path(self.checkpoint), options.model.class_path)
             try:
                 saved = _parse(parser, [*self.arguments, *model])

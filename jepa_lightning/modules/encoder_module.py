@@ -64,8 +64,9 @@ class EncoderModule(JEPAModule):
         self.save_hyperparameters({"encoder": spec, "mean": list(self.mean), "std": list(self.std)})
         if isinstance(spec, dict) and spec["init_args"] is None:
             rank_zero_warn(
-                f"the arguments of the encoder {spec['class_path']} are not saved, since it has no hparams of plain "
-                "data (lightning.pytorch.core.mixins.HyperparametersMixin): load_from_checkpoint will need encoder=."
+                f"the arguments of the encoder {spec['class_path']} are not saved, since it is not a class at the top "
+                "of a module with hparams of plain data (lightning.pytorch.core.mixins.HyperparametersMixin): "
+                "load_from_checkpoint will need encoder=."
             )
 
     @property

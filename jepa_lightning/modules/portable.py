@@ -15,6 +15,7 @@ from typing_extensions import Self
 
 from jepa_lightning.checkpoints import (
     OPTIMIZERS,
+    check_classes,
     check_resumable,
     is_finite,
     local_copy,
@@ -54,7 +55,8 @@ class Portable(LightningModule):
             strict: as in Lightning.
             weights_only: False reads any pickle, which may run code: for files that you trust. None is True here, for
                 addresses too.
-            kwargs: options in the place of those in the checkpoint.
+            kwargs: options in the place of those in the checkpoint. A checkpoint whose encoder is a class of your own
+                needs that class to be imported, or ``encoder=``.
 
         Raises:
             FileNotFoundError: if there is none.
@@ -71,6 +73,9 @@ class Portable(LightningModule):
             checkpoint = read_shards(path, optimizer=False) if folder else read_checkpoint(path)
             saved = checkpoint.get(cls.CHECKPOINT_HYPER_PARAMS_KEY, {})
             options = with_new_names(cls, saved)
+            check_classes({name: value for name, value in options.items() if name not in kwargs}, checkpoint_path)
+            if options.get("pretrained"):  # the weights are the checkpoint's
+                how.setdefault("pretrained", False)
             readable: Path | BytesIO = path
             if folder or options != saved:
                 readable = BytesIO()

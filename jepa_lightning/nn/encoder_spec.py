@@ -4,11 +4,14 @@
 from collections.abc import Mapping
 from importlib import import_module
 from inspect import signature
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from torch import nn
 
-Encoder = str | dict[str, Any] | nn.Module
+if TYPE_CHECKING:
+    Encoder = str | dict[str, Any] | nn.Module
+else:  # the help of the command line would list all 1,400 subclasses of nn.Module
+    Encoder = str | dict[str, Any] | Any
 PLAIN = (bool, int, float, str, type(None))
 
 
@@ -16,7 +19,8 @@ def encoder_spec(encoder: Encoder) -> str | dict[str, Any]:
     """What a checkpoint holds of an encoder: its name, or its class and the arguments that built it.
 
     Arguments are those in ``hparams`` of the network, as Lightning's ``HyperparametersMixin`` collects them; they are
-    None where there are none, or where they are not plain data (numbers, text, None, and lists and dicts of these).
+    None where there are none, where they are not plain data (numbers, text, None, and lists and dicts of these), or
+    where the class is defined inside another class or a function.
 
     Args:
         encoder: a name, a network, or a dict of ``class_path`` and ``init_args``.
@@ -37,7 +41,8 @@ def encoder_spec(encoder: Encoder) -> str | dict[str, Any]:
             )
         return {"class_path": encoder["class_path"], "init_args": encoder.get("init_args", {})}
     arguments, cls = getattr(encoder, "hparams", None), type(encoder)
-    known = isinstance(arguments, Mapping) and _is_plain(arguments)
+    at_top = "." not in cls.__qualname__
+    known = at_top and isinstance(arguments, Mapping) and _is_plain(arguments)
     return {
         "class_path": f"{cls.__module__}.{cls.__qualname__}",
         "init_args": dict(cast(Mapping[str, Any], arguments)) if known else None,

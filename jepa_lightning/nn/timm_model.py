@@ -63,4 +63,6 @@ def create_timm_model(
         if not pretrained and not (isinstance(error, RuntimeError) and "tag" in str(error)):
             raise
         reason = next(iter(str(error).splitlines()), type(error).__name__)
-        raise ValueError(f"the weights of {name} cannot be loaded: {reason}") from error
+        raise ValueError(
+            f"the weights of {name} cannot be loaded (with a checkpoint set pretrained to false): {reason}"
+        ) from error

@@ -44,7 +44,7 @@ def test_weights_that_cannot_be_downloaded_end_in_one_line(monkeypatch: Any) -> 
         raise ConnectionError("no route to huggingface.co\nwith more lines")
 
     monkeypatch.setattr(timm, "create_model", fail)
-    with pytest.raises(ValueError, match=r"the weights of timm:resnet18 cannot be loaded: no route to huggingface.co$"):
+    with pytest.raises(ValueError, match=r"weights of timm:resnet18 cannot be loaded .*: no route to huggingface.co$"):
         create_timm_model("timm:resnet18", (32, 32), pretrained=True)
 
 
