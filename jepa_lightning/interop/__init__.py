@@ -1,3 +1,6 @@
-from jepa_lightning.interop.bolts import BoltsDataModule
+"""Data and weights of other libraries."""
 
-__all__ = ["BoltsDataModule"]
+from jepa_lightning.interop.bolts import BoltsDataModule
+from jepa_lightning.interop.huggingface import vjepa2_weights
+
+__all__ = ["BoltsDataModule", "vjepa2_weights"]
