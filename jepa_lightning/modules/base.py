@@ -168,7 +168,7 @@ class JEPAModule(Portable, ABC):
     @property
     @abstractmethod
     def eval_encoder(self) -> nn.Module:
-        """The network that is probed and exported, the EMA target if there is one; gives tokens ``[B, N, D]``."""
+        """The network that is probed and exported, ``[B, C, H, W]`` to tokens ``[B, N, D]``; often the EMA target."""
 
     def ema_pairs(self) -> Sequence[tuple[nn.Module, nn.Module]]:
         """Pairs of (online network, EMA target)."""

@@ -71,7 +71,7 @@ def test_without_a_warm_up_the_temperature_is_the_last_one(dino: Build, views_of
 
 
 def test_objective_with_an_equal_share_for_each_prototype(dino: Build, views_of: Build) -> None:
-    model = dino(assignment="sinkhorn")
+    model = dino(assignment="sinkhorn", center_momentum=0.9)
     batch = views_of(model, size=6)
     assigned = []
     for logits in teacher_logits(model, batch):  # three rounds, each view for itself, and no center
@@ -93,7 +93,7 @@ def test_the_center_moves_after_it_was_used_and_only_where_it_is(dino: Build, vi
     model.train().objective(batch, 0.0)
     mean = torch.cat(teacher_logits(model, batch)).mean(dim=0).float()
     torch.testing.assert_close(model.centre.value, 0.9 * start + 0.1 * mean)
-    other = dino(assignment="sinkhorn")
+    other = dino(assignment="sinkhorn", center_momentum=0.9)
     other.objective(batch, 0.0)
     assert torch.equal(other.centre.value, start)
 

@@ -20,7 +20,7 @@ CASES: dict[str, tuple[type[JEPAModule] | str, dict[str, Any]]] = {
         for name in ("SimCLR", "BYOL", "MoCo v2", "MoCo v3", "SimSiam", "DINO", "MAE", "VICReg", "BarlowTwins",
                      "LeJEPA")
     },
-    "DINO, Sinkhorn": ("DINO", {"assignment": "sinkhorn"}),
+    "DINO, Sinkhorn": ("DINO", {"assignment": "sinkhorn", "center_momentum": 0.9}),
     "SimCLR, drop path": ("SimCLR", {"drop_path": 0.5}),
     "IJEPA": (IJEPA, JEPA | {"content": 0.0, "target_layers": 1}),
     **{
