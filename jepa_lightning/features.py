@@ -24,6 +24,55 @@ def encode(module: nn.Module, views: Sequence[Tensor], **options: Any) -> Tensor
     return torch.stack(encoded).mean(dim=0) if encoded[0].ndim == 2 else torch.cat(encoded, dim=1)
 
 
+def as_features(found: Any) -> Tensor:
+    """Pooled features ``[B, D]``: the mean of tokens or of a map over places.
+
+    Args:
+        found: features ``[B, D]``, tokens ``[B, N, D]``, or a channels-first map ``[B, D, H, W]`` or
+            ``[B, D, T, H, W]``.
+
+    Raises:
+        ValueError: if it is none of these.
+
+    Example:
+        >>> as_features(torch.zeros(2, 8, 4, 4)).shape, as_features(torch.zeros(2, 16, 8)).shape
+        (torch.Size([2, 8]), torch.Size([2, 8]))
+    """
+    if _is_floats(found) and found.ndim == 2:
+        features: Tensor = found
+        return features
+    if _is_floats(found) and 3 <= found.ndim <= 5:
+        return as_tokens(found).mean(dim=1)
+    raise ValueError(f"features are [B, D], [B, N, D], [B, D, H, W] or [B, D, T, H, W] of floats, not {_form(found)}")
+
+
+def as_tokens(found: Any) -> Tensor:
+    """Tokens ``[B, N, D]``: places of a map are tokens.
+
+    Args:
+        found: tokens ``[B, N, D]``, or a channels-first map ``[B, D, H, W]`` or ``[B, D, T, H, W]``.
+
+    Raises:
+        ValueError: if it is none of these.
+
+    Example:
+        >>> as_tokens(torch.zeros(2, 8, 4, 4)).shape
+        torch.Size([2, 16, 8])
+    """
+    if not (_is_floats(found) and 3 <= found.ndim <= 5):
+        raise ValueError(f"tokens are [B, N, D], [B, D, H, W] or [B, D, T, H, W] of floats, not {_form(found)}")
+    tokens: Tensor = found if found.ndim == 3 else found.flatten(2).transpose(1, 2)
+    return tokens
+
+
+def _is_floats(found: Any) -> bool:
+    return isinstance(found, Tensor) and found.is_floating_point()
+
+
+def _form(found: Any) -> str:
+    return f"{found.dtype} {list(found.shape)}" if isinstance(found, Tensor) else type(found).__name__
+
+
 @contextmanager
 def eval_mode(module: nn.Module) -> Iterator[None]:
     """Puts a network into eval mode and every layer back into the mode it was in.

@@ -7,7 +7,7 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "jepa_lightning"
 LAYERS = {
-    "types": 0, "options": 0, "renamed_options": 0, "rank_variables": 0,
+    "types": 0, "options": 0, "renamed_options": 0, "rank_variables": 0, "submodules": 0,
     "nn": 1, "losses": 1, "masking": 1, "optim": 1, "ema": 1, "distributed": 1, "features": 1, "seeding": 1,
     "checkpoints": 1, "probing": 1,
     "data": 2,
@@ -22,11 +22,12 @@ ALLOWED = {
     "options": set(),
     "renamed_options": set(),
     "rank_variables": set(),
+    "submodules": set(),
     "nn": {"types"},
     "losses": {"types", "distributed"},
     "masking": {"types"},
     "optim": {"types", "options"},
-    "ema": {"types", "options", "optim"},
+    "ema": {"types", "options", "optim", "submodules"},
     "distributed": {"types", "checkpoints"},
     "checkpoints": {"renamed_options"},
     "features": set(),
@@ -40,7 +41,7 @@ ALLOWED = {
     },
     # callbacks go by contracts, never by networks or a concrete module
     "callbacks": {
-        "types", "options", "losses", "distributed", "ema", "optim", "features", "checkpoints", "probing",
+        "types", "options", "losses", "distributed", "ema", "optim", "features", "checkpoints", "probing", "submodules",
     },
 }  # fmt: skip
 FILES = sorted(path.relative_to(PACKAGE).as_posix() for path in PACKAGE.rglob("*.py"))

@@ -10,10 +10,12 @@ class Alarm(NamedTuple):
     """A sign of collapse.
 
     Attributes:
+        name: of the measure that it is about; an alarm is not given where there is none.
         is_on: takes the first and the present values.
         text: filled with the present values, and the first ones as ``first_NAME``.
     """
 
+    name: str
     is_on: Callable[[Values, Values], bool]
     text: str
 
@@ -23,6 +25,7 @@ class Alarm(NamedTuple):
 # tell bright from dark): it then rises, or falls towards 1 while their std and RankMe grow.
 ALARMS = {
     "rank": Alarm(
+        "effective_rank",
         lambda first, now: (
             now["effective_rank"] < max(0.25 * first["effective_rank"], min(1.5, 0.9 * first["effective_rank"]))
         ),
@@ -31,18 +34,21 @@ ALARMS = {
         "or sigreg), or lower the learning rate.",
     ),
     "std": Alarm(
+        "std",
         lambda first, now: now["std"] < max(1e-4, 0.1 * first["std"]),
         "the features of different images become the same: their standard deviation is {std:.2g}, from "
         "{first_std:.2g} (complete collapse). Check that the target has no gradient and follows slowly (EMA), lower "
         "the learning rate, or add a regularizer.",
     ),
     "content": Alarm(
+        "content_share",
         lambda first, now: now["content_share"] < max(0.01, 0.25 * first["content_share"]),
         "tokens depend on their position more than on the image: {content_share:.0%} of their variance lies between "
         "images, from {first_content_share:.0%} (positional collapse). Weigh the content of tokens "
         "(content=1), or average the targets over more layers (target_layers).",
     ),
     "gap": Alarm(
+        "energy_gap",
         lambda first, now: now["energy"] < 0.1 * first["energy"] and now["energy_gap"] < 0.05,
         "the predictor no longer looks at the content: the energy is {energy:.2g}, from {first_energy:.2g}, but with "
         "the targets of another image it is only {energy_gap:.1%} higher (positional collapse). Weigh the content of "
@@ -72,7 +78,7 @@ class AlarmBell:
         self.first = self.first or dict(values)
         texts = []
         for kind, alarm in ALARMS.items():
-            if self.counts[kind] >= self.patience:
+            if self.counts[kind] >= self.patience or alarm.name not in values:
                 continue
             self.counts[kind] = self.counts[kind] + 1 if alarm.is_on(self.first, values) else 0
             if self.counts[kind] == self.patience:

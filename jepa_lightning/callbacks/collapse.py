@@ -3,7 +3,7 @@
 
 import math
 from collections.abc import Iterable
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 import torch
 from lightning.pytorch import LightningModule, Trainer
@@ -13,7 +13,9 @@ from torch.distributed.fsdp import FullyShardedDataParallel
 from torch.distributed.tensor import DTensor
 
 from jepa_lightning.callbacks.alarms import AlarmBell
+from jepa_lightning.callbacks.batch_items import Item
 from jepa_lightning.callbacks.probes.fresh import FreshCallback
+from jepa_lightning.callbacks.sources import Source, is_skipped
 from jepa_lightning.distributed import gather_samples, sum_over_ranks
 from jepa_lightning.features import eval_mode
 from jepa_lightning.losses import content_share, feature_std, mean_cosine, ranks
@@ -26,8 +28,12 @@ SHOWN = ("collapse/rank", "collapse/energy_gap")  # in the progress bar
 class CollapseMonitor(FreshCallback):
     """Measures collapse on training batches, logs it as ``collapse/NAME``, and gives alarms that explain themselves.
 
-    ``rank`` (RankMe), ``effective_rank``, ``std`` and ``cosine`` (between images) are of the pooled features of the
-    evaluation encoder over the last ``memory`` samples of all processes, which the training steps have computed anyway.
+    ``rank`` (RankMe), ``effective_rank``, ``std`` and ``cosine`` (between images) are of the pooled features over the
+    last ``memory`` samples of all processes, which the training steps of most methods have computed anyway. On any
+    LightningModule ``features`` says which features, and these four are all that is measured. A submodule is called on
+    the batches just before a measure alone, as many as fill the memory.
+
+    A ``JEPAModule`` has more to measure. Its features are those of the evaluation encoder.
     The same with ``context_`` in front are of the online encoder, over ``num_samples`` only, which bounds the ranks.
     ``content_share`` is the share of the token variance between images at the same position, ``ema_drift`` the distance
     of target and online weights over the length of the latter. ``energy`` is that of true pairs, ``energy_other`` with
@@ -45,9 +51,15 @@ class CollapseMonitor(FreshCallback):
         memory: samples over which features are measured; more than D lets the rank be full.
         patience: measures in a row that must be bad before an alarm is given.
         stop: end the run at an alarm.
+        features: as in ``OnlineProbe``.
+        images: as in ``OnlineProbe``.
 
     Raises:
         ValueError: if there is nothing to measure with these numbers.
+
+    Example:
+        >>> from lightning.pytorch import Trainer
+        >>> trainer = Trainer(callbacks=[CollapseMonitor(features="backbone", every_n_steps=100)])
     """
 
     def __init__(
@@ -57,8 +69,11 @@ class CollapseMonitor(FreshCallback):
         memory: Annotated[int, Interval("[2, 1e9]")] = 512,
         patience: PositiveInt = 2,
         stop: bool = False,
+        features: str | None = None,
+        images: Item = 0,
     ) -> None:
         check_options(type(self), locals())
+        self.source = Source(type(self).__name__, features, None, images)
         self.every_n_steps = every_n_steps
         self.num_samples = num_samples
         self.memory = memory
@@ -66,16 +81,28 @@ class CollapseMonitor(FreshCallback):
         self._bell = AlarmBell(patience)
         self._recent: Tensor | None = None  # [S, D], the newest last
         self._measured_step = -1
+        self._step, self._previous_step = 0, -1  # optimizer steps before this batch, and before the last step
 
     def reset(self) -> None:
         """Forgets what measures are compared with, and the alarms given."""
         self._bell = AlarmBell(self._bell.patience)
         self._recent, self._measured_step = None, -1
 
-    def on_train_batch_start(self, trainer: Trainer, pl_module: Any, batch: Batch, batch_idx: int) -> None:
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Notes where the run starts or resumes."""
+        self._step = trainer.global_step
+        self._previous_step = self._step - 1
+
+    def on_train_batch_start(
+        self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
+    ) -> None:
         """Measures every few optimizer steps."""
-        step = trainer.global_step
-        if step == self._measured_step or not self._is_due(step) or len(batch.views[0]) < 2:
+        step, energetic = trainer.global_step, has_energy(pl_module, batch)
+        if step != self._step:
+            self._previous_step, self._step = self._step, step
+        if step == self._measured_step or not self._is_due(step, energetic):
+            return
+        if energetic and len(batch.views[0]) < 2:  # an image is compared with another one
             return
         self._measured_step = step
         with torch.no_grad(), eval_mode(pl_module), trainer.precision_plugin.forward_context():
@@ -99,10 +126,23 @@ class CollapseMonitor(FreshCallback):
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Keeps the step's features, on every rank those of all: so a resumed rank needs no state of its own."""
-        if outputs["features"] is not None:
-            features = gather_samples(outputs["features"].float())
+        features = self.source.pooled_in(pl_module, outputs)
+        if features is None and self._wants_features(trainer, pl_module, outputs, batch):
+            features = self.source.pooled(trainer, pl_module, outputs, batch)
+        if features is not None:
+            features = gather_samples(features.float())
             kept = [features] if self._recent is None else [self._recent.to(features.device), features]
             self._recent = torch.cat(kept)[-self.memory :]
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Drops features of earlier runs."""
+        super().setup(trainer, pl_module, stage)
+        self.source.forget()
+
+    def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Drops features that callbacks have shared."""
+        super().teardown(trainer, pl_module, stage)
+        self.source.forget()
 
     def state_dict(self) -> dict[str, Any]:
         """What the next measures depend on: with it a resumed run gives the same alarms."""
@@ -114,13 +154,26 @@ class CollapseMonitor(FreshCallback):
         self._bell.load_state_dict(state_dict["bell"])
         self._recent = state_dict["recent"]
 
-    def _is_due(self, step: int) -> bool:
-        # before the first step it is not known yet whether steps give features
-        full = step > 0 if self._recent is None else len(self._recent) == self.memory
-        # the Trainer logs every n-th step, counted from 1
-        return full and (not self._bell.first or (step + 1) % self.every_n_steps == 0)
+    def _wants_features(self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any) -> bool:
+        """Whether features that the step does not return are worth a forward pass: just before a measure."""
+        if is_skipped(pl_module, outputs) or (self.source.features is None and has_energy(pl_module, batch)):
+            return False
+        if not self._bell.first:
+            return True
+        samples = len(self.source.views(pl_module, batch)[0]) * trainer.world_size
+        left = (-1 - trainer.global_step) % self.every_n_steps  # steps between this one and the measure
+        return left < math.ceil(self.memory / samples)
 
-    def _measure(self, pl_module: Any, batch: Batch) -> dict[str, Tensor]:
+    def _is_due(self, step: int, has_energy: bool) -> bool:
+        # before the first step it is not known yet whether steps give features
+        full = step > 0 and has_energy if self._recent is None else len(self._recent) == self.memory
+        # the Trainer logs every n-th step, counted from 1; a batch may take several steps in manual optimization
+        passed = (step + 1) // self.every_n_steps > (self._previous_step + 1) // self.every_n_steps
+        return full and (not self._bell.first or passed)
+
+    def _measure(self, pl_module: Any, batch: Any) -> dict[str, Tensor]:
+        if not has_energy(pl_module, batch):
+            return _features(cast(Tensor, self._recent).to(pl_module.device))
         number = self.num_samples
         first = batch.views[0][:number]
         last = first if batch.masks else batch.views[-1][:number]  # masks point into one view
@@ -139,6 +192,11 @@ class CollapseMonitor(FreshCallback):
         other = pl_module.energy(Batch([first, last.roll(1, 0)], masks)).mean()
         gap = (other - true) / other.clamp_min(torch.finfo(other.dtype).tiny)
         return values | {"energy": true, "energy_other": other, "energy_gap": gap}
+
+
+def has_energy(module: Any, batch: Any) -> bool:
+    """Whether a module has an energy to measure, and the batch is of the form that it takes."""
+    return isinstance(batch, Batch) and hasattr(module, "energy") and hasattr(module, "ema_pairs")
 
 
 def _features(pooled: Tensor) -> dict[str, Tensor]:

@@ -17,8 +17,10 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import BasePredictionWriter
 from torch import Tensor
 
+from jepa_lightning.callbacks.batch_items import Item
 from jepa_lightning.callbacks.feature_file import SUFFIXES, Column, write_columns
 from jepa_lightning.callbacks.feature_rows import Rows, RowWriter
+from jepa_lightning.callbacks.prediction_source import PredictionSource
 from jepa_lightning.options import Layers, check_options
 
 
@@ -45,13 +47,32 @@ class FeatureWriter(BasePredictionWriter):
             output of the last one.
         tokens: write the features of each token too, T times as large.
         overwrite: replace an existing file; otherwise it is refused before the work.
+        features: dotted name of a submodule to call on the images, or key of what ``predict_step`` returns; None
+            takes ``features`` of it, which a ``JEPAModule`` returns.
+        labels: index or key of the labels in the batch, where ``predict_step`` returns none; None for no labels. A
+            batch that is a tensor or has a single item has none.
+        images: index or key of the images in the batch.
+        paths: index or key of the samples' paths in the batch, a sequence of text; None for no paths.
 
     Raises:
-        ValueError: if the suffix is another one.
+        ValueError: if the suffix is another one, or there are both layers and features.
+
+    Example:
+        >>> from lightning.pytorch import Trainer
+        >>> trainer = Trainer(callbacks=[FeatureWriter("features.npz", features="backbone")])
+        >>> # then trainer.predict(module, loader, return_predictions=False)
     """
 
     def __init__(
-        self, path: str | Path, layers: Layers | None = None, tokens: bool = False, overwrite: bool = False
+        self,
+        path: str | Path,
+        layers: Layers | None = None,
+        tokens: bool = False,
+        overwrite: bool = False,
+        features: str | None = None,
+        labels: Item | None = 1,
+        images: Item = 0,
+        paths: Item | None = None,
     ) -> None:
         check_options(type(self), locals())
         super().__init__("batch")
@@ -61,6 +82,12 @@ class FeatureWriter(BasePredictionWriter):
                 f"cannot write features to {path}: its suffix is {self.path.suffix or 'missing'!r}, give "
                 f"{' or '.join(SUFFIXES)}."
             )
+        if layers is not None and features is not None:
+            raise ValueError(
+                f"FeatureWriter: layers are blocks of a JEPAModule's evaluation encoder, and features='{features}' is "
+                "one network: leave one of them out."
+            )
+        self.source = PredictionSource(type(self).__name__, features, labels, images, paths=paths)
         self._folder: Path | None = None
         self._writer: RowWriter | None = None
         self._last_indices: Any = None
@@ -76,11 +103,11 @@ class FeatureWriter(BasePredictionWriter):
         super().setup(trainer, pl_module, stage)
         if stage != "predict":
             return
-        if self.layers is not None or self.tokens:
+        if self.source.features is None and (self.layers is not None or self.tokens):
             if not hasattr(pl_module, "predict_layers"):
                 raise MisconfigurationException(
                     f"layers and tokens are those of a JEPAModule, and {type(pl_module).__name__} is none: leave them "
-                    "out, and return what you want as 'features' from predict_step."
+                    "out, or name a submodule with features=."
                 )
             self._before = pl_module.predict_layers, pl_module.predict_tokens
             _ask(pl_module, self.layers, self.tokens)
@@ -107,16 +134,16 @@ class FeatureWriter(BasePredictionWriter):
     ) -> None:
         """Appends one batch to the rows on the disk."""
         assert self._writer is not None
-        features = prediction["features"].float()
-        columns = {"features": features, **_label_columns(prediction["labels"])}
+        features = self.source.pooled(trainer, pl_module, prediction, batch).float()
+        columns = {"features": features, **self.source.label_columns(pl_module, prediction, batch)}
         if self.tokens:
-            columns["tokens"] = prediction["tokens"].float()
+            columns["tokens"] = self.source.tokens(trainer, pl_module, prediction, batch).float()
         indices = self._indices(trainer, batch, batch_indices, dataloader_idx, len(features))
         places = torch.stack([torch.full_like(indices, dataloader_idx), indices], dim=1)
         if batch_idx == dataloader_idx == 0 and trainer.is_global_zero:
             self._check_room(trainer, sum(column.numel() * column.element_size() for column in columns.values()))
         with self._disk_faults():
-            self._writer.append(columns, places, prediction["paths"])
+            self._writer.append(columns, places, self.source.paths_of(pl_module, prediction, batch))
 
     def on_predict_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Puts the rows of all devices in order, writes the file and prints its name.
@@ -248,13 +275,6 @@ def _free(path: Path) -> Path:
 def _ask(module: Any, layers: Sequence[int] | None, tokens: bool) -> None:
     """Sets what ``predict_step`` gives."""
     module.predict_layers, module.predict_tokens = layers, tokens
-
-
-def _label_columns(labels: Any) -> dict[str, Tensor]:
-    if labels is None:
-        return {}
-    named = {f"labels/{name}": column for name, column in labels.items()} if isinstance(labels, Mapping) else None
-    return {"labels": labels} if named is None else named
 
 
 def _class_names(trainer: Trainer, columns: Mapping[str, Any]) -> dict[str, Sequence[str]]:

@@ -2,32 +2,48 @@
 
 import math
 import warnings
+from collections.abc import Sequence
 from typing import Any, get_args
 
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import Callback, LightningModule, Trainer
+from torch import nn
 
-from jepa_lightning.ema.average import EMAPair, EMASchedule, ema_decay
+from jepa_lightning.ema.average import EMAPair, EMASchedule, check_pair, ema_decay
 from jepa_lightning.optim.lengths import optimizer_steps
 from jepa_lightning.options import Share, check_options
+from jepa_lightning.submodules import submodule
 
 
 class EMACallback(Callback):
-    """Moves every target of ``module.ema_pairs()`` after each optimizer step, and only then; logs ``train/ema_decay``.
+    """Moves targets after each optimizer step, and only then; logs ``train/ema_decay``.
 
-    The decay follows from the step alone, so there is nothing to save. Modules add this callback themselves; give the
-    Trainer one to change the range.
+    The targets are those of ``module.ema_pairs()``, which a ``JEPAModule`` has, and of ``pairs``. The decay follows
+    from the step alone, so there is nothing to save. A ``JEPAModule`` with a target adds this callback itself; give the
+    Trainer one to change the range. On any other LightningModule ``pairs`` names the networks. Parameters are averaged;
+    buffers, such as the running statistics of a batch norm, are left to the target.
 
     Args:
         start: decay at the first step.
         end: decay at the last step; 1 leaves the target where it is.
         schedule: along a line or a cosine.
+        pairs: dotted names of an online network and its target in the module, for each target.
 
     Raises:
         ValueError: if the range is not within [0, 1], or there is no such schedule.
+
+    Example:
+        >>> from lightning.pytorch import Trainer
+        >>> trainer = Trainer(callbacks=[EMACallback(0.99, 0.99, pairs=[("encoder", "target_encoder")])])
     """
 
-    def __init__(self, start: Share = 0.996, end: Share = 1.0, schedule: EMASchedule = "linear") -> None:
+    def __init__(
+        self,
+        start: Share = 0.996,
+        end: Share = 1.0,
+        schedule: EMASchedule = "linear",
+        pairs: Sequence[tuple[str, str]] | None = None,
+    ) -> None:
         check_options(type(self), locals())
         if start > end:
             raise ValueError(f"the EMA runs from {start} to {end}: give the smaller decay first.")
@@ -38,13 +54,19 @@ class EMACallback(Callback):
         self.start = start
         self.end = end
         self.schedule: EMASchedule = schedule
+        self.pairs = pairs
         self._last_step = 0
         self._pairs: list[EMAPair] = []
         self._filter: Any = None
         self._total_steps: float
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Refuses weights in half precision, in which a step of 1 - decay would vanish."""
+        """Refuses targets that are not there or are trained, and weights in half precision.
+
+        Raises:
+            MisconfigurationException: if there is nothing to move, or a step of 1 - decay would vanish.
+            ValueError: as ``check_pair``.
+        """
         # Lightning's warning is about modules that are not meant to be in eval mode, as targets are
         warnings.filterwarnings("ignore", message=r"Found \d+ module\(s\) in eval mode")
         self._filter = warnings.filters[0]
@@ -53,6 +75,8 @@ class EMACallback(Callback):
                 f"an EMA target cannot follow in precision {trainer.precision}: steps of {1 - self.start:.1e} vanish. "
                 "Use bf16-mixed, which keeps the weights in float32."
             )
+        for pair in self._networks(pl_module):
+            check_pair(*pair)
 
     def on_train_start(self, trainer: Trainer, pl_module: Any) -> None:
         """Notes where the run starts or resumes, and how long it is; refuses targets that cannot follow."""
@@ -64,7 +88,7 @@ class EMACallback(Callback):
                 f"the EMA runs from {self.start} to {self.end}, and this run has no known length: give the Trainer "
                 "max_steps, or the EMA one decay for both."
             )
-        self._pairs = [EMAPair(*pair) for pair in pl_module.ema_pairs()]
+        self._pairs = [EMAPair(*pair) for pair in self._networks(pl_module)]
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
         """Moves the targets if this batch ended in an optimizer step."""
@@ -72,8 +96,8 @@ class EMACallback(Callback):
             return
         self._last_step = trainer.global_step
         decay = ema_decay(trainer.global_step - 1, self._total_steps, self.start, self.end, self.schedule)
-        pairs = pl_module.ema_pairs()
-        if [(known.online, known.target) for known in self._pairs] != [*map(tuple, pairs)]:
+        pairs = self._networks(pl_module)
+        if [(known.online, known.target) for known in self._pairs] != pairs:
             self._pairs = [EMAPair(*pair) for pair in pairs]
         for pair in self._pairs:
             pair.update_(decay)
@@ -87,6 +111,31 @@ class EMACallback(Callback):
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
         """Lets warnings be shown again."""
         self._show_warnings()
+
+    def _networks(self, module: Any) -> list[tuple[nn.Module, nn.Module]]:
+        """Online networks and targets, those of the module first."""
+        found = [(online, target) for online, target in module.ema_pairs()] if hasattr(module, "ema_pairs") else []
+        for names in self.pairs or ():
+            online, target = (self._named(module, name) for name in names)
+            if any(parameter.requires_grad for parameter in target.parameters()):
+                raise MisconfigurationException(
+                    f"EMACallback: '{names[1]}' of {type(module).__name__} receives gradients, and a target must follow "
+                    f"'{names[0]}' alone: call {names[1]}.requires_grad_(False) in __init__."
+                )
+            if all(target is not known for _, known in found):
+                found.append((online, target))
+        if not found:
+            raise MisconfigurationException(
+                f"EMACallback has nothing to move: {type(module).__name__} has no EMA target. Name networks with "
+                "pairs=[('encoder', 'target_encoder')], or leave the callback out."
+            )
+        return found
+
+    def _named(self, module: nn.Module, name: str) -> nn.Module:
+        try:
+            return submodule(module, name)
+        except ValueError as error:
+            raise MisconfigurationException(f"EMACallback: {error}") from None
 
     def _show_warnings(self) -> None:
         if self._filter in warnings.filters:

@@ -148,10 +148,11 @@ def test_speaks_at_the_end_of_fit_only(
 def test_values_and_multi_hot_labels_have_rows_of_their_own_and_errors_none() -> None:
     probe = Known()
     names = ("", "_shape", "_r2", "_mae", "_angle_r2", "_angle_mae", "_map", "_tags_map", "_angle_r2/lr=1", "_x/lr=1")
-    probe.best = {f"val/linear{name}": 0.5 for name in names}
+    probe.best.update({f"val/linear{name}": 0.5 for name in names})
     trainer = SimpleNamespace(callbacks=[probe], callback_metrics={})
     rows = _accuracies(trainer)  # type: ignore[arg-type]
     assert list(rows) == ["shape", "angle_r2", "tags_map"]
     assert _table(rows)[0].startswith("  accuracy, R2, mAP, %")
-    probe.best = {"val/linear_r2": 0.5, "val/linear_mae": 3.0}
+    probe.best.clear()
+    probe.best.update({"val/linear_r2": 0.5, "val/linear_mae": 3.0})
     assert list(_accuracies(trainer)) == ["r2"]  # type: ignore[arg-type]

@@ -9,12 +9,10 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.utilities.seed import isolate_rng
 from torch import Tensor
 
-from jepa_lightning.callbacks.probes.base import shown
+from jepa_lightning.callbacks.batch_items import Item
 from jepa_lightning.callbacks.probes.trained import TrainedProbe
-from jepa_lightning.features import encode, eval_mode
 from jepa_lightning.options import Layers, LearningRates, NonNegativeFloat, PositiveInt, check_options
 from jepa_lightning.probing.attentive_heads import AttentiveHeads, Generation, heads_for
-from jepa_lightning.types import Batch
 
 
 class OnlineAttentiveProbe(TrainedProbe):
@@ -38,6 +36,16 @@ class OnlineAttentiveProbe(TrainedProbe):
             training hardly learns; the papers' probes, which train for 20 epochs, do not.
         every_n_steps: as in ``TrainedProbe``.
         name: as in ``OnlineProbe``.
+        features: as in ``OnlineProbe``; tokens ``[B, N, D]``, or maps ``[B, D, H, W]`` whose places are tokens.
+        labels: as in ``OnlineProbe``.
+        images: as in ``OnlineProbe``.
+
+    Raises:
+        ValueError: if there are both layers and features.
+
+    Example:
+        >>> from lightning.pytorch import Trainer
+        >>> trainer = Trainer(callbacks=[OnlineAttentiveProbe(features="backbone.layer4", num_classes=10)])
     """
 
     name = "attentive"
@@ -54,9 +62,17 @@ class OnlineAttentiveProbe(TrainedProbe):
         normalize: bool = True,
         every_n_steps: PositiveInt | None = None,
         name: str | None = None,
+        features: str | None = None,
+        labels: Item = 1,
+        images: Item = 0,
     ) -> None:
         check_options(type(self), locals())
-        super().__init__(num_classes, name, every_n_steps)
+        super().__init__(num_classes, name, every_n_steps, features, labels, images)
+        if layers is not None and features is not None:
+            raise ValueError(
+                f"{type(self).__name__}: layers are blocks of a JEPAModule's evaluation encoder, and features="
+                f"'{features}' is one network: leave one of them out."
+            )
         self.lrs, self.weight_decay = tuple(lrs), weight_decay
         self.depth, self.num_heads, self.generation, self.layers = depth, num_heads, generation, layers
         self.normalize = normalize
@@ -66,18 +82,14 @@ class OnlineAttentiveProbe(TrainedProbe):
         """One for each learning rate."""
         return [f"lr={lr:g}" for lr in self.lrs]
 
-    def inputs(self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Batch) -> Tensor:
+    def inputs(self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any) -> Tensor:
         """Tokens ``[B, N, D]``."""
-        tokens = self.given(outputs)
-        if tokens is None:
-            with torch.no_grad(), eval_mode(pl_module), trainer.precision_plugin.forward_context():
-                tokens = encode(pl_module, shown(trainer, batch), layers=self.layers, pool=False)
-        return tokens
+        options = {} if self.layers is None else {"layers": self.layers}
+        return self.source.tokens(trainer, pl_module, outputs, batch, **options)
 
-    def given(self, outputs: Any) -> Tensor | None:
+    def given(self, pl_module: LightningModule, outputs: Any) -> Tensor | None:
         """Tokens of the last block, where the step has them and no other block is asked for."""
-        tokens: Tensor | None = outputs.get("tokens") if self.layers is None else None
-        return tokens
+        return self.source.tokens_in(pl_module, outputs) if self.layers is None else None
 
     def build_heads(self, features: Tensor, classes: list[int]) -> AttentiveHeads:
         """A pooler and a classifier for each label, as many times as there are learning rates."""

@@ -9,19 +9,16 @@ from typing import Any
 import torch
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import LightningModule, Trainer
-from lightning_utilities.core.rank_zero import rank_zero_warn
 from torch import Tensor
 
+from jepa_lightning.callbacks.batch_items import Item
+from jepa_lightning.callbacks.probes.best import BestValues
 from jepa_lightning.callbacks.probes.fresh import FreshCallback
-from jepa_lightning.callbacks.probes.labels import ProbeLabels
-from jepa_lightning.features import encode, eval_mode
+from jepa_lightning.callbacks.probes.labels import ProbeLabels, data_name
+from jepa_lightning.callbacks.sources import Source
 from jepa_lightning.options import PositiveInt
 from jepa_lightning.probing.label_kinds import LabelKind
 from jepa_lightning.probing.scores import ProbeScores
-from jepa_lightning.types import Batch
-
-DROP = 0.05  # below the best so far, in accuracy
-LASTING = 2  # validations in a row
 
 
 class OnlineProbe(FreshCallback):
@@ -49,10 +46,21 @@ class OnlineProbe(FreshCallback):
 
     A fit without ``ckpt_path`` starts afresh, whatever the callback has been used for before.
 
+    A ``JEPAModule`` needs no further options. For any other LightningModule, ``features`` says what to probe, and
+    ``images`` and ``labels`` where they are in a batch; the defaults fit batches of ``(images, labels)``. Where the
+    step does not return features, a submodule is called on the images, in eval mode and without gradients, once for
+    all callbacks. The module itself is neither changed nor patched.
+
     Args:
         num_classes: number of classes, or of each label by name, which also chooses the labels (for values and
             multi-hot labels the number is K); None takes the DataModule's for class indices, and all other labels.
         name: of the metrics and of the state in checkpoints; two probes of a type need two names.
+        features: key of the dict that the step returns, or dotted name of a submodule. It gives features ``[B, D]``,
+            tokens ``[B, N, D]`` or channels-first maps ``[B, D, H, W]``, which are averaged over tokens or places.
+            None takes those of a ``JEPAModule``, or what the step returns as ``features``.
+        labels: index or key of the labels in the batch: a tensor, or a dict of tensors by name.
+        images: index or key of the images in the batch: a tensor, or a sequence of views, of which training steps
+            show the first and validations all.
 
     Attributes:
         best: the best value so far of each name logged in validation: the highest, or the lowest error.
@@ -64,7 +72,12 @@ class OnlineProbe(FreshCallback):
     name: str
 
     def __init__(
-        self, num_classes: PositiveInt | dict[str, PositiveInt] | None = None, name: str | None = None
+        self,
+        num_classes: PositiveInt | dict[str, PositiveInt] | None = None,
+        name: str | None = None,
+        features: str | None = None,
+        labels: Item = 1,
+        images: Item = 0,
     ) -> None:
         if name is not None:
             if not re.fullmatch(r"[\w-]+", name):
@@ -73,10 +86,15 @@ class OnlineProbe(FreshCallback):
                 )
             self.name = name
         self.num_classes = num_classes
+        self.source = Source(type(self).__name__, features, labels, images)
         self._labels = ProbeLabels(type(self).__name__, "the data")
         self._scores: dict[int, ProbeScores] = {}  # by loader
-        self.best: dict[str, float] = {}
-        self._low = 0
+        self._best = BestValues()
+
+    @property
+    def best(self) -> dict[str, float]:
+        """The best value so far of each name."""
+        return self._best.values
 
     @property
     def state_key(self) -> str:
@@ -111,22 +129,17 @@ class OnlineProbe(FreshCallback):
         Those for classes and multi-hot labels are logits or votes, those for values are in the units of the label.
         """
 
-    def inputs(self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Batch) -> Tensor:
-        """Features ``[B, D]`` of a step, encoded here where the step has not done it."""
-        features = self.given(outputs)
-        if features is None:
-            with torch.no_grad(), eval_mode(pl_module), trainer.precision_plugin.forward_context():
-                features = encode(pl_module, shown(trainer, batch))
-        return features
+    def inputs(self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any) -> Tensor:
+        """What ``scores`` takes, here features ``[B, D]``; computed if the step has not returned them."""
+        return self.source.pooled(trainer, pl_module, outputs, batch)
 
-    def given(self, outputs: Any) -> Tensor | None:
-        """Features that the step has computed anyway, if it has."""
-        features: Tensor | None = outputs["features"]
-        return features
+    def given(self, pl_module: LightningModule, outputs: Any) -> Tensor | None:
+        """The same, if the step has returned it."""
+        return self.source.pooled_in(pl_module, outputs)
 
     def reset(self) -> None:
         """Forgets the best."""
-        self.best, self._low = {}, 0
+        self._best = BestValues()
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Finds out how many classes there are.
@@ -135,6 +148,7 @@ class OnlineProbe(FreshCallback):
             MisconfigurationException: if another probe has the same name.
         """
         super().setup(trainer, pl_module, stage)
+        self.source.forget()
         others = [each for each in trainer.callbacks if isinstance(each, OnlineProbe)]  # type: ignore[attr-defined]
         if other := next((each for each in others if each is not self and each.name == self.name), None):
             raise MisconfigurationException(
@@ -143,13 +157,13 @@ class OnlineProbe(FreshCallback):
         known = getattr(trainer.datamodule, "num_classes", None)  # type: ignore[attr-defined]
         self._labels = ProbeLabels(type(self).__name__, data_name(trainer), self.num_classes, known)
 
-    def labels(self, batch: Batch) -> dict[str, Tensor]:
+    def labels(self, pl_module: LightningModule, batch: Any) -> dict[str, Tensor]:
         """The labels of a batch by name, as their kinds take them; empty where it has none.
 
         Raises:
             MisconfigurationException: if they are of no kind, out of range, or others than ``num_classes`` names.
         """
-        return self._labels.read(batch)
+        return self._labels.read(self.source.labels_of(pl_module, batch))
 
     def on_validation_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Starts counting."""
@@ -168,8 +182,8 @@ class OnlineProbe(FreshCallback):
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
-        """Scores the features of one batch, which the validation step has computed."""
-        labels = self.labels(batch)
+        """Scores the features of one batch."""
+        labels = self.labels(pl_module, batch)
         if not labels or not self.ready:
             return
         found = self.scores(self.inputs(trainer, pl_module, outputs, batch).float())
@@ -218,10 +232,9 @@ class OnlineProbe(FreshCallback):
                 in_bar = name == "val/linear"
                 pl_module.log(name, figure.value, prog_bar=in_bar, sync_dist=True, add_dataloader_idx=False)
                 if stage == "val":
-                    better = max if figure.higher_is_better else min
-                    self.best[name] = better(figure.value, self.best.get(name, figure.value))
+                    self._best.add(name, figure)
             if stage == "val" and loader == 0 and figures:
-                self._watch(f"val/{figures[0].name}", figures[0].value)
+                self._best.watch(f"val/{figures[0].name}", figures[0].value)
 
     def require_labelled(self, found: bool, where: str, trainer: Trainer) -> None:
         """Refuses to go on with data in which no sample is labelled.
@@ -238,30 +251,14 @@ class OnlineProbe(FreshCallback):
 
     def state_dict(self) -> dict[str, Any]:
         """The best accuracies, and for how long the accuracy has been low."""
-        return {"best": dict(self.best), "low": self._low}
+        return self._best.state_dict()
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Restores them."""
         super().load_state_dict(state_dict)
-        self.best, self._low = dict(state_dict["best"]), state_dict["low"]
+        self._best.load_state_dict(state_dict)
 
-    def _watch(self, name: str, value: float) -> None:
-        self._low = self._low + 1 if value < self.best[name] - DROP else 0
-        if self._low == LASTING:
-            rank_zero_warn(
-                f"{name} is at {value:.3f} and was more than {100 * DROP:.0f} points below its best of "
-                f"{self.best[name]:.3f} in the last {LASTING} validations: the features get worse, whatever the loss "
-                "does. Lower the learning rate or add a regularizer, and keep the best weights with "
-                f"ModelCheckpoint(monitor='{name}', mode='max')."
-            )
-
-
-def shown(trainer: Trainer, batch: Batch) -> list[Tensor]:
-    """The views whose features a probe takes: the first in training, where they differ by chance, and else all."""
-    return batch.views[:1] if trainer.training else batch.views
-
-
-def data_name(trainer: Trainer) -> str:
-    """Where a run's data comes from, for messages."""
-    source = trainer.datamodule  # type: ignore[attr-defined]
-    return "the data (there is no DataModule)" if source is None else type(source).__name__
+    def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Drops features that callbacks have shared."""
+        super().teardown(trainer, pl_module, stage)
+        self.source.forget()

@@ -1,22 +1,22 @@
 # B batch, D width, C classes, M samples in the bank, K neighbours
 """A nearest-neighbour classifier at validation: nothing to train, and sensitive to the geometry of the features."""
 
+from collections.abc import Iterable, Sized
 from typing import Any
 
 import torch
-from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.trainer.states import TrainerFn
 from lightning.pytorch.utilities.seed import isolate_rng
 from lightning_utilities.core.rank_zero import rank_zero_warn
 from torch import Tensor
 from torch.nn import functional as F
-from torch.utils.data import DataLoader, Subset
 from torchmetrics.utilities.distributed import gather_all_tensors
 
-from jepa_lightning.callbacks.probes.base import OnlineProbe, data_name
+from jepa_lightning.callbacks.batch_items import Item
+from jepa_lightning.callbacks.probes.base import OnlineProbe
 from jepa_lightning.callbacks.probes.labels import listed
-from jepa_lightning.features import encode
+from jepa_lightning.callbacks.probes.loaders import drawn, on_device, training_loader
 from jepa_lightning.options import PositiveFloat, PositiveInt, check_options
 from jepa_lightning.probing.label_kinds import ClassLabel
 
@@ -30,8 +30,11 @@ class OnlineKNN(OnlineProbe):
     For values it is the weighted mean of theirs, for multi-hot labels the weighted share that has each one; which
     labels there may be, and what is logged as ``val/knn``, is ``OnlineProbe``'s.
 
-    The bank is made of training images in the deterministic view, encoded anew at each validation; augmented ones would
-    give another accuracy. Source: instance discrimination, arXiv 1805.01978, without its centring.
+    The bank is made of training images, encoded anew at each validation. A DataModule with a ``memory_dataloader``, as
+    all of this package have, gives them in the deterministic view. Otherwise they come from the training loader, with
+    its augmentations, which lower the accuracy: the first ``max_samples`` of a fixed random order of its data set, or
+    of what it gives where the data set has no length. The loader itself is not iterated and its shuffling not moved.
+    Source: instance discrimination, arXiv 1805.01978, without its centring.
 
     Args:
         num_classes: as in ``OnlineProbe``.
@@ -43,9 +46,16 @@ class OnlineKNN(OnlineProbe):
             and in those before which training has seen 25 times as many images as the bank has, so that it takes about
             2 % of a long run.
         name: as in ``OnlineProbe``.
+        features: as in ``OnlineProbe``; the name of a submodule, which is called on the images of the bank.
+        labels: as in ``OnlineProbe``.
+        images: as in ``OnlineProbe``.
 
     Raises:
         ValueError: if k, temperature, max_samples or every_n_epochs is not positive.
+
+    Example:
+        >>> from lightning.pytorch import Trainer
+        >>> trainer = Trainer(callbacks=[OnlineKNN(features="backbone", labels=1, num_classes=10)])
     """
 
     name = "knn"
@@ -58,9 +68,12 @@ class OnlineKNN(OnlineProbe):
         max_samples: PositiveInt = 1000,
         every_n_epochs: PositiveInt | None = None,
         name: str | None = None,
+        features: str | None = None,
+        labels: Item = 1,
+        images: Item = 0,
     ) -> None:
         check_options(type(self), locals())
-        super().__init__(num_classes, name)
+        super().__init__(num_classes, name, features, labels, images)
         self.k = k
         self.temperature = temperature
         self.max_samples = max_samples
@@ -74,15 +87,10 @@ class OnlineKNN(OnlineProbe):
         """Whether there is a bank."""
         return bool(self._bank)
 
-    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Finds out what the labels are, and checks that there is something to compare with."""
-        source = trainer.datamodule  # type: ignore[attr-defined]
-        if stage in ("fit", "validate", "test") and not hasattr(source, "memory_dataloader"):
-            raise MisconfigurationException(
-                f"{type(self).__name__} compares with training images in the deterministic view, and "
-                f"{data_name(trainer)} has no memory_dataloader() to give them: add one, or leave the callback out."
-            )
-        super().setup(trainer, pl_module, stage)
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Refuses features that only steps return: the bank is encoded beside them."""
+        if self.source.features is not None:
+            self.source.network(pl_module)
 
     def on_validation_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Encodes the bank, for a test too."""
@@ -91,9 +99,9 @@ class OnlineKNN(OnlineProbe):
             return
         # a data set that draws from the global generators must not change training
         with isolate_rng(include_cuda=False):
-            memory = self._memory(trainer)
-            if self._is_due(trainer, len(memory.dataset)):  # type: ignore[arg-type]
-                self._build_bank(trainer, pl_module, memory)
+            loader = training_loader(type(self).__name__, trainer, pl_module)
+            if self._is_due(trainer, self._size_of(loader)):
+                self._build_bank(trainer, pl_module, loader)
                 self._seen = 0
 
     def on_train_batch_end(
@@ -101,7 +109,7 @@ class OnlineKNN(OnlineProbe):
     ) -> None:
         """Counts images."""
         if self._seen is not None:
-            self._seen += len(batch.views[0])
+            self._seen += len(self.source.views(pl_module, batch)[0])
 
     def scores(self, features: Tensor) -> dict[str, dict[str, Tensor]]:
         """What the neighbors of each label say."""
@@ -149,16 +157,23 @@ class OnlineKNN(OnlineProbe):
             or trainer.global_step >= trainer.estimated_stepping_batches
         )
 
-    def _build_bank(self, trainer: Trainer, pl_module: LightningModule, memory: DataLoader[Any]) -> None:
+    def _size_of(self, loader: Iterable[Any]) -> int:
+        """Images in the bank, as far as they are known."""
+        dataset = getattr(loader, "dataset", None)
+        return min(self.max_samples, len(dataset)) if isinstance(dataset, Sized) else self.max_samples
+
+    def _build_bank(self, trainer: Trainer, pl_module: LightningModule, loader: Iterable[Any]) -> None:
         features: list[Tensor] = []
         found: list[dict[str, Tensor]] = []
-        for batch in memory:
-            views = [trainer.precision_plugin.convert_input(view.to(pl_module.device)) for view in batch.views]
-            with trainer.precision_plugin.forward_context():
-                features.append(encode(pl_module, views).float())
+        share = -(-self.max_samples // trainer.world_size)
+        for batch in drawn(type(self).__name__, loader, self.max_samples, trainer.global_rank, trainer.world_size):
+            moved, views = on_device(trainer, pl_module, self.source, batch)
+            features.append(self.source.encode(trainer, pl_module, moved, views, shared=False).float())
             # a copy on a CPU too: what a worker has sent holds a file descriptor as long as it lives
-            labels = self.labels(batch).items()
+            labels = self.labels(pl_module, moved).items()
             found.append({label: each.to(pl_module.device, copy=True) for label, each in labels})
+            if sum(map(len, features)) >= share:
+                break
         self._labels.agree(trainer)
         joint = _gather(torch.cat(features), trainer)
         self._mean = joint.mean(dim=0)
@@ -181,20 +196,6 @@ class OnlineKNN(OnlineProbe):
                     f"{type(self).__name__}(max_samples={self.max_samples}) compares with fewer than {FEW} images a "
                     f"class: {listed([label])} has {kind.size} classes. Set max_samples to {FEW * kind.size} or more."
                 )
-
-    def _memory(self, trainer: Trainer) -> DataLoader[Any]:
-        """This rank's share of the bank's images, the same ones at each validation."""
-        whole = trainer.datamodule.memory_dataloader()  # type: ignore[attr-defined]
-        # at random: data sets are often sorted by class
-        order = torch.randperm(len(whole.dataset), generator=torch.Generator().manual_seed(0))[: self.max_samples]
-        # equally many for each rank: where weights are sharded, all ranks take part in each forward pass
-        share = order[trainer.global_rank :: trainer.world_size][: max(1, len(order) // trainer.world_size)]
-        return DataLoader(
-            Subset(whole.dataset, share.tolist()),
-            batch_size=whole.batch_size,
-            collate_fn=whole.collate_fn,
-            num_workers=whole.num_workers,
-        )
 
 
 def _gather(values: Tensor, trainer: Trainer) -> Tensor:

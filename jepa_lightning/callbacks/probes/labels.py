@@ -10,7 +10,7 @@ from lightning.pytorch import Trainer
 from torch import Tensor, distributed
 
 from jepa_lightning.probing.label_kinds import ClassLabel, LabelKind, TagLabel, ValueLabel, form_of, in_form
-from jepa_lightning.types import Batch
+from jepa_lightning.types import Labels
 
 Numbers = int | dict[str, int] | None
 
@@ -42,13 +42,13 @@ class ProbeLabels:
         self._offenders: dict[str, Tensor] = {}
         self._agreed = False
 
-    def read(self, batch: Batch) -> dict[str, Tensor]:
+    def read(self, labels: Labels | None) -> dict[str, Tensor]:
         """Labels of one batch, as their kinds take them; empty where it has none."""
-        if batch.labels is None:
+        if labels is None:
             if self._known == 0:
                 self.require_number()
             return {}
-        given = batch.labels if isinstance(batch.labels, dict) else {"": batch.labels}
+        given = labels if isinstance(labels, dict) else {"": labels}
         names = self.kinds or self._names(given)
         if not set(names) <= given.keys():
             raise MisconfigurationException(
@@ -160,3 +160,9 @@ def listed(labels: Iterable[str]) -> str:
     """Names of labels, for messages."""
     names = [label for label in labels if label]
     return f"the label(s) {', '.join(names)}" if names else "a single label without a name"
+
+
+def data_name(trainer: Trainer) -> str:
+    """Where a run's data comes from, for messages."""
+    source = trainer.datamodule  # type: ignore[attr-defined]
+    return "the data (there is no DataModule)" if source is None else type(source).__name__

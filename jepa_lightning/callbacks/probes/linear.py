@@ -4,6 +4,7 @@
 import torch
 from torch import Tensor
 
+from jepa_lightning.callbacks.batch_items import Item
 from jepa_lightning.callbacks.probes.trained import TrainedProbe
 from jepa_lightning.options import NonNegativeFloat, PositiveFloat, PositiveInt, check_options
 from jepa_lightning.probing.linear_heads import LinearHeads
@@ -21,10 +22,16 @@ class OnlineLinearProbe(TrainedProbe):
         weight_decay: of AdamW.
         every_n_steps: as in ``TrainedProbe``.
         name: as in ``OnlineProbe``.
+        features: as in ``OnlineProbe``.
+        labels: as in ``OnlineProbe``.
+        images: as in ``OnlineProbe``.
 
     Example:
+        Two probes, logged as ``val/linear`` and ``val/slow``; then one of a module that is not of this package:
+
+        >>> from lightning.pytorch import Trainer
         >>> trainer = Trainer(callbacks=[OnlineLinearProbe(), OnlineLinearProbe(lr=1e-3, name="slow")])
-        >>> # logs val/linear and val/slow
+        >>> probe = OnlineLinearProbe(features="backbone", labels=1, num_classes=10)
     """
 
     name = "linear"
@@ -36,9 +43,12 @@ class OnlineLinearProbe(TrainedProbe):
         weight_decay: NonNegativeFloat = 0.0,
         every_n_steps: PositiveInt | None = None,
         name: str | None = None,
+        features: str | None = None,
+        labels: Item = 1,
+        images: Item = 0,
     ) -> None:
         check_options(type(self), locals())
-        super().__init__(num_classes, name, every_n_steps)
+        super().__init__(num_classes, name, every_n_steps, features, labels, images)
         self.lr = lr
         self.weight_decay = weight_decay
 

@@ -11,7 +11,9 @@ from lightning.pytorch import LightningModule, Trainer
 from torch import Tensor
 from torch.nn.utils import parameters_to_vector, vector_to_parameters
 
+from jepa_lightning.callbacks.batch_items import Item
 from jepa_lightning.callbacks.probes.base import OnlineProbe
+from jepa_lightning.callbacks.sources import is_skipped
 from jepa_lightning.options import PositiveInt
 from jepa_lightning.probing.heads import ProbeHeads
 from jepa_lightning.probing.label_kinds import ValueLabel
@@ -29,10 +31,13 @@ class TrainedProbe(OnlineProbe):
     and values by squared error after they are standardized by the mean and variance of the training targets so far.
 
     Args:
-        num_classes: as in ``OnlineProbe``, as is ``name``.
+        num_classes: as in ``OnlineProbe``.
         name: as in ``OnlineProbe``.
-        every_n_steps: train on the batches of every n-th optimizer step. None is 1 where the step computes the features
-            anyway, and 8 where they cost a forward pass of the encoder on the full view (MAE's step computes none).
+        every_n_steps: train on the batches of every n-th optimizer step. None is 1 where the step returns the features
+            anyway, and 8 where they cost a forward pass of the encoder on the full view (MAE's step returns none).
+        features: as in ``OnlineProbe``.
+        labels: as in ``OnlineProbe``.
+        images: as in ``OnlineProbe``.
     """
 
     def __init__(
@@ -40,13 +45,18 @@ class TrainedProbe(OnlineProbe):
         num_classes: PositiveInt | dict[str, PositiveInt] | None = None,
         name: str | None = None,
         every_n_steps: PositiveInt | None = None,
+        features: str | None = None,
+        labels: Item = 1,
+        images: Item = 0,
     ) -> None:
-        super().__init__(num_classes, name)
+        super().__init__(num_classes, name, features, labels, images)
         self.every_n_steps = every_n_steps
         self._optimizer: torch.optim.Optimizer
         self._counts: Tensor  # labeled samples of each label since the last step
         self._seen: Tensor  # whether there ever was one
-        self._last_step = 0
+        self._last_step, self._previous_step = 0, -1  # optimizer steps before this batch, and before the last step
+        self._stepped = False  # whether the Trainer has, in this run
+        self._took_batch = False  # whether a batch was there to train on
         self._forget()
 
     def _forget(self) -> None:
@@ -91,31 +101,50 @@ class TrainedProbe(OnlineProbe):
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Notes where the run starts or resumes."""
-        self._last_step = trainer.global_step
+        self._last_step, self._previous_step = trainer.global_step, trainer.global_step - 1
+        self._stepped = self._took_batch = False
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Adds the gradient of one batch, and steps if the Trainer has."""
-        labels = self.labels(batch)
-        stepped, step = trainer.global_step != self._last_step, self._last_step
-        self._last_step = trainer.global_step
-        every = self.every_n_steps or (1 if self.given(outputs) is not None else EVERY)
-        if step % every != 0:
-            return
-        features = self.inputs(trainer, pl_module, outputs, batch).float()
-        if labels and len(features) >= self._built(features).least:
-            self._accumulate(self._built(features).train(), features, labels)
+        stepped, step, previous = trainer.global_step != self._last_step, self._last_step, self._previous_step
         if stepped:
-            self._labels.agree(trainer)
-            if self.kinds:
-                self._step(trainer, self._built(features))
+            self._previous_step, self._last_step = step, trainer.global_step
+        self._stepped |= stepped
+        skipped = is_skipped(pl_module, outputs)
+        labels = {} if skipped else self.labels(pl_module, batch)
+        every = self.every_n_steps or (1 if self.given(pl_module, outputs) is not None else EVERY)
+        if step // every == previous // every:  # a batch may take several steps in manual optimization
+            return
+        if not skipped:
+            self._took_batch = True
+            features = self.inputs(trainer, pl_module, outputs, batch).float()
+            if labels and len(features) >= self._built(features).least:
+                self._accumulate(self._built(features).train(), features, labels)
+            if stepped:
+                self._labels.agree(trainer)
+                if self.kinds:
+                    self._built(features)
+        if stepped and self._heads is not None:
+            self._step(trainer, self._heads)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Refuses labels that are out of range, and data without any, which has left the optimizer without a step."""
+        """Refuses labels that are out of range, and epochs that left the optimizer without a step.
+
+        Raises:
+            MisconfigurationException: if no sample was labeled, or manual optimization takes steps that the Trainer
+                does not count.
+        """
         self._labels.check(trainer, pl_module.device)
+        if not self._stepped and not pl_module.automatic_optimization:
+            raise MisconfigurationException(
+                f"{type(self).__name__} steps when the Trainer does, and it counted no optimizer step in this epoch: "
+                f"step optimizers of self.optimizers() in {type(pl_module).__name__}.training_step, not their originals."
+            )
         seen = self._restored["seen"] if self._restored else self._heads is not None and bool(self._seen)
-        self.require_labelled(seen, "training", trainer)
+        if self._took_batch:
+            self.require_labelled(seen, "training", trainer)
 
     def state_dict(self) -> dict[str, Any]:
         """Heads, their statistics and optimizer, and the best values."""

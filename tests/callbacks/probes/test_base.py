@@ -196,7 +196,7 @@ def test_on_a_device_values_are_looked_at_in_the_first_batch_and_at_the_end(quie
         reader.kinds = {"a": ClassLabel(3)}
         reader._offenders["a"] = torch.zeros((), device="cuda")
         for _ in range(3):
-            labels = reader.read(Batch([], labels={"a": torch.zeros(4, dtype=torch.long, device="cuda")}))
+            labels = reader.read({"a": torch.zeros(4, dtype=torch.long, device="cuda")})
             assert labels["a"].device.type == "cuda"
     assert looks == []
     reader._offenders["a"] = torch.tensor(7.0)

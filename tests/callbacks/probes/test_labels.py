@@ -7,11 +7,6 @@ from torch import Tensor
 
 from jepa_lightning.callbacks.probes.labels import ProbeLabels, listed
 from jepa_lightning.probing.label_kinds import ClassLabel, TagLabel, ValueLabel
-from jepa_lightning.types import Batch
-
-
-def batch(labels: Any) -> Batch:
-    return Batch([torch.zeros(2, 3, 4, 4)], labels=labels)
 
 
 CLASSES, VALUES, TAGS = torch.tensor([0, 2]), torch.tensor([0.5, torch.nan]), torch.tensor([[0, 1, 1], [-1, -1, -1]])
@@ -23,7 +18,7 @@ CLASSES, VALUES, TAGS = torch.tensor([0, 2]), torch.tensor([0.5, torch.nan]), to
 def test_the_first_batch_tells_the_kind(target: Tensor, kind: type, size: int) -> None:
     labels = ProbeLabels("Probe", "Data", known=3)
     assert labels.kinds == {}
-    (read,) = labels.read(batch(target)).values()
+    (read,) = labels.read(target).values()
     assert type(labels.kinds[""]) is kind
     assert labels.kinds[""].size == size
     assert len(read) == 2
@@ -32,14 +27,14 @@ def test_the_first_batch_tells_the_kind(target: Tensor, kind: type, size: int) -
 def test_a_dict_may_mix_kinds_and_chosen_names_choose_among_them() -> None:
     given = {"class": CLASSES, "angle": VALUES, "tags": TAGS}
     everything = ProbeLabels("Probe", "Data", known={"class": 3})
-    assert everything.read(batch(given)).keys() == given.keys()
+    assert everything.read(given).keys() == given.keys()
     chosen = ProbeLabels("Probe", "Data", chosen={"class": 3}, known={"class": 3})
-    assert chosen.read(batch(given)).keys() == {"class"}
+    assert chosen.read(given).keys() == {"class"}
 
 
 def test_batches_without_labels_are_passed_over() -> None:
     labels = ProbeLabels("Probe", "Data", known=3)
-    assert labels.read(batch(None)) == {}
+    assert labels.read(None) == {}
     assert labels.kinds == {}
 
 
@@ -57,7 +52,7 @@ def test_batches_without_labels_are_passed_over() -> None:
 )
 def test_what_does_not_fit_is_refused_by_name(options: dict[str, Any], batches: list[Any], said: str) -> None:
     labels = ProbeLabels("Probe", "Data", **options)
-    *fitting, last = map(batch, batches)
+    *fitting, last = batches
     for each in fitting:
         labels.read(each)
     with pytest.raises(MisconfigurationException, match=said):

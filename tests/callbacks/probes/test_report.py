@@ -12,7 +12,8 @@ from torch.utils.data import DataLoader
 
 from jepa_lightning.callbacks import ProbeReport
 from jepa_lightning.callbacks.probes import report as probe_report
-from jepa_lightning.callbacks.probes.report import _part, losses
+from jepa_lightning.callbacks.probes.loaders import drawn
+from jepa_lightning.callbacks.probes.report import not_improved
 from jepa_lightning.probing.attentive import attentive_probe
 from jepa_lightning.probing.linear import linear_probe
 
@@ -54,7 +55,7 @@ def test_an_attentive_probe_reads_the_tokens(tiny_ijepa: Build, shapes: Build, q
     ]  # fmt: skip
     model.eval()
     parts = []
-    for loader in (_part(trainer.datamodule.memory_dataloader(), 2000), trainer.datamodule.val_dataloader()):
+    for loader in (drawn("report", trainer.datamodule.memory_dataloader(), 2000), trainer.datamodule.val_dataloader()):
         batches = list(loader)
         with torch.no_grad():
             tokens = torch.cat([model(batch.views[0], pool=False) for batch in batches]).bfloat16()
@@ -105,10 +106,10 @@ def test_training_is_the_same_with_and_without(tiny_ijepa: Build, shapes: Build,
 
 def test_names_what_training_has_not_improved() -> None:
     accuracy = {"raw pixels": {"shape": 0.4, "colour": 0.9}, "trained": {"shape": 0.5, "colour": 0.85}}
-    assert losses(accuracy, "raw pixels") == ["colour 85.0 % (was 90.0 %)"]
-    assert losses(accuracy, "random init") == []
-    assert losses({"a": {"x": 0.5}, "b": {"x": 0.4}}, "a", "b") == ["x 40.0 % (was 50.0 %)"]
-    assert losses({"random init": {"": 0.4}, "trained": {"": 0.4}}, "random init") == ["class 40.0 % (was 40.0 %)"]
+    assert not_improved(accuracy, "raw pixels") == ["colour 85.0 % (was 90.0 %)"]
+    assert not_improved(accuracy, "random init") == []
+    assert not_improved({"a": {"x": 0.5}, "b": {"x": 0.4}}, "a", "b") == ["x 40.0 % (was 50.0 %)"]
+    assert not_improved({"random init": {"": 0.4}, "trained": {"": 0.4}}, "random init") == ["class 40.0 % (was 40.0 %)"]
 
 
 @pytest.mark.parametrize(
@@ -185,7 +186,7 @@ def test_labels_that_are_missing_or_alone(
 def test_needs_data_to_fit_on(tiny_ijepa: Build, quiet_trainer: Build) -> None:
     model = tiny_ijepa()
     loader = DataLoader([torch.rand(3, 32, 32)] * 8, batch_size=4, collate_fn=model.pipeline().collate)
-    with pytest.raises(MisconfigurationException, match=r"ProbeReport fits its probe .* no memory_dataloader"):
+    with pytest.raises(MisconfigurationException, match="ProbeReport scores its probes on validation samples, and this fit has none"):
         quiet_trainer(max_steps=1, callbacks=[ProbeReport()]).fit(model, loader)
 
 
