@@ -71,7 +71,7 @@ class Augmentation:
         )
 
     def steps(self, image_size: tuple[int, int], channels: int = 3) -> list[Any]:
-        """Transforms of a uint8 image to one view of it.
+        """Transforms of an image to one view of it: uint8 with 3 channels, else floats of 0 to 1.
 
         Args:
             image_size: height and width of the view.
@@ -91,7 +91,7 @@ class Augmentation:
             kernel = max(3, min(image_size) // 20 * 2 + 1)  # a tenth of the view, and odd
             steps.append(v2.RandomApply([SeparableGaussianBlur(kernel, (0.1, 2.0))], self.blur))
         if self.solarize:
-            steps.append(v2.RandomSolarize(128, self.solarize))
+            steps.append(v2.RandomSolarize(128 if channels == 3 else 0.5, self.solarize))
         return steps
 
 
@@ -133,9 +133,10 @@ def augmented_pipeline(
             f"color jitter and grayscale are for images of 3 channels and are left out for those of {channels}: give "
             "augmentations without them (color_strength 0 leaves out all changes of color)."
         )
-    to_uint8 = v2.ToDtype(torch.uint8, scale=True)  # thresholds are those of uint8
+    # thresholds are those of uint8 for pictures; bands of measurements would lose their depth in it
+    same_type = v2.ToDtype(torch.uint8 if channels == 3 else torch.float32, scale=True)
     views = [
-        to_tensor([to_uint8, *augmentation.steps(size, channels)], mean, std) for augmentation, size in augmentations
+        to_tensor([same_type, *augmentation.steps(size, channels)], mean, std) for augmentation, size in augmentations
     ]
     return Pipeline(
         transform=SeparateViews(tuple(views), ToChannels(channels)),

@@ -9,9 +9,10 @@ from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import LightningDataModule
 from torch.utils.data import ConcatDataset, DataLoader, Dataset
 
+from jepa_lightning.data.channels import check_statistics
 from jepa_lightning.data.loading import DrawSampler, ResumableDataLoader, seeded_loader
 from jepa_lightning.data.pipelines import Pipeline
-from jepa_lightning.options import NonNegativeInt, PositiveInt, check_options
+from jepa_lightning.options import FiniteFloat, NonNegativeInt, PositiveFloat, PositiveInt, check_options
 
 
 class JEPADataModule(LightningDataModule, ABC):
@@ -24,6 +25,9 @@ class JEPADataModule(LightningDataModule, ABC):
         batch_size: samples per step and device.
         num_workers: processes that load and transform; 0 does it in the main process. Results do not depend on it.
         pipeline: shows the data in another way than the module asks for.
+        in_channels: channels of the samples, which the module must have too; None leaves that open.
+        mean: of each channel, on values of 0 to 1, for a module that was given none.
+        std: of each channel, which comes with ``mean``.
 
     Attributes:
         sampler_class: gives the order of the samples.
@@ -36,10 +40,18 @@ class JEPADataModule(LightningDataModule, ABC):
     sampler_class: ClassVar[type[DrawSampler]] = DrawSampler
 
     def __init__(
-        self, batch_size: PositiveInt = 64, num_workers: NonNegativeInt = 2, pipeline: Pipeline | None = None
+        self,
+        batch_size: PositiveInt = 64,
+        num_workers: NonNegativeInt = 2,
+        pipeline: Pipeline | None = None,
+        in_channels: PositiveInt | None = None,
+        mean: Sequence[FiniteFloat] | None = None,
+        std: Sequence[PositiveFloat] | None = None,
     ) -> None:
         check_options(type(self), locals())
         super().__init__()
+        self.in_channels, self.mean, self.std = in_channels, mean, std
+        self._check_statistics(pipeline)
         self.batch_size = batch_size
         self.num_workers = num_workers
         self._pipeline = pipeline
@@ -84,6 +96,7 @@ class JEPADataModule(LightningDataModule, ABC):
                 f"{type(self).__name__} takes its views from the module in training, and {fault}: "
                 "train a JEPAModule, or give the DataModule a pipeline=."
             )
+        self._agree(module)
         asked: Pipeline = pipeline()
         return asked
 
@@ -141,6 +154,50 @@ class JEPADataModule(LightningDataModule, ABC):
             if isinstance(loader.sampler, DrawSampler):
                 loader.sampler.seed = self._seed()
             loader.load_state_dict(state_dict["loader"])
+
+    def _check_statistics(self, pipeline: Pipeline | None) -> None:
+        """Refuses statistics of which a part is missing, or that nothing would use."""
+        if (self.mean is None) != (self.std is None):
+            raise ValueError("mean and std of the data come together: give both, or neither.")
+        if self.mean is None or self.std is None:
+            return
+        if pipeline is not None:
+            raise ValueError(
+                "mean and std are for the pipeline of the module, and a pipeline was given: leave them out."
+            )
+        check_statistics(self.mean, self.std)
+        if self.in_channels not in (None, len(self.mean)):
+            raise ValueError(
+                f"in_channels is {self.in_channels}, and mean and std have {len(self.mean)} numbers: give one for each "
+                "channel."
+            )
+        self.in_channels = len(self.mean)
+
+    def _agree(self, module: Any) -> None:
+        """Refuses a module with other channels or statistics, and gives it the data's statistics if it has none.
+
+        Raises:
+            MisconfigurationException: with the option on each side.
+        """
+        name, data = type(module).__name__, type(self).__name__
+        channels = getattr(module, "in_channels", None)
+        if None not in (channels, self.in_channels) and channels != self.in_channels:
+            raise MisconfigurationException(
+                f"{data} has in_channels={self.in_channels}, and {name} has in_channels={channels}: set in_channels of "
+                "both to the channels of the samples (--data.in_channels, --model.in_channels)."
+            )
+        if self.mean is None or self.std is None:
+            return
+        if not hasattr(module, "take_statistics"):
+            raise MisconfigurationException(f"{name} takes no mean and std from {data}: set them in its pipeline().")
+        own = (*module.mean, *module.std)
+        if not module.has_own_statistics:
+            module.take_statistics(self.mean, self.std)
+        elif own != (*self.mean, *self.std):
+            raise MisconfigurationException(
+                f"{data} has mean={list(self.mean)} and std={list(self.std)}, and {name} has mean={list(module.mean)} "
+                f"and std={list(module.std)}: leave out one pair (--data.mean, --data.std, --model.mean, --model.std)."
+            )
 
     def _seed(self) -> int:
         seed: int = self._restored.get("seed", torch.initial_seed())

@@ -159,6 +159,7 @@ class EncoderModule(JEPAModule):
             std: of each channel.
         """
         self.mean, self.std = tuple(mean), tuple(std)
+        self.has_own_statistics = True
         self.hparams.update(mean=list(mean), std=list(std))
 
 
