@@ -35,7 +35,7 @@ class MultiBlockMask:
         grid_size: tokens along rows and columns, or one number for both.
         context_scale: range of the context block's share of the grid. The block has the proportions of the grid.
         target_scale: range of a target block's share of the grid.
-        aspect_ratio: range of a target block's height over its width, in tokens.
+        aspect_ratio: range of a target block's height over its width, in tokens; a grid of one row has none.
         num_targets: M, target blocks a sample.
         min_keep: tokens that every context keeps; raise it to hold up the length of contexts in large batches.
         legacy: draw for draw what the I-JEPA code draws. Scale and aspect come from one number, blocks never reach the
@@ -137,10 +137,14 @@ class MultiBlockMask:
     def _target_size(self, scale: float, aspect: float) -> Size:
         rows, columns = self.grid_size
         area = scale * rows * columns
+        if rows == 1:  # a series: blocks have no height to share
+            return 1, min(max(round(area), 1), columns)
         height, width = round(math.sqrt(area * aspect)), round(math.sqrt(area / aspect))
         return min(max(height, 1), rows), min(max(width, 1), columns)
 
     def _context_size(self, scale: float) -> Size:
+        if self.grid_size[0] == 1:
+            return 1, max(round(self.grid_size[1] * scale), 1)
         height, width = (max(round(length * math.sqrt(scale)), 1) for length in self.grid_size)
         return height, width
 

@@ -3,6 +3,7 @@ from jepa_lightning.nn.backbone import Stem, TimmBackbone
 from jepa_lightning.nn.heads import PrototypeHead, mlp_head, projection_head
 from jepa_lightning.nn.init import init_xavier_weights
 from jepa_lightning.nn.key_queue import KeyQueue
+from jepa_lightning.nn.masked_convnet import MaskedConvNet
 from jepa_lightning.nn.patchify import patchify
 from jepa_lightning.nn.pos_embed import grid_size, sincos_pos_embed
 from jepa_lightning.nn.predictor import Predictor
@@ -15,6 +16,7 @@ from jepa_lightning.nn.vit import VIT_SIZES, VisionTransformer, ViTSize, vit_siz
 __all__ = [
     "VIT_SIZES",
     "KeyQueue",
+    "MaskedConvNet",
     "Predictor",
     "PrototypeHead",
     "RopeStyle",

@@ -37,7 +37,7 @@ def sincos_pos_embed(width: int, grid: Sequence[int], *, order: str | None = Non
 
     Args:
         width: D.
-        grid: (rows, columns) or (frames, rows, columns).
+        grid: (length,) of a series, (rows, columns) or (frames, rows, columns).
         order: axes in the order of their channels: "wh" for images as in I-JEPA and MAE (columns first; the default),
             "hw" for images as in V-JEPA. Clips are always "thw".
         uniform: give each axis of a clip the same number of channels (V-JEPA's configs), instead of half to time.
@@ -50,7 +50,11 @@ def sincos_pos_embed(width: int, grid: Sequence[int], *, order: str | None = Non
     """
     axes = torch.meshgrid(*(torch.arange(n, dtype=torch.float64) for n in grid), indexing="ij")
     flat = [axis.flatten() for axis in axes]
-    if len(grid) == 2:
+    if len(grid) == 1:
+        if width % 2:
+            raise ValueError(f"width {width} is not a multiple of 2, which sin-cos positions of a series need.")
+        parts = [_sincos_1d(width, flat[0])]
+    elif len(grid) == 2:
         if width % 4:
             raise ValueError(f"width {width} is not a multiple of 4, which sin-cos positions of an image need.")
         rows, columns = (_sincos_1d(width // 2, axis) for axis in flat)

@@ -256,3 +256,10 @@ def test_batches_with_one_generator_of_sizes_have_blocks_of_one_size_at_other_pl
     corner = first.target[..., :1]
     assert torch.equal((first.target - corner)[0, 0], (second.target - second.target[..., :1])[0, 0])
     assert not torch.equal(first.target, second.target)
+
+
+def test_blocks_of_a_series_have_their_share_of_its_length() -> None:
+    masks = MultiBlockMask((1, 40), target_scale=(0.2, 0.2), context_scale=(1.0, 1.0), num_targets=2, min_keep=4)(32)
+    assert masks.target.shape == (32, 2, 8)
+    assert (masks.target.diff(dim=-1) == 1).all()
+    assert masks.context.shape[1] >= 24

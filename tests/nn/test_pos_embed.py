@@ -57,3 +57,11 @@ def test_grid_size_of_rectangles_and_clips() -> None:
 def test_sizes_that_do_not_fit_are_refused(size: tuple[int, ...], patch: tuple[int, ...], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         grid_size(size, patch)
+
+
+def test_positions_of_a_series_are_sines_then_cosines() -> None:
+    table = sincos_pos_embed(8, (5,))
+    angles = torch.arange(5)[:, None] / 10000 ** (torch.arange(4) / 4)
+    torch.testing.assert_close(table, torch.cat([angles.sin(), angles.cos()], dim=1))
+    with pytest.raises(ValueError, match="width 7 is not a multiple of 2"):
+        sincos_pos_embed(7, (5,))
