@@ -34,7 +34,7 @@ class JointEmbedding(EncoderModule):
 
     Args:
         encoder: a named Vision Transformer (``vit_tiny``); any of ``timm.list_models()`` (``resnet18``, or
-            ``timm:resnet18``); or a network of your own or its class path, as in ``EncoderModule``, where ``keep`` and
+            ``timm:resnet18``); or a network of your own or its class path, see ``EncoderModule``, where ``keep`` and
             ``grid_size`` are not needed.
         image_size: height and width of the views in pixels, or one number for both.
         patch_size: side of a patch in pixels, for Vision Transformers of this package.
@@ -51,7 +51,7 @@ class JointEmbedding(EncoderModule):
         interpolation: interpolation of resized images, bilinear or bicubic; None takes the method's own.
         start_lr: learning rate of the first step.
         final_weight_decay: weight decay of the last step; None keeps it constant.
-        kwargs: channels as in ``EncoderModule``; optimizer, schedule, EMA and compilation as in ``JEPAModule``.
+        kwargs: channels see ``EncoderModule``; optimizer, schedule, EMA and compilation as in ``JEPAModule``.
 
     Raises:
         ValueError: if there is no such encoder, or an option is not for it.

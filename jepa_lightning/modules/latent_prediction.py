@@ -26,7 +26,7 @@ class LatentPrediction(EncoderModule):
     Args:
         encoder: a named size: vit_tiny, vit_small, vit_base, vit_large, vit_huge, vit_giant,
             vit_giant_xformers (V-JEPA 2's ViT-g) or vit_gigantic; or ``timm:NAME``, a network of your own, or the class
-            path of one, as in ``EncoderModule``.
+            path of one, see ``EncoderModule``.
         image_size: height and width of the input in pixels, or one number for both.
         patch_size: side of a patch in pixels.
         width: width of the tokens, instead of that of the named size.
@@ -49,7 +49,7 @@ class LatentPrediction(EncoderModule):
             best. False scales patch embeddings to the positions, and output projections with depth
             (``nn.init.init_weights``).
         gradient_checkpointing: compute blocks again in the backward pass, which takes less memory and more time.
-        kwargs: channels as in ``EncoderModule``; optimizer, schedule, EMA and compilation, as in ``JEPAModule``.
+        kwargs: channels see ``EncoderModule``; optimizer, schedule, EMA and compilation, as in ``JEPAModule``.
 
     Raises:
         ValueError: if the encoder or the distance is unknown, or ``target_layers`` exceeds the encoder's blocks.

@@ -34,7 +34,7 @@ class MAE(EncoderModule):
     ImageNet-1k.
 
     Args:
-        encoder: a named size, ``timm:NAME``, a network of your own, or its class path, as in ``EncoderModule``.
+        encoder: a named size, ``timm:NAME``, a network of your own, or its class path, see ``EncoderModule``.
         image_size: height and width of the view in pixels, or one number for both.
         patch_size: p, the side of a patch in pixels.
         width: width of the encoder's tokens, instead of that of the named size.
@@ -62,7 +62,7 @@ class MAE(EncoderModule):
         start_lr: learning rate of the first step.
         final_weight_decay: weight decay of the last step, reached along a cosine; None keeps ``weight_decay`` in the
             whole run.
-        kwargs: channels as in ``EncoderModule``; optimizer, schedule and compilation, as in ``JEPAModule``.
+        kwargs: channels see ``EncoderModule``; optimizer, schedule and compilation, as in ``JEPAModule``.
 
     Raises:
         ValueError: if the sizes or the masks do not fit each other.
