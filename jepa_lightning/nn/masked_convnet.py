@@ -80,7 +80,7 @@ class MaskedConvNet(nn.Module):
         grid = grid_size(x.shape[2:], self.patch)
         mask = None
         if keep is not None:
-            mask = x.new_zeros(len(x), grid[0] * grid[1]).scatter_(1, keep, 1.0).unflatten(1, (1, *grid))
+            mask = x.new_zeros(len(x), grid[0] * grid[1]).scatter_(1, keep, 1.0).view(-1, 1, *grid)
         x = _masked(x, mask)
         for downsample, blocks in zip(self.downsample, self.stages, strict=True):
             x = _masked(downsample(x), mask)

@@ -103,6 +103,8 @@ class SampleReader:
 
 def _pixels(view: Tensor) -> Tensor:
     """Views ``[B, C, (T,) H, W]`` as rows of pixels, averaged down where they are large."""
+    if view.ndim == 3:  # a series [B, C, T] is an image of one row
+        view = view.unsqueeze(-2)
     frames = view.float().flatten(1, -3)
     side = int((MAX_PIXEL_VALUES / frames.shape[1]) ** 0.5)
     height, width = frames.shape[2:]
