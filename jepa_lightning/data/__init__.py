@@ -7,9 +7,10 @@ from jepa_lightning.data.procedural.physics import PhysicsVideoDataModule, Physi
 from jepa_lightning.data.procedural.physics_pairs import ViolationDataset, ViolationPair
 from jepa_lightning.data.procedural.shapes import ShapesDataModule, ShapesDataset
 from jepa_lightning.data.shards.streaming import StreamingImageDataModule, StreamingVideoDataModule
-from jepa_lightning.data.videos.clips import ClipSampler, TensorVideo, Video, masked_video_pipeline
+from jepa_lightning.data.videos.clips import ClipSampler, masked_video_pipeline
 from jepa_lightning.data.videos.file import VideoFile
 from jepa_lightning.data.videos.folder import VideoFolderDataModule, VideoManifestDataModule
+from jepa_lightning.data.videos.video import TensorVideo, Video
 
 __all__ = [
     "CIFAR10DataModule",

@@ -16,7 +16,7 @@ from lightning_utilities.core.rank_zero import rank_zero_warn
 from torch.utils.data import DataLoader, Dataset, DistributedSampler
 
 from jepa_lightning.data.pipelines import Collate, Pipeline
-from jepa_lightning.data.videos.file import UnreadableVideoError
+from jepa_lightning.data.videos.video import UnreadableVideoError
 from jepa_lightning.seeding import seed_from
 from jepa_lightning.types import Batch
 

@@ -9,7 +9,8 @@ from PIL import Image
 from jepa_lightning.data.augmentation import Augmentation, augmented_pipeline
 from jepa_lightning.data.channels import ToChannels
 from jepa_lightning.data.pipelines import Pipeline, eval_view, masked_image_pipeline
-from jepa_lightning.data.videos.clips import ClipSampler, TensorVideo, masked_video_pipeline
+from jepa_lightning.data.videos.clips import ClipSampler, masked_video_pipeline
+from jepa_lightning.data.videos.video import TensorVideo
 from jepa_lightning.masking import MultiBlockMask
 
 SIZE = (64, 64)  # blur is for views of 64 pixels and more

@@ -8,7 +8,7 @@ from lightning.pytorch import Trainer
 from PIL import Image
 from torch.utils.data import DataLoader
 
-from jepa_lightning.data.videos.clips import TensorVideo
+from jepa_lightning.data.videos.video import TensorVideo
 
 Build = Callable[..., Any]
 

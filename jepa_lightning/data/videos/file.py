@@ -2,45 +2,20 @@
 """Video files, of which only the frames that are asked for are decoded (PyAV, extra ``video``)."""
 
 import importlib.util
-import io
-import os
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from functools import lru_cache, partial
+from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from jepa_lightning.data.file_walk import require_regular
-
-# a list of films (concat, HLS, DASH) would be read as the films that it names, from anywhere on the disk
-FORMATS = "mov,matroska,avi,gif,mpeg,mpegvideo,mpegts,ogg,asf,flv,ivf,mxf,nut,dv,m4v,h264,hevc,av1,obu,wtv,rm,apng,webp"
-UNTIMED = ("mpeg", "mpegvideo")  # formats of PyAV whose packets are not frames
-
-
-class UnreadableVideoError(Exception):
-    """A file that gives no frames, or not those that its index promises."""
-
-
-class VideoIndex(NamedTuple):
-    """Where the frames of a file are.
-
-    Attributes:
-        pts: of each frame in the order they are shown, in units of the stream; or their numbers, where the file does
-            not say when each one is shown.
-        keys: those of the key frames, from which decoding can start.
-        unit: seconds.
-        timed: whether frames have times by which they are found. Those that have none are counted from the first one.
-    """
-
-    pts: list[int]
-    keys: list[int]
-    unit: float
-    timed: bool
+from jepa_lightning.data.videos.container import film_of, reading
+from jepa_lightning.data.videos.frame_index import VideoIndex, find_frames
+from jepa_lightning.data.videos.index_cache import INDICES
+from jepa_lightning.data.videos.video import UnreadableVideoError
 
 
 class VideoFile:
@@ -65,18 +40,21 @@ class VideoFile:
             raise ImportError("reading videos needs PyAV: pip install 'jepa_lightning[video]'.")
         self.path = None if isinstance(source, bytes) else Path(source)
         self._file = source if isinstance(source, bytes) else Path(source)
-        self._index = _find_frames(source) if isinstance(source, bytes) else _index_of_file(Path(source))
+        self._index = find_frames(source) if isinstance(source, bytes) else INDICES.of(Path(source))
         pts, _, unit, _ = self._index
-        seconds = [(p - pts[0]) * unit for p in pts]
-        first = bisect_left(seconds, start - 1e-6)
-        last = len(pts) if end is None else bisect_left(seconds, end - 1e-6)
+
+        def seconds(time: int) -> float:
+            return (time - pts[0]) * unit
+
+        first = bisect_left(pts, start - 1e-6, key=seconds)
+        last = len(pts) if end is None else bisect_left(pts, end - 1e-6, key=seconds)
         if first >= last:
             raise UnreadableVideoError(
                 f"it has no frame between {start:g} s and {'its end' if end is None else f'{end:g} s'}: it is "
-                f"{seconds[-1]:.3g} s long."
+                f"{seconds(pts[-1]):.3g} s long."
             )
         self._pts = pts[first:last]
-        self.times: Sequence[float] = [second - seconds[first] for second in seconds[first:last]]
+        self.times: Sequence[float] = [(time - pts[first]) * unit for time in self._pts]
 
     @property
     def num_frames(self) -> int:
@@ -117,74 +95,14 @@ class VideoFile:
 
         # one for all frames and without threads of its own, which take longer to start than a small frame to convert
         convert = partial(VideoReformatter().reformat, format="rgb24", threads=1)
-        with _reading(self._file) as container:
+        with reading(self._file) as container:
             frames = _seek(container, targets, index) if index.timed else _count(container, targets)
             return {place: _upright(convert(frame).to_ndarray(), frame) for place, frame in frames}
 
 
-@contextmanager
-def _reading(file: Path | bytes) -> Iterator[Any]:
-    """An open container whose errors are those of this file."""
-    import av
-
-    limits = {"format_whitelist": FORMATS, "protocol_whitelist": "file"}
-    try:
-        if not isinstance(file, bytes):
-            require_regular(file)
-        with av.open(io.BytesIO(file) if isinstance(file, bytes) else f"file:{file}", options=limits) as container:
-            # the workers of a DataLoader share the cores already
-            _film(container).codec_context.thread_count = 1
-            yield container
-    except (av.FFmpegError, OSError, ValueError) as error:
-        raise UnreadableVideoError(str(error)) from error
-
-
-def _film(container: Any) -> Any:
-    """The video stream that ffmpeg would take: a still picture may come before it."""
-    stream = container.streams.best("video")
-    if stream is None:
-        raise UnreadableVideoError("it has no video stream.")
-    return stream
-
-
-def _index_of_file(path: Path) -> VideoIndex:
-    try:
-        changed = os.stat(path).st_mtime_ns
-    except OSError as error:
-        raise UnreadableVideoError(error.strerror or str(error)) from error
-    return _read_index(str(path), changed)
-
-
-@lru_cache(maxsize=4096)  # a few kilobytes each
-def _read_index(path: str, changed: int) -> VideoIndex:
-    """``changed`` makes a file that was written anew another one."""
-    return _find_frames(Path(path))
-
-
-def _find_frames(file: Path | bytes) -> VideoIndex:
-    with _reading(file) as container:
-        stream = _film(container)
-        packets = [
-            (packet.pts, packet.is_keyframe)
-            for packet in container.demux(stream)
-            if packet.size and not packet.is_discard and not packet.is_corrupt
-        ]
-        unit, rate = float(stream.time_base or 1), float(stream.average_rate or 25)
-        # AVI makes up the times of frames that are shown in another order than they are stored
-        untimed = container.format.name in (UNTIMED + (("avi",) if stream.codec_context.has_b_frames else ()))
-    if not packets:
-        raise UnreadableVideoError("it has no frames.")
-    if untimed or any(pts is None for pts, _ in packets):
-        with _reading(file) as container:
-            number = sum(1 for _ in container.decode(_film(container)))
-        return VideoIndex(list(range(number)), [0], 1 / rate, timed=False)
-    pts = sorted({time for time, _ in packets})
-    return VideoIndex(pts, sorted({time for time, key in packets if key}) or pts[:1], unit, timed=True)
-
-
 def _seek(container: Any, targets: Sequence[int], index: VideoIndex) -> Iterator[tuple[int, Any]]:
     """The frames at the targets, rising times; those that are not there are left out."""
-    stream, keys = _film(container), index.keys
+    stream, keys = film_of(container), index.keys
     left, position, frames = list(targets), None, container.decode(stream)
     while left:
         key = keys[max(0, bisect_right(keys, left[0]) - 1)]
@@ -206,7 +124,7 @@ def _seek(container: Any, targets: Sequence[int], index: VideoIndex) -> Iterator
 def _count(container: Any, targets: Sequence[int]) -> Iterator[tuple[int, Any]]:
     """The frames of these numbers."""
     wanted = set(targets)
-    for number, frame in enumerate(container.decode(_film(container))):
+    for number, frame in enumerate(container.decode(film_of(container))):
         if number in wanted:
             yield number, frame
         if number == targets[-1]:

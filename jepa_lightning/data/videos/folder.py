@@ -15,10 +15,11 @@ from jepa_lightning.data.file_walk import holds_files, subfolders
 from jepa_lightning.data.folder import FilesDataModule, FolderDataModule
 from jepa_lightning.data.images.files import read_rgb
 from jepa_lightning.data.media_files import MediaFiles
-from jepa_lightning.data.videos.file import UnreadableVideoError, VideoFile
+from jepa_lightning.data.videos.file import VideoFile
 from jepa_lightning.data.videos.frame_folder import EXTENSIONS as STILLS
 from jepa_lightning.data.videos.frame_folder import FrameFolder
 from jepa_lightning.data.videos.frame_walk import FrameClip, find_clips
+from jepa_lightning.data.videos.video import UnreadableVideoError
 from jepa_lightning.options import PositiveFloat, check_options
 
 EXTENSIONS = (".mp4", ".webm", ".mkv", ".avi", ".mov", ".gif", ".m4v", ".mpg", ".mpeg", ".ogv", ".wmv", ".flv", ".3gp")

@@ -13,7 +13,7 @@ from torchvision.transforms.v2.functional import pil_to_tensor
 from jepa_lightning.data.file_walk import contents
 from jepa_lightning.data.images.files import EXTENSIONS as IMAGE_EXTENSIONS
 from jepa_lightning.data.images.files import read_rgb
-from jepa_lightning.data.videos.file import UnreadableVideoError
+from jepa_lightning.data.videos.video import UnreadableVideoError
 
 EXTENSIONS = tuple(extension for extension in IMAGE_EXTENSIONS if extension != ".gif")  # which is a video itself
 

@@ -11,7 +11,9 @@ import torch
 from torch import Tensor
 
 from jepa_lightning.data import ClipSampler
-from jepa_lightning.data.videos.file import UnreadableVideoError, VideoFile, _read_index
+from jepa_lightning.data.videos.file import VideoFile
+from jepa_lightning.data.videos.index_cache import INDICES
+from jepa_lightning.data.videos.video import UnreadableVideoError
 
 av = pytest.importorskip("av")
 
@@ -111,7 +113,7 @@ def test_frames_that_cannot_be_decoded_are_an_error(make_video: Make, spoil: Cal
 
 def test_without_pyav_one_line_names_the_extra(make_video: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     path = make_video(length=2)
-    _read_index.cache_clear()
+    INDICES.clear()
     monkeypatch.setitem(sys.modules, "av", None)
     with pytest.raises(ImportError, match=re.escape("pip install 'jepa_lightning[video]'")) as error:
         VideoFile(path)
@@ -124,7 +126,7 @@ def test_files_are_closed_also_the_damaged_ones(make_video: Make, spoil: Callabl
     none.write_bytes(b"")
 
     def read(path: Path) -> None:
-        _read_index.cache_clear()
+        INDICES.clear()
         VideoFile(path).read([20])
 
     before = len(os.listdir("/proc/self/fd"))
@@ -134,22 +136,3 @@ def test_files_are_closed_also_the_damaged_ones(make_video: Make, spoil: Callabl
             with pytest.raises(UnreadableVideoError):
                 read(path)
     assert len(os.listdir("/proc/self/fd")) == before
-
-
-@pytest.mark.parametrize(
-    "content", ["ffconcat version 1.0\nfile 'h264.mp4'\n", "#EXTM3U\n#EXTINF:3,\nh264.mp4\n#EXT-X-ENDLIST\n"]
-)
-def test_a_list_of_films_does_not_read_its_neighbors(make_video: Make, content: str) -> None:
-    path = make_video().parent / "list.mp4"
-    path.write_text(content)
-    with pytest.raises(UnreadableVideoError):
-        VideoFile(path)
-    with pytest.raises(UnreadableVideoError):
-        VideoFile(content.encode())
-
-
-@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
-def test_pipes_are_refused_without_waiting(tmp_path: Path) -> None:
-    os.mkfifo(tmp_path / "pipe.mp4")
-    with pytest.raises(UnreadableVideoError, match="it is not a regular file"):
-        VideoFile(tmp_path / "pipe.mp4")

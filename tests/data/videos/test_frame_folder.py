@@ -8,8 +8,8 @@ from PIL import Image
 from torch import Tensor
 
 from jepa_lightning.data import ClipSampler
-from jepa_lightning.data.videos.file import UnreadableVideoError
 from jepa_lightning.data.videos.frame_folder import FrameFolder
+from jepa_lightning.data.videos.video import UnreadableVideoError
 
 
 def fill(folder: Path, names: Iterable[str]) -> Path:
