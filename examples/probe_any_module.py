@@ -25,7 +25,7 @@ def convnet() -> nn.Sequential:
     """Images ``[B, 3, 32, 32]`` to a map ``[B, 64, 4, 4]``."""
     layers: list[nn.Module] = []
     for before, after in ((3, 16), (16, 32), (32, 64)):
-        layers += [nn.Conv2d(before, after, 3, 2, 1), nn.BatchNorm2d(after), nn.ReLU()]
+        layers += [nn.Conv2d(before, after, 3, 2, 1), nn.GroupNorm(8, after), nn.ReLU()]
     return nn.Sequential(*layers)
 
 

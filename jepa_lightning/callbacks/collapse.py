@@ -93,9 +93,7 @@ class CollapseMonitor(FreshCallback):
         self._step = trainer.global_step
         self._previous_step = self._step - 1
 
-    def on_train_batch_start(
-        self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
-    ) -> None:
+    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
         """Measures every few optimizer steps."""
         step, energetic = trainer.global_step, has_energy(pl_module, batch)
         if step != self._step:

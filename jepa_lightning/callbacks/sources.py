@@ -195,7 +195,9 @@ class Source:
 
     def _refused(self, module: LightningModule, batch: Any, why: str, what_to_do: str) -> MisconfigurationException:
         given = "" if batch is None else f" The batch is {described(batch)}."
-        return MisconfigurationException(f"{self.owner} on {type(module).__name__}: {why}.{given} To fix it, {what_to_do}.")
+        return MisconfigurationException(
+            f"{self.owner} on {type(module).__name__}: {why}.{given} To fix it, {what_to_do}."
+        )
 
 
 def is_skipped(module: LightningModule, outputs: Any) -> bool:

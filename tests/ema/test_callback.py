@@ -4,10 +4,11 @@ import warnings
 import pytest
 import torch
 from lightning.fabric.utilities.exceptions import MisconfigurationException
-from lightning.pytorch import Callback
+from lightning.pytorch import Callback, LightningModule
 from lightning.pytorch.callbacks import GradientAccumulationScheduler
-from lightning.pytorch.demos.boring_classes import BoringModel
 from lightning.pytorch.loggers import CSVLogger
+from torch import nn
+from torch.utils.data import DataLoader
 
 from jepa_lightning.callbacks import EMACallback
 from jepa_lightning.ema import frozen_copy
@@ -84,9 +85,29 @@ def test_the_trainers_own_callback_takes_the_place_of_the_modules(tiny_ijepa, sh
 
 
 def test_a_line_over_a_run_of_unknown_length_is_refused(quiet_trainer):
-    trainer = quiet_trainer(callbacks=[EMACallback(0.9, 1.0)], max_epochs=-1, limit_val_batches=0)
+    module = LightningModule()
+    module.online, module.target = nn.Linear(1, 1), nn.Linear(1, 1).requires_grad_(False)
+    module.training_step = lambda batch, batch_idx: module.online(batch).sum()
+    module.configure_optimizers = lambda: torch.optim.SGD(module.online.parameters(), lr=0.1)
+    trainer = quiet_trainer(
+        callbacks=[EMACallback(0.9, 1.0, pairs=[("online", "target")])], max_epochs=-1, limit_val_batches=0
+    )
     with pytest.raises(MisconfigurationException, match=r"from 0\.9 to 1\.0, and this run has no known length"):
-        trainer.fit(BoringModel())
+        trainer.fit(module, DataLoader(torch.ones(4, 1)))
+
+
+def test_named_pairs_follow_by_the_decay(quiet_trainer):
+    module = LightningModule()
+    module.online, module.target = nn.Linear(1, 1), nn.Linear(1, 1).requires_grad_(False)
+    module.training_step = lambda batch, batch_idx: module.online(batch).sum()
+    module.configure_optimizers = lambda: torch.optim.SGD(module.online.parameters(), lr=0.5)
+    online, target = (float(network.weight.detach()) for network in (module.online, module.target))
+    callback = EMACallback(0.9, 0.9, pairs=[("online", "target")])
+    quiet_trainer(callbacks=[callback], max_steps=3).fit(module, DataLoader(torch.ones(4, 1)))
+    for _ in range(3):
+        online -= 0.5
+        target = 0.9 * target + 0.1 * online
+    assert float(module.target.weight) == pytest.approx(target, rel=1e-5)
 
 
 @pytest.mark.parametrize("precision", ["bf16-true", "16-true"])

@@ -57,6 +57,7 @@ class TrainedProbe(OnlineProbe):
         self._last_step, self._previous_step = 0, -1  # optimizer steps before this batch, and before the last step
         self._stepped = False  # whether the Trainer has, in this run
         self._took_batch = False  # whether a batch was there to train on
+        self._owing = False  # whether the last batch to train on was skipped
         self._forget()
 
     def _forget(self) -> None:
@@ -102,7 +103,7 @@ class TrainedProbe(OnlineProbe):
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Notes where the run starts or resumes."""
         self._last_step, self._previous_step = trainer.global_step, trainer.global_step - 1
-        self._stepped = self._took_batch = False
+        self._stepped = self._took_batch = self._owing = False
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -115,8 +116,10 @@ class TrainedProbe(OnlineProbe):
         skipped = is_skipped(pl_module, outputs)
         labels = {} if skipped else self.labels(pl_module, batch)
         every = self.every_n_steps or (1 if self.given(pl_module, outputs) is not None else EVERY)
-        if step // every == previous // every:  # a batch may take several steps in manual optimization
+        # a batch may take several steps in manual optimization, and one that is skipped is made up for by the next
+        if step // every == previous // every and not self._owing:
             return
+        self._owing = skipped
         if not skipped:
             self._took_batch = True
             features = self.inputs(trainer, pl_module, outputs, batch).float()

@@ -163,7 +163,9 @@ def test_it_leaves_the_global_generators_alone(echo, table, quiet_trainer):
 
 def test_a_validation_without_training_samples_is_refused(echo, table, quiet_trainer):
     data = table(overlapping(20, 0), overlapping(10, 1), 3, batch_size=10)
-    with pytest.raises(MisconfigurationException, match="OnlineKNN encodes training samples, and this validate has none"):
+    with pytest.raises(
+        MisconfigurationException, match="OnlineKNN encodes training samples, and this validate has none"
+    ):
         quiet_trainer(callbacks=[OnlineKNN(num_classes=3)]).validate(echo(), data.val_dataloader())
 
 

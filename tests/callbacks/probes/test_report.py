@@ -109,7 +109,9 @@ def test_names_what_training_has_not_improved() -> None:
     assert not_improved(accuracy, "raw pixels") == ["colour 85.0 % (was 90.0 %)"]
     assert not_improved(accuracy, "random init") == []
     assert not_improved({"a": {"x": 0.5}, "b": {"x": 0.4}}, "a", "b") == ["x 40.0 % (was 50.0 %)"]
-    assert not_improved({"random init": {"": 0.4}, "trained": {"": 0.4}}, "random init") == ["class 40.0 % (was 40.0 %)"]
+    assert not_improved({"random init": {"": 0.4}, "trained": {"": 0.4}}, "random init") == [
+        "class 40.0 % (was 40.0 %)"
+    ]
 
 
 @pytest.mark.parametrize(
@@ -186,7 +188,9 @@ def test_labels_that_are_missing_or_alone(
 def test_needs_data_to_fit_on(tiny_ijepa: Build, quiet_trainer: Build) -> None:
     model = tiny_ijepa()
     loader = DataLoader([torch.rand(3, 32, 32)] * 8, batch_size=4, collate_fn=model.pipeline().collate)
-    with pytest.raises(MisconfigurationException, match="ProbeReport scores its probes on validation samples, and this fit has none"):
+    with pytest.raises(
+        MisconfigurationException, match="ProbeReport scores its probes on validation samples, and this fit has none"
+    ):
         quiet_trainer(max_steps=1, callbacks=[ProbeReport()]).fit(model, loader)
 
 
