@@ -12,6 +12,22 @@ RENAMED = {
     "IJEPA": {"projector": "projector_dim"},
     "LeJEPA": {"sigreg": "sigreg_share"},
 }
+# of each class the options that came later, with what it did before them
+ADDED = {name: {"interpolation": "bilinear"} for name in ("BYOL", "BarlowTwins", "DINO", "MAE")}
+
+
+def saved_options(owner: type | str, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Options of a checkpoint as the class takes them now.
+
+    Args:
+        owner: the class that the options are of, or its name or path.
+        options: all options by name, as they were saved.
+
+    Returns:
+        The options under their present names, and what the class did where it had no such option yet.
+    """
+    added = {option: value for name in _names(owner) for option, value in ADDED.get(name, {}).items()}
+    return {**added, **with_new_names(owner, options)} if options else {}
 
 
 def with_new_names(owner: type | str, options: Mapping[str, Any]) -> dict[str, Any]:

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 import torch
 
-from jepa_lightning import DINO, IJEPA, modules
+from jepa_lightning import DINO, IJEPA, MAE, modules
 from jepa_lightning.cli import main
-from jepa_lightning.renamed_options import RENAMED, with_new_names, with_new_names_inside
+from jepa_lightning.renamed_options import RENAMED, saved_options, with_new_names, with_new_names_inside
 
 TINY = {"encoder": "vit_tiny", "width": 48, "depth": 1, "heads": 3, "image_size": 32, "patch_size": 8}
 
@@ -100,3 +100,9 @@ def test_the_command_line_resumes_a_run_with_old_names(tiny_cli: str) -> None:
     saved = torch.load(run / "checkpoints/last.ckpt", weights_only=True)
     assert saved["global_step"] == 4
     assert saved["hyper_parameters"]["num_prototypes"] == 16
+
+
+def test_a_checkpoint_of_before_an_option_does_what_it_did() -> None:
+    assert saved_options("jepa_lightning.BYOL", {"lr": 0.1}) == {"interpolation": "bilinear", "lr": 0.1}
+    assert saved_options(MAE, {"interpolation": "bicubic"}) == {"interpolation": "bicubic"}
+    assert saved_options(IJEPA, {"lr": 0.1}) == {"lr": 0.1}

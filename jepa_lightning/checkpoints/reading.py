@@ -10,7 +10,7 @@ from jepa_lightning.checkpoints.form import check_form
 from jepa_lightning.checkpoints.plain import read_plain
 from jepa_lightning.checkpoints.sharded import read_rest
 from jepa_lightning.checkpoints.whole import present
-from jepa_lightning.renamed_options import with_new_names
+from jepa_lightning.renamed_options import saved_options
 
 
 def last_checkpoint(runs: Path) -> Path | None:
@@ -62,7 +62,7 @@ def model_arguments(path: Path, class_path: str) -> list[str]:
         raise ValueError(
             f"{path} is a checkpoint of {made_by}, not of {class_path}: give --model {made_by}, or another checkpoint."
         )
-    options = with_new_names(class_path, options)
+    options = saved_options(class_path, options)
     check_classes(options, path)
     return [f"--model.{name}={_as_text(value)}" for name, value in options.items()]
 

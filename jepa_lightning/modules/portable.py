@@ -24,7 +24,7 @@ from jepa_lightning.checkpoints import (
     tables_of_another_size,
 )
 from jepa_lightning.modules.finite_loss import diverged
-from jepa_lightning.renamed_options import with_new_names
+from jepa_lightning.renamed_options import saved_options
 
 STATES = ("state_dict", "current_model_state")  # the latter is Lightning's, beside an average
 
@@ -72,7 +72,7 @@ class Portable(LightningModule):
             folder = path.is_dir()
             checkpoint = read_shards(path, optimizer=False) if folder else read_checkpoint(path)
             saved = checkpoint.get(cls.CHECKPOINT_HYPER_PARAMS_KEY, {})
-            options = with_new_names(cls, saved)
+            options = saved_options(cls, saved)
             check_classes({name: value for name, value in options.items() if name not in kwargs}, checkpoint_path)
             if options.get("pretrained"):  # the weights are the checkpoint's
                 how.setdefault("pretrained", False)
