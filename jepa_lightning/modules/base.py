@@ -22,7 +22,7 @@ from jepa_lightning.modules.finite_loss import FiniteLoss
 from jepa_lightning.modules.portable import Portable
 from jepa_lightning.modules.preprocessing import preprocess
 from jepa_lightning.modules.traits import Traits
-from jepa_lightning.modules.unused_options import refuse_unused
+from jepa_lightning.modules.unused_options import refuse_rate_of_another, refuse_unused
 from jepa_lightning.nn import compile_blocks
 from jepa_lightning.optim import WarmupCosine, create_optimizer, optimizer_steps, parameter_groups, warmup_steps
 from jepa_lightning.options import (
@@ -134,6 +134,7 @@ class JEPAModule(Portable, ABC):
         self.save_hyperparameters(ignore=list(self.not_plain))
         check_options(type(self), self.hparams)
         refuse_unused(type(self), self.unused_options(self.hparams), self.hparams)
+        refuse_rate_of_another(type(self), self.hparams)
         self.optimizer_name = optimizer
         self.lr, self.start_lr, self.final_lr = lr, start_lr, final_lr
         self.weight_decay, self.final_weight_decay = weight_decay, final_weight_decay

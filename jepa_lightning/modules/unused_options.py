@@ -1,4 +1,4 @@
-"""Refuses options that a module would do nothing with."""
+"""Refuses options that do not fit each other: those that would have no effect, and learning rates of others."""
 
 from collections.abc import Mapping
 from inspect import Parameter, signature
@@ -21,6 +21,24 @@ def refuse_unused(owner: type, unused: Mapping[str, str], options: Mapping[str, 
             raise ValueError(
                 f"{owner.__name__}: {option}={options[option]!r} has no effect, since {reason}: leave it out."
             )
+
+
+def refuse_rate_of_another(owner: type, options: Mapping[str, Any]) -> None:
+    """Refuses another optimizer than the method's own where the learning rate is left at that of the method's own.
+
+    Args:
+        owner: the class of the module.
+        options: all options by name.
+
+    Raises:
+        ValueError: if LARS or SGD was the method's own, whose learning rates are hundreds of times those of others.
+    """
+    own, lr = _default(owner, "optimizer"), _default(owner, "lr")
+    if own not in (None, "adamw") and options["optimizer"] != own and options["lr"] == lr:
+        raise ValueError(
+            f"{owner.__name__}: lr={lr:g} is the default for optimizer {own}, and optimizer is "
+            f"{options['optimizer']}: give lr too, for example lr=0.001 for adamw."
+        )
 
 
 def _default(owner: type, option: str) -> Any:

@@ -107,3 +107,10 @@ def test_a_default_of_a_subclass_counts() -> None:
     refuse_unused(Other, {"a": "of a reason"}, {"a": 2})
     with pytest.raises(ValueError, match="Other: a=1 has no effect, since of a reason: leave it out"):
         refuse_unused(Other, {"a": "of a reason"}, {"a": 1})
+
+
+def test_another_optimizer_wants_a_learning_rate_of_its_own() -> None:
+    tiny = {"encoder": "vit_tiny", "width": 48, "depth": 1, "heads": 3, "image_size": 32, "patch_size": 8}
+    with pytest.raises(ValueError, match=r"SimCLR: lr=4\.8 is the default for optimizer lars, .* give lr too"):
+        SimCLR(**tiny, optimizer="adamw")
+    SimCLR(**tiny, optimizer="adamw", lr=1e-3)
