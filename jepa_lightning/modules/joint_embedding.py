@@ -10,6 +10,7 @@ from jepa_lightning.data.augmentation import Augmentation, augmented_pipeline
 from jepa_lightning.data.pipelines import Interpolation, Pipeline
 from jepa_lightning.ema import frozen_copy
 from jepa_lightning.losses import prediction_distance
+from jepa_lightning.modules.building import building
 from jepa_lightning.modules.encoder_module import EncoderModule
 from jepa_lightning.nn import VIT_SIZES, Stem, TimmBackbone, VisionTransformer, vit_size
 from jepa_lightning.nn.encoder_spec import Encoder
@@ -103,7 +104,8 @@ class JointEmbedding(EncoderModule):
         self.patch_size, self.overrides = patch_size, {"width": width, "depth": depth, "heads": heads}
         self.crop_scale, self.flip, self.color_strength = crop_scale, flip, color_strength
         self.interpolation = interpolation
-        self.encoder = self.build_encoder()
+        with building(self):
+            self.encoder = self.build_encoder()
 
     def build_encoder(self) -> nn.Module:
         """The encoder, ``[B, C, H, W]`` to ``[B, N, D]``; override it for a network of your own with ``width``."""

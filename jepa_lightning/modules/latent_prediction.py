@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from jepa_lightning.ema import frozen_copy
 from jepa_lightning.losses import Distance, VarianceCovariance, normalize_targets, prediction_distance, token_content
+from jepa_lightning.modules.building import building
 from jepa_lightning.modules.encoder_module import EncoderModule
 from jepa_lightning.nn import Predictor, take_tokens
 from jepa_lightning.nn.encoder_spec import Encoder
@@ -112,11 +113,16 @@ class LatentPrediction(EncoderModule):
         return unused if options["content"] else unused | dict.fromkeys(("variance", "covariance"), "content is 0")
 
     def build_networks(self) -> None:
-        """Builds context encoder, target encoder and predictor; a subclass calls it last in its ``__init__``."""
-        self.context_encoder = self.build_encoder()
-        self._check_layers()
-        self.target_encoder = frozen_copy(self.context_encoder)
-        self.predictor = self.build_predictor()
+        """Builds context encoder, target encoder and predictor; a subclass calls it last in its ``__init__``.
+
+        So ``IJEPA`` and ``VJEPA`` have built them when ``super().__init__()`` returns: what an overridden
+        ``build_encoder`` or ``build_predictor`` reads from ``self`` is set before that call.
+        """
+        with building(self):
+            self.context_encoder = self.build_encoder()
+            self._check_layers()
+            self.target_encoder = frozen_copy(self.context_encoder)
+            self.predictor = self.build_predictor()
 
     def build_encoder(self) -> nn.Module:
         """The context encoder; override it for a network of your own with ``grid_size`` and ``width``."""

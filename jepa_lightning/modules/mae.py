@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from jepa_lightning.data.pipelines import Interpolation, Pipeline, masked_image_pipeline
 from jepa_lightning.losses import prediction_distance
 from jepa_lightning.masking import RandomMask
+from jepa_lightning.modules.building import building
 from jepa_lightning.modules.encoder_module import EncoderModule
 from jepa_lightning.modules.traits import Traits
 from jepa_lightning.nn import Predictor, VisionTransformer, init_xavier_weights, patchify, take_tokens
@@ -116,7 +117,8 @@ class MAE(EncoderModule):
         self.crop_scale, self.flip, self.interpolation = crop_scale, flip, interpolation
         self.size = self.named_size(width=width, depth=depth, heads=heads)
         self.drop_path, self.gradient_checkpointing = drop_path, gradient_checkpointing
-        self.encoder = self.build_encoder()
+        with building(self):
+            self.encoder = self.build_encoder()
         grid, encoder_width = cast(tuple[int, ...], self.encoder.grid_size), cast(int, self.encoder.width)
         if tuple(grid) != grid_of(self.image_size, (self.patch_size, self.patch_size)):
             raise ValueError(
