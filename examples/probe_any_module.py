@@ -1,4 +1,4 @@
-# B batch, C channels, H W height and width, D width
+# ruff: noqa: D102 (methods are those of LightningModule)
 """Callbacks on LightningModules that know nothing of this package: python examples/probe_any_module.py --steps 200."""
 
 import argparse
@@ -55,7 +55,7 @@ class Classifier(LightningModule):
 
 
 class SimCLR(LightningModule):
-    """Contrasts two views in batches ``{"views": (one, other), "label": label}``; an average of the backbone follows."""
+    """Contrasts two views in batches ``{"views": (one, other), "label": label}``; an average follows the backbone."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -11,5 +11,5 @@ def test_dotted_names_and_the_module_itself() -> None:
 
 
 def test_an_unknown_name_is_refused_with_those_that_there_are() -> None:
-    with pytest.raises(ValueError, match="Sequential has no submodule 'backbone': its submodules are 0."):
+    with pytest.raises(ValueError, match=r"Sequential has no submodule 'backbone': its submodules are 0\."):
         submodule(nn.Sequential(nn.ReLU()), "backbone")

@@ -119,7 +119,7 @@ class EMACallback(Callback):
             online, target = (self._named(module, name) for name in names)
             if any(parameter.requires_grad for parameter in target.parameters()):
                 raise MisconfigurationException(
-                    f"EMACallback: '{names[1]}' of {type(module).__name__} receives gradients, and a target must follow "
+                    f"EMACallback: '{names[1]}' of {type(module).__name__} receives gradients, and a target follows "
                     f"'{names[0]}' alone: call {names[1]}.requires_grad_(False) in __init__."
                 )
             if all(target is not known for _, known in found):

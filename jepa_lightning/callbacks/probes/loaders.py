@@ -93,8 +93,8 @@ def drawn(owner: str, loader: Iterable[Any], size: int, rank: int = 0, ranks: in
             )
         return loader
     dataset: Any = loader.dataset
-    options = {"collate_fn": loader.collate_fn, "num_workers": loader.num_workers}
-    if isinstance(dataset, IterableDataset) or loader.batch_size is None and loader.batch_sampler is None:
+    options: dict[str, Any] = {"collate_fn": loader.collate_fn, "num_workers": loader.num_workers}
+    if isinstance(dataset, IterableDataset) or (loader.batch_size is None and loader.batch_sampler is None):
         return DataLoader(dataset, batch_size=loader.batch_size, **options)
     # a sampler of a part of the data set has its indices
     known = getattr(loader.sampler, "indices", None)

@@ -7,7 +7,6 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.trainer.states import TrainerFn
 from lightning.pytorch.utilities.seed import isolate_rng
 from lightning_utilities.core.rank_zero import rank_zero_warn
-from torch import Tensor
 
 from jepa_lightning.callbacks.batch_items import Item
 from jepa_lightning.callbacks.probes.fresh import FreshCallback

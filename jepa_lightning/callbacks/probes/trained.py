@@ -143,7 +143,7 @@ class TrainedProbe(OnlineProbe):
         if not self._stepped and not pl_module.automatic_optimization:
             raise MisconfigurationException(
                 f"{type(self).__name__} steps when the Trainer does, and it counted no optimizer step in this epoch: "
-                f"step optimizers of self.optimizers() in {type(pl_module).__name__}.training_step, not their originals."
+                f"step the optimizers of self.optimizers() in {type(pl_module).__name__}.training_step."
             )
         seen = self._restored["seen"] if self._restored else self._heads is not None and bool(self._seen)
         if self._took_batch:

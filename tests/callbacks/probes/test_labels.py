@@ -8,7 +8,6 @@ from torch import Tensor
 from jepa_lightning.callbacks.probes.labels import ProbeLabels, listed
 from jepa_lightning.probing.label_kinds import ClassLabel, TagLabel, ValueLabel
 
-
 CLASSES, VALUES, TAGS = torch.tensor([0, 2]), torch.tensor([0.5, torch.nan]), torch.tensor([[0, 1, 1], [-1, -1, -1]])
 
 

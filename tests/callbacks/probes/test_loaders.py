@@ -37,7 +37,7 @@ class Stream(IterableDataset[int]):
 def test_streams_and_lists_give_what_they_have_and_iterators_are_refused() -> None:
     assert rows(drawn("X", DataLoader(Stream(), 4), 5)) == list(range(12))
     assert rows(drawn("X", [[1, 2], [3]], 5)) == [1, 2, 3]
-    with pytest.raises(MisconfigurationException, match="X takes samples .* list_iterator can be iterated only once"):
+    with pytest.raises(MisconfigurationException, match=r"X takes samples .* list_iterator can be iterated only once"):
         drawn("X", iter([[1]]), 5)
 
 
