@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from jepa_lightning.data.passed_over import PassedOver
+from jepa_lightning.data.shards.index import INDEX, holds_shards
 
 SYSTEM_FOLDERS = ("lost+found",)  # which only root may list, on every disk with an ext file system
 
@@ -24,7 +25,7 @@ def find_files(root: Path, folder: Path, extensions: Sequence[str], kind: str) -
     """The files below a folder in the order of their paths, labelled by the folder's subfolders.
 
     Links are followed. A folder or a file that a link reaches a second time counts once, under its own path. What is
-    passed over is named in a warning: files with other endings, and what is not a regular file.
+    passed over is named in a warning: files with other endings, what is not a regular file, and shards.
 
     Args:
         root: paths are relative to this.
@@ -42,7 +43,7 @@ def find_files(root: Path, folder: Path, extensions: Sequence[str], kind: str) -
     files = sorted(MediaFile(prefix + name, name.split("/")[0] if "/" in name else None) for name in walk.files())
     walk.passed.warn(kind)
     if not files:
-        raise FileNotFoundError(f"there are no {kind} in {folder}: looked for {', '.join(extensions)}.")
+        raise walk.passed.missing(kind, f"looked for {', '.join(extensions)}")
     loose = [file.path for file in files if file.label is None]
     if not loose:
         return files
@@ -151,6 +152,9 @@ class _Walk:
                 continue
             entered.add(place)
             folders, others = contents(folder)
+            if any(entry.name == INDEX for entry in others) and holds_shards(folder):
+                self.passed.shards.append(str(folder))
+                continue
             yield from ((prefix + entry.name, entry) for entry in others)
             for entry in folders if self.deep else ():
                 (linked if entry.is_symlink() else here).append((f"{prefix}{entry.name}/", Path(entry.path)))

@@ -15,6 +15,7 @@ from torch.utils.data import Subset
 from jepa_lightning.data.base import JEPADataModule
 from jepa_lightning.data.file_walk import MediaFile, find_files, holds_files, subfolders
 from jepa_lightning.data.media_files import MediaFiles
+from jepa_lightning.data.shards.index import holds_shards
 from jepa_lightning.options import OpenShare, Seed, Share, check_options
 
 VALIDATION = ("val", "valid", "validation")  # names of the folder beside ``train``, the first of them that is there
@@ -114,7 +115,8 @@ class FolderDataModule(FilesDataModule):
     are no classes and all files below are unlabelled. Beside ``train`` the folder for validation may be called ``val``,
     ``valid`` or ``validation``; without it a fraction of each class validates. A folder ``train`` that holds files
     itself, beside other folders that hold some, is a class like these. Classes are in the order of their names, and of
-    their numbers where all names are numbers.
+    their numbers where all names are numbers. Shards that ``jepa-lightning pack`` wrote are not read,
+    but named in a warning.
 
     Attributes:
         extensions: endings of the files, in small letters.
@@ -132,10 +134,11 @@ class FolderDataModule(FilesDataModule):
         train = self.root / "train"
         if os.path.lexists(train) and not train.is_dir():
             raise ValueError(f"{train} is not a folder: rename it, or put the training files in a folder of that name.")
-        others = [folder for folder in self._siblings(train) if holds_files(folder, self.extensions)]
-        if not train.is_dir() or self._is_class(train, others):
+        siblings = [folder for folder in subfolders(self.root) if folder != train] if train.is_dir() else []
+        others = [folder for folder in siblings if holds_files(folder, self.extensions)]
+        if not train.is_dir() or holds_shards(train) or self._is_class(train, others):
             return self.samples(self.root), []
-        beside = {folder.name: folder for folder in self._siblings(train)}
+        beside = {folder.name: folder for folder in siblings if not holds_shards(folder)}
         val = next((beside[name] for name in VALIDATION if name in beside), None)
         unread = [str(folder) for folder in others if folder != val]
         if unread:
@@ -145,9 +148,6 @@ class FolderDataModule(FilesDataModule):
                 stacklevel=2,
             )
         return self.samples(train), [] if val is None else self.samples(val)
-
-    def _siblings(self, train: Path) -> list[Path]:
-        return [folder for folder in subfolders(self.root) if folder != train] if train.is_dir() else []
 
     def _is_class(self, train: Path, others: Sequence[Path]) -> bool:
         """Whether ``train`` is the name of a class, as in VOC and COCO."""

@@ -16,12 +16,14 @@ class PassedOver:
     Attributes:
         special: paths of pipes, devices and other things that are not regular files.
         repeated: paths of links to what has been found elsewhere.
+        shards: paths of folders that ``jepa-lightning pack`` wrote.
     """
 
     def __init__(self, folder: Path, extensions: Sequence[str]) -> None:
         self.folder, self.extensions = folder, extensions
         self.special: list[str] = []
         self.repeated: list[str] = []
+        self.shards: list[str] = []
         self._endings: Counter[str] = Counter()
 
     def count_ending(self, name: str) -> None:
@@ -41,12 +43,28 @@ class PassedOver:
                 f"{endings}. Endings that are read: {', '.join(self.extensions)}.",
                 stacklevel=3,
             )
-        reasons = (("not regular files", self.special), ("links to what is found elsewhere", self.repeated))
+        reasons = (
+            ("not regular files", self.special),
+            ("links to what is found elsewhere", self.repeated),
+            ("shards that `jepa-lightning pack` wrote", self.shards),
+        )
         for reason, paths in reasons:
             if paths:
                 more = ", ..." if len(paths) > 3 else ""
                 warnings.warn(
                     f"{len(paths)} entries in {self.folder} are not read, because they are {reason}: "
-                    f"{', '.join(paths[:3])}{more}.",
+                    f"{', '.join(sorted(paths)[:3])}{more}.",
                     stacklevel=3,
                 )
+
+    def missing(self, kind: str, expected: str) -> FileNotFoundError:
+        """The error of a folder in which nothing was found.
+
+        Args:
+            kind: what the files hold, in the plural.
+            expected: what was looked for.
+        """
+        if self.shards:
+            reader = f"Streaming{'Image' if kind == 'images' else 'Video'}DataModule"
+            expected = f"it holds shards that `jepa-lightning pack` wrote, which {reader} reads"
+        return FileNotFoundError(f"there are no {kind} in {self.folder}: {expected}.")

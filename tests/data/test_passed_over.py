@@ -14,6 +14,7 @@ def test_there_is_one_warning_for_each_reason() -> None:
     for name in ("1.avif", "2.AVIF", "notes"):
         passed.count_ending(name)
     passed.special.append("DIR/pipe.png")
+    passed.shards.append("DIR/out/train")
     passed.repeated.extend(f"DIR/{i}.png" for i in range(4))
     with pytest.warns(UserWarning, match="are not read") as caught:
         passed.warn("images")
@@ -23,4 +24,15 @@ def test_there_is_one_warning_for_each_reason() -> None:
         "1 entries in DIR are not read, because they are not regular files: DIR/pipe.png.",
         "4 entries in DIR are not read, because they are links to what is found elsewhere: DIR/0.png, DIR/1.png, "
         "DIR/2.png, ....",
+        "1 entries in DIR are not read, because they are shards that `jepa-lightning pack` wrote: DIR/out/train.",
     ]
+
+
+def test_an_empty_folder_is_named_and_so_are_shards() -> None:
+    passed = PassedOver(Path("DIR"), (".png",))
+    assert str(passed.missing("images", "looked for .png")) == "there are no images in DIR: looked for .png."
+    passed.shards.append("DIR/train")
+    assert str(passed.missing("images", "looked for .png")) == (
+        "there are no images in DIR: it holds shards that `jepa-lightning pack` wrote, which StreamingImageDataModule "
+        "reads."
+    )

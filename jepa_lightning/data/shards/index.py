@@ -13,6 +13,7 @@ from lightning.fabric.utilities.exceptions import MisconfigurationException
 INDEX = "index.json"
 OURS = "jepa_lightning"  # the key of what litdata does not write
 UNFINISHED = "unfinished"  # the folder of shards that are not all there yet
+LARGEST = 2**28  # bytes of an index: hundreds of terabytes of shards
 LEAVES = ["bytes", "bytes"]  # of a sample: the content of a file, and what there is to know of it, in JSON
 
 
@@ -83,6 +84,18 @@ class ShardIndex:
                     f"the shard {path} has {path.stat().st_size} bytes, not the {shard.length} it was written with: "
                     f"{remedy(self.where)}"
                 )
+
+
+def holds_shards(folder: Path) -> bool:
+    """Whether a folder is a split that ``jepa-lightning pack`` finished."""
+    path = folder / INDEX
+    try:
+        if not path.is_file() or path.stat().st_size > LARGEST:
+            return False
+        ShardIndex(path.read_text(), str(folder))
+    except (OSError, ValueError, RecursionError):  # somebody else's index
+        return False
+    return True
 
 
 def is_plain_name(name: object) -> bool:

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from jepa_lightning.data.file_walk import contents, identity, require_folder
 from jepa_lightning.data.passed_over import PassedOver
+from jepa_lightning.data.shards.index import holds_shards
 
 LAYOUT = "expected CLASS/CLIP/*, with the frames of a clip in its folder and the clips of a class in another"
 
@@ -23,7 +24,8 @@ def find_clips(root: Path, folder: Path, extensions: Sequence[str], fps: float |
     """The clips ``CLASS/CLIP/*`` in a folder, in the order of their paths.
 
     Links are followed. A clip that is reached a second time through a link counts once, under its own path; such links,
-    and files with other endings, are named in a warning. A clip without frames counts as one that cannot be read.
+    files with other endings, and shards are named in a warning. A clip without frames counts as
+    unreadable.
 
     Args:
         root: paths are relative to this.
@@ -54,7 +56,7 @@ def find_clips(root: Path, folder: Path, extensions: Sequence[str], fps: float |
         records.append(FrameClip(Path(clip.path).relative_to(root).as_posix(), label.name, fps))
     passed.warn("frames")
     if not records:
-        raise FileNotFoundError(f"there are no folders of frames in {folder}: {LAYOUT}.")
+        raise passed.missing("folders of frames", LAYOUT)
     return sorted(records)
 
 
@@ -63,7 +65,9 @@ def _subfolders(folder: str | Path, passed: PassedOver) -> list[os.DirEntry[str]
     folders, files = contents(Path(folder))
     if loose := _frames(files, passed):
         raise ValueError(f"{loose[0].path} does not lie in the folder of a clip: {LAYOUT}.")
-    return folders
+    shards = [entry.path for entry in folders if holds_shards(Path(entry.path))]
+    passed.shards += shards
+    return [entry for entry in folders if entry.path not in shards]
 
 
 def _frames(files: Iterable[os.DirEntry[str]], passed: PassedOver) -> list[os.DirEntry[str]]:

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from jepa_lightning.data.shards.index import INDEX, LEAVES, OURS, Shard, ShardIndex, write_index
+from jepa_lightning.data.shards.index import INDEX, LEAVES, OURS, Shard, ShardIndex, holds_shards, write_index
 
 CHUNKS = [{"filename": f"{i}.bin", "chunk_size": size, "chunk_bytes": 10 * size} for i, size in enumerate((3, 1, 4))]
 EXTRA = {"kind": "images", "classes": ["a", "b"], "source": "x"}
@@ -67,3 +67,21 @@ def test_indices_of_single_shards_are_joined_in_order(tmp_path: Path) -> None:
         part.write_text(json.dumps({"chunks": [chunk], "config": {"data_format": LEAVES}}))
     write_index(tmp_path / INDEX, parts, EXTRA, stamp="now")
     assert ShardIndex((tmp_path / INDEX).read_text(), "here").shards == ShardIndex(content(), "here").shards
+
+
+@pytest.mark.parametrize(
+    "text", [None, "", "{}", "[" * 100_000, "\udcff", content(config={})], ids=lambda text: str(text)[:9]
+)
+def test_a_folder_holds_shards_where_pack_finished_them(tmp_path: Path, text: str | None) -> None:
+    (tmp_path / INDEX).write_text(content())
+    assert holds_shards(tmp_path)
+    (tmp_path / INDEX).unlink()
+    if text is not None:
+        (tmp_path / INDEX).write_text(text, errors="surrogateescape")
+    assert not holds_shards(tmp_path)
+
+
+def test_an_index_too_large_for_one_is_not_read(tmp_path: Path) -> None:
+    with (tmp_path / INDEX).open("wb") as file:
+        file.truncate(2**40)
+    assert not holds_shards(tmp_path)
