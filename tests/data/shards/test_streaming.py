@@ -178,3 +178,24 @@ def test_two_processes_have_each_sample_once_an_epoch(shard_folder: Path, tmp_pa
     assert len(first) == len(second) == 30
     for epoch in (slice(0, 15), slice(15, 30)):
         assert len({*first[epoch], *second[epoch]}) == 30
+
+
+def test_class_names_that_are_numbers_keep_the_order_of_numbers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for i in range(12):
+        for k in range(2):
+            path = tmp_path / f"images/{i}/{k}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.new("RGB", (20, 20), (20 * i, 0, 0)).save(path)
+    write_shards(plan_shards(ImageFolderDataModule(tmp_path / "images")), tmp_path / "shards")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    data = set_up("~/shards")
+    assert data.class_names == tuple(map(str, range(12)))
+    samples = by_path(data.predict_dataloader())
+    assert {path: label for path, (_, label) in samples.items()} == {
+        f"{i}/{k}.png": i for i in range(12) for k in (0, 1)
+    }
+    there = by_path(set_up(f"local:{tmp_path}/shards", cache_dir="~/cache").predict_dataloader())
+    assert there.keys() == samples.keys()
+    assert (tmp_path / "cache").is_dir()

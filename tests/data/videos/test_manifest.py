@@ -174,3 +174,22 @@ def test_columns_that_are_nearly_right_are_named(tmp_path: Path) -> None:
         list(read_manifest(listed(tmp_path, "path;label\na.mp4;cat\n")))
     with pytest.raises(ValueError, match="the column 'label' twice"):
         list(read_manifest(listed(tmp_path, "path,label,Label\na.mp4,cat,dog\n")))
+
+
+def test_numbers_as_labels_are_in_the_order_of_numbers(tmp_path: Path) -> None:
+    rows = [f"{i}-{k}.mp4,{i}" for i in range(12) for k in range(2)]
+    data = set_up(listed(tmp_path, "\n".join(["path,label", *rows])))
+    assert data.class_names == tuple(map(str, range(12)))
+    files = data.train_set.dataset  # type: ignore[attr-defined]
+    assert [files.classes[str(i)] for i in range(12)] == list(range(12))
+
+
+def test_the_home_folder_may_be_written_short(
+    tmp_path: Path, make_video: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    make_video("films/a.mp4")
+    listed(tmp_path, "path,label\na.mp4,train\na.mp4,val\n")
+    data = set_up("~/list.csv", "~/list.csv", root="~/films")
+    assert data.class_names == ("train", "val")
+    assert [data.val_set[i][0].num_frames for i in range(2)] == [30, 30]
