@@ -3,7 +3,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageOps
 
 from jepa_lightning.data.file_walk import MediaFile
 from jepa_lightning.data.images.files import ImageFiles, read_rgb
@@ -74,14 +74,33 @@ def test_transparency_lies_on_white(tmp_path: Path) -> None:
     assert pixel(save(tmp_path / "16.png", Image.new("I;16", (8, 6), 700), transparency=700))[0] in (2, 255)
 
 
-def test_orientation_is_honoured(tmp_path: Path) -> None:
-    image = Image.new("RGB", (8, 6))
-    image.putpixel((0, 0), (255, 255, 255))
+@pytest.mark.parametrize("suffix", ["jpg", "png", "webp", "tif"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_images_are_turned_upright_by_exif(tmp_path: Path, orientation: int, suffix: str) -> None:
+    """EXIF 2.3, tag Orientation: where the first row and the first column of the file are shown."""
+    quarters = np.zeros((32, 48, 3), np.uint8)
+    quarters[:16, :24], quarters[:16, 24:], quarters[16:, :24] = (250, 10, 10), (10, 250, 10), (10, 10, 250)
     exif = Image.Exif()
-    exif[0x0112] = 6  # to be shown turned by 90 degrees clockwise
-    upright = read_rgb(save(tmp_path / "image.png", image, exif=exif))
-    assert upright.size == (6, 8)
-    assert upright.getpixel((5, 0)) == (255, 255, 255)
+    exif[0x0112] = orientation
+    path = save(tmp_path / f"image.{suffix}", Image.fromarray(quarters), exif=exif)
+    shown = {
+        1: quarters,
+        2: quarters[:, ::-1],
+        3: quarters[::-1, ::-1],
+        4: quarters[::-1],
+        5: quarters.swapaxes(0, 1),
+        6: quarters[::-1].swapaxes(0, 1),
+        7: quarters[::-1, ::-1].swapaxes(0, 1),
+        8: quarters[:, ::-1].swapaxes(0, 1),
+    }[orientation]
+    upright = np.asarray(read_rgb(path))
+    with Image.open(path) as file:
+        assert np.array_equal(upright, np.asarray(ImageOps.exif_transpose(file)))
+    assert upright.shape == shown.shape
+    # the middles of the quarters, as formats with losses blur their edges
+    height, width, _ = shown.shape
+    middles = np.s_[height // 4 :: height // 2, width // 4 :: width // 2]
+    assert np.abs(upright[middles].astype(int) - shown[middles]).max() < 12
 
 
 def test_an_image_too_large_to_be_true_is_broken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
