@@ -10,7 +10,7 @@ from typing import Any
 import lightning
 from jsonargparse import ActionConfigFile, ArgumentError  # type: ignore[attr-defined]  # it is in `__all__`
 from lightning.pytorch import Trainer
-from lightning.pytorch.callbacks import Checkpoint
+from lightning.pytorch.callbacks import Callback, Checkpoint
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.plugins.io import TorchCheckpointIO
@@ -23,6 +23,7 @@ from jepa_lightning.cli.commands import TRAINER_COMMANDS
 from jepa_lightning.cli.config_files import ConfigParser
 from jepa_lightning.cli.default_callbacks import as_list, with_defaults
 from jepa_lightning.cli.errors import UsageError, explain, explain_usage
+from jepa_lightning.cli.exit_on_sigterm import ExitOnSIGTERM
 from jepa_lightning.cli.null_options import check_nulls
 from jepa_lightning.cli.resume import find_last, given_checkpoint, last_places, runs_folder
 from jepa_lightning.cli.run_folder import RunFolder, board, check_checkpoint_folder, claim_logs, new_run
@@ -130,10 +131,11 @@ class JEPACLI(LightningCLI):
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """Adds what the configuration leaves open."""
         given = self.config_init[self.subcommand].trainer
+        callbacks: list[Callback] = as_list(given.callbacks)
         if self.subcommand == "fit":
             saves, logs = given.enable_checkpointing is not False, given.logger not in (False, [])
-            callbacks = with_defaults(given.callbacks, saves, logs)
-            kwargs["callbacks"] = [RunFolder(_default(given.logger)), *callbacks]
+            callbacks = [RunFolder(_default(given.logger)), *with_defaults(given.callbacks, saves, logs)]
+        kwargs["callbacks"] = [ExitOnSIGTERM(), *callbacks]
         if _default(given.logger):
             kwargs["logger"] = self._early_logger(given)
         trainer = super().instantiate_trainer(**kwargs)
