@@ -54,14 +54,17 @@ class NotEmpty:
         return "at least one item"
 
 
-# what lies above is a typing error: no size, number of steps or samples, weight of a loss, learning rate or temperature
-# has a use there, and a loop or a learning rate of 1e30 ends much later, in another error
+# what lies above is a typing error: no size, number of steps or samples, weight of a loss or temperature has a use
+# there, and a loop or a weight of 1e30 ends much later, in another error
 PositiveInt = Annotated[int, Interval("[1, 1e9]")]
 NonNegativeInt = Annotated[int, Interval("[0, 1e9]")]
 Seed = Annotated[int, Interval("[0, 4294967295]")]  # as Lightning's seed_everything
 PositiveFloat = Annotated[float, Interval("(0, 1e6]")]
 NonNegativeFloat = Annotated[float, Interval("[0, 1e6]")]
 FiniteFloat = Annotated[float, Interval("[-1e6, 1e6]")]
+# rates of SGD and LARS at the largest batches are below 100
+LearningRate = Annotated[float, Interval("(0, 1000]")]
+FinalRate = Annotated[float, Interval("[0, 1000]")]  # of the first or the last step, which may stand still
 Share = Annotated[float, Interval("[0, 1]")]
 PositiveShare = Annotated[float, Interval("(0, 1]")]
 ShareBelowOne = Annotated[float, Interval("[0, 1)")]
@@ -73,7 +76,7 @@ PositiveRange = Annotated[tuple[PositiveFloat, PositiveFloat], Ascending()]
 Length = NonNegativeInt | ShareBelowOne | str  # steps, a share of the run, or text with a unit; see ``warmup_steps``
 Flip = Share | bool  # the probability of a mirrored view; True is one half
 Layers = Annotated[Sequence[AnyInt], NotEmpty()]  # negative ones count from the end
-LearningRates = Annotated[Sequence[PositiveFloat], NotEmpty()]
+LearningRates = Annotated[Sequence[LearningRate], NotEmpty()]
 ImageSize = PositiveInt | tuple[PositiveInt, PositiveInt]
 
 

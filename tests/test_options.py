@@ -193,5 +193,5 @@ def test_the_command_line_refuses_in_one_line(capsys: pytest.CaptureFixture[str]
         main(["fit", "--model", "IJEPA", "--data", "ShapesDataModule", "--model.lr", "-1"])
     assert exit_.value.code == 1
     assert (
-        capsys.readouterr().err == "jepa-lightning: error: IJEPA: lr=-1 is out of range: give a number in (0, 1e6].\n"
+        capsys.readouterr().err == "jepa-lightning: error: IJEPA: lr=-1 is out of range: give a number in (0, 1000].\n"
     )

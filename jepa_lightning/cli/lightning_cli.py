@@ -29,7 +29,7 @@ from jepa_lightning.cli.resume import find_last, given_checkpoint, last_places, 
 from jepa_lightning.cli.run_folder import RunFolder, board, check_checkpoint_folder, claim_logs, new_run
 from jepa_lightning.cli.run_lock import locked
 from jepa_lightning.cli.trainer import CLITrainer
-from jepa_lightning.cli.trainer_options import TRAINER_OPTIONS
+from jepa_lightning.cli.trainer_options import check_trainer
 from jepa_lightning.data import JEPADataModule
 from jepa_lightning.modules import JEPAModule
 from jepa_lightning.options import Seed, check_values
@@ -101,7 +101,7 @@ class JEPACLI(LightningCLI):
         self.config = _parse(parser, self.arguments)
         options = self.config[self.config.subcommand]
         check_values("command line", {"seed_everything": Seed | bool | None}, options.as_dict())
-        check_values("Trainer", TRAINER_OPTIONS, options.trainer.as_dict())
+        check_trainer(options.trainer.as_dict())
         self._find_checkpoint(options)
         if self.checkpoint and Path(self.checkpoint).exists():
             import_classes(options.model.as_dict())  # those that the checkpoint may name

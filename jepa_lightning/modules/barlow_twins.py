@@ -10,7 +10,7 @@ from jepa_lightning.modules.byol import ASYMMETRIC
 from jepa_lightning.modules.joint_embedding import JointEmbedding
 from jepa_lightning.modules.traits import Traits
 from jepa_lightning.nn import mlp_head
-from jepa_lightning.options import Length, NonNegativeFloat, PositiveFloat, PositiveInt
+from jepa_lightning.options import FinalRate, LearningRate, Length, NonNegativeFloat, PositiveFloat, PositiveInt
 from jepa_lightning.types import Batch, StepOutput
 
 
@@ -60,8 +60,8 @@ class BarlowTwins(JointEmbedding):
         off_diagonal: NonNegativeFloat = 0.0051,
         loss_scale: PositiveFloat = 0.024,
         optimizer: str = "lars",
-        lr: PositiveFloat = 1.6,
-        final_lr: NonNegativeFloat = 1.6e-3,
+        lr: LearningRate = 1.6,
+        final_lr: FinalRate = 1.6e-3,
         weight_decay: NonNegativeFloat = 1.5e-06,
         warmup: Length = 0.01,
         **kwargs: Any,

@@ -27,11 +27,12 @@ from jepa_lightning.nn import compile_blocks
 from jepa_lightning.optim import WarmupCosine, create_optimizer, optimizer_steps, parameter_groups, warmup_steps
 from jepa_lightning.options import (
     EMARange,
+    FinalRate,
     FiniteFloat,
     Interval,
+    LearningRate,
     Length,
     NonNegativeFloat,
-    PositiveFloat,
     ShareBelowOne,
     check_options,
 )
@@ -114,9 +115,9 @@ class JEPAModule(Portable, ABC):
     def __init__(
         self,
         optimizer: str = "adamw",
-        lr: PositiveFloat = 1e-3,
-        start_lr: NonNegativeFloat = 2e-4,
-        final_lr: NonNegativeFloat = 1e-6,
+        lr: LearningRate = 1e-3,
+        start_lr: FinalRate = 2e-4,
+        final_lr: FinalRate = 1e-6,
         weight_decay: NonNegativeFloat = 0.04,
         final_weight_decay: NonNegativeFloat | None = 0.4,
         betas: tuple[ShareBelowOne, ShareBelowOne] | None = None,

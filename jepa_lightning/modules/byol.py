@@ -13,7 +13,7 @@ from jepa_lightning.losses import prediction_loss
 from jepa_lightning.modules.joint_embedding import JointEmbedding, target_copy
 from jepa_lightning.modules.traits import Traits
 from jepa_lightning.nn import mlp_head
-from jepa_lightning.options import EMARange, Length, NonNegativeFloat, PositiveFloat, PositiveInt
+from jepa_lightning.options import EMARange, FinalRate, LearningRate, Length, NonNegativeFloat, PositiveInt
 from jepa_lightning.types import Batch, StepOutput
 
 # one view is always blurred, the other rarely; appendix B, table 6
@@ -70,8 +70,8 @@ class BYOL(JointEmbedding):
         ema: EMARange = (0.996, 1.0),
         ema_schedule: EMASchedule = "cosine",
         optimizer: str = "lars",
-        lr: PositiveFloat = 3.2,
-        final_lr: NonNegativeFloat = 0.0,
+        lr: LearningRate = 3.2,
+        final_lr: FinalRate = 0.0,
         weight_decay: NonNegativeFloat = 1.5e-06,
         warmup: Length = 0.01,
         **kwargs: Any,

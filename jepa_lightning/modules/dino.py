@@ -19,6 +19,8 @@ from jepa_lightning.nn import PrototypeHead
 from jepa_lightning.optim import optimizer_steps, warmup_steps
 from jepa_lightning.options import (
     EMARange,
+    FinalRate,
+    LearningRate,
     Length,
     NonNegativeFloat,
     PositiveFloat,
@@ -102,8 +104,8 @@ class DINO(MultiCrop):
         ema_schedule: EMASchedule = "cosine",
         drop_path: ShareBelowOne = 0.1,
         optimizer: str = "adamw",
-        lr: PositiveFloat = 2e-3,
-        final_lr: NonNegativeFloat = 1e-6,
+        lr: LearningRate = 2e-3,
+        final_lr: FinalRate = 1e-6,
         weight_decay: NonNegativeFloat = 0.04,
         final_weight_decay: NonNegativeFloat | None = 0.4,
         warmup: Length = 0.0125,

@@ -15,7 +15,7 @@ from jepa_lightning.modules.encoder_module import EncoderModule
 from jepa_lightning.nn import VIT_SIZES, Stem, TimmBackbone, VisionTransformer, vit_size
 from jepa_lightning.nn.encoder_spec import Encoder
 from jepa_lightning.nn.timm_model import timm_name
-from jepa_lightning.options import Flip, ImageSize, NonNegativeFloat, PositiveInt, ShareBelowOne, ShareRange
+from jepa_lightning.options import FinalRate, Flip, ImageSize, NonNegativeFloat, PositiveInt, ShareBelowOne, ShareRange
 from jepa_lightning.types import Batch
 
 M = TypeVar("M", bound=nn.Module)
@@ -94,7 +94,7 @@ class JointEmbedding(EncoderModule):
         flip: Flip | None = None,
         color_strength: NonNegativeFloat = 1.0,
         interpolation: Interpolation | None = None,
-        start_lr: NonNegativeFloat = 0.0,
+        start_lr: FinalRate = 0.0,
         final_weight_decay: NonNegativeFloat | None = None,
         **kwargs: Any,
     ) -> None:

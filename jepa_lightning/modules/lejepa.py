@@ -12,7 +12,15 @@ from jepa_lightning.losses import SIGReg
 from jepa_lightning.modules.multi_crop import MultiCrop
 from jepa_lightning.modules.traits import Traits
 from jepa_lightning.nn import mlp_head
-from jepa_lightning.options import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, Share, ShareRange
+from jepa_lightning.options import (
+    FinalRate,
+    LearningRate,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveInt,
+    Share,
+    ShareRange,
+)
 from jepa_lightning.types import Batch, StepOutput
 
 
@@ -69,8 +77,8 @@ class LeJEPA(MultiCrop):
         num_local: NonNegativeInt = 6,
         local_crop_scale: ShareRange = (0.05, 0.3),
         crop_scale: ShareRange = (0.3, 1.0),
-        lr: PositiveFloat = 5e-4,
-        final_lr: NonNegativeFloat = 5e-7,
+        lr: LearningRate = 5e-4,
+        final_lr: FinalRate = 5e-7,
         weight_decay: NonNegativeFloat = 0.05,
         **kwargs: Any,
     ) -> None:

@@ -17,7 +17,15 @@ from jepa_lightning.modules.byol import ASYMMETRIC
 from jepa_lightning.modules.joint_embedding import JointEmbedding, target_copy
 from jepa_lightning.modules.traits import Traits
 from jepa_lightning.nn import KeyQueue, mlp_head
-from jepa_lightning.options import EMARange, Length, NonNegativeFloat, PositiveFloat, PositiveInt
+from jepa_lightning.options import (
+    EMARange,
+    FinalRate,
+    LearningRate,
+    Length,
+    NonNegativeFloat,
+    PositiveFloat,
+    PositiveInt,
+)
 from jepa_lightning.types import Batch, StepOutput
 
 Version = Literal["v2", "v3"]
@@ -88,8 +96,8 @@ class MoCo(JointEmbedding):
         ema: EMARange | None = None,
         ema_schedule: EMASchedule = "cosine",
         optimizer: str | None = None,
-        lr: PositiveFloat | None = None,
-        final_lr: NonNegativeFloat = 0.0,
+        lr: LearningRate | None = None,
+        final_lr: FinalRate = 0.0,
         weight_decay: NonNegativeFloat | None = None,
         warmup: Length | None = None,
         **kwargs: Any,

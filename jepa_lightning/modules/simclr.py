@@ -12,7 +12,7 @@ from jepa_lightning.losses import nt_xent_loss
 from jepa_lightning.modules.joint_embedding import JointEmbedding
 from jepa_lightning.modules.traits import Traits
 from jepa_lightning.nn import mlp_head
-from jepa_lightning.options import Length, NonNegativeFloat, PositiveFloat, PositiveInt
+from jepa_lightning.options import FinalRate, LearningRate, Length, NonNegativeFloat, PositiveFloat, PositiveInt
 from jepa_lightning.types import Batch, StepOutput
 
 
@@ -58,8 +58,8 @@ class SimCLR(JointEmbedding):
         projector_dim: PositiveInt = 128,
         temperature: PositiveFloat = 0.1,
         optimizer: str = "lars",
-        lr: PositiveFloat = 4.8,
-        final_lr: NonNegativeFloat = 0.0,
+        lr: LearningRate = 4.8,
+        final_lr: FinalRate = 0.0,
         weight_decay: NonNegativeFloat = 1e-06,
         warmup: Length = 0.1,
         **kwargs: Any,

@@ -11,7 +11,7 @@ from jepa_lightning.losses import prediction_loss
 from jepa_lightning.modules.joint_embedding import JointEmbedding
 from jepa_lightning.modules.traits import Traits
 from jepa_lightning.nn import mlp_head
-from jepa_lightning.options import Length, NonNegativeFloat, PositiveFloat, PositiveInt
+from jepa_lightning.options import FinalRate, LearningRate, Length, NonNegativeFloat, PositiveInt
 from jepa_lightning.types import Batch, StepOutput
 
 
@@ -58,8 +58,8 @@ class SimSiam(JointEmbedding):
         predictor_hidden: PositiveInt = 512,
         constant_predictor_lr: bool = True,
         optimizer: str = "momentum",
-        lr: PositiveFloat = 0.1,
-        final_lr: NonNegativeFloat = 0.0,
+        lr: LearningRate = 0.1,
+        final_lr: FinalRate = 0.0,
         weight_decay: NonNegativeFloat = 0.0001,
         warmup: Length = 0,
         **kwargs: Any,

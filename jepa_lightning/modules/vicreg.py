@@ -9,7 +9,7 @@ from jepa_lightning.losses import VarianceCovariance, prediction_loss
 from jepa_lightning.modules.joint_embedding import JointEmbedding
 from jepa_lightning.modules.traits import Traits
 from jepa_lightning.nn import mlp_head
-from jepa_lightning.options import Length, NonNegativeFloat, PositiveFloat, PositiveInt
+from jepa_lightning.options import FinalRate, LearningRate, Length, NonNegativeFloat, PositiveInt
 from jepa_lightning.types import Batch, StepOutput
 
 
@@ -59,8 +59,8 @@ class VICReg(JointEmbedding):
         variance: NonNegativeFloat = 25.0,
         covariance: NonNegativeFloat = 1.0,
         optimizer: str = "lars",
-        lr: PositiveFloat = 1.6,
-        final_lr: NonNegativeFloat = 1.6e-3,
+        lr: LearningRate = 1.6,
+        final_lr: FinalRate = 1.6e-3,
         weight_decay: NonNegativeFloat = 1e-06,
         warmup: Length = 0.01,
         **kwargs: Any,

@@ -25,7 +25,7 @@ def optimizer_steps(trainer: Trainer) -> float:
     return sum(each) if trainer.max_steps == -1 else min(sum(each), trainer.max_steps)
 
 
-def warmup_steps(warmup: int | float | str, total_steps: float, steps_per_epoch: float, name: str = "warm-up") -> int:
+def warmup_steps(warmup: int | float | str, total_steps: float, steps_per_epoch: float, name: str = "warmup") -> int:
     """Turns a warm-up as people write it into optimizer steps.
 
     Args:

@@ -77,5 +77,5 @@ def create_optimizer(
     try:
         optimizer: Optimizer = create_optimizer_v2(groups, opt=name, lr=lr, **given)
     except TypeError as error:  # the optimizer names the argument that it does not know
-        raise ValueError(f"optimizer '{name}' does not take the options {given}: {error}.") from error
+        raise ValueError(f"optimizer '{name}' does not take the optimizer_options {given}: {error}.") from error
     return optimizer

@@ -83,7 +83,7 @@ def test_options_of_the_optimizer_by_name(tiny_cli: str) -> None:
         ("LeJEPA --model.num_locals 2", "LeJEPA has no option 'num_locals': did you mean 'num_local'?", 2),
         (
             "BYOL --model.projector_hidden 32 --model.optimizer_options '{trust_coef: 1}'",
-            "optimizer 'lars' does not take the options {'trust_coef': 1",
+            "optimizer 'lars' does not take the optimizer_options {'trust_coef': 1",
             1,
         ),
     ],

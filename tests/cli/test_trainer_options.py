@@ -1,11 +1,12 @@
 """Ranges of the Trainer's options on the command line."""
 
 import inspect
+from typing import Any
 
 import pytest
 from lightning.pytorch import Trainer
 
-from jepa_lightning.cli.trainer_options import TRAINER_OPTIONS
+from jepa_lightning.cli.trainer_options import TRAINER_OPTIONS, check_trainer
 from jepa_lightning.options import check_values
 
 
@@ -33,8 +34,22 @@ def test_the_options_are_those_of_the_trainer_and_their_defaults_are_in_range() 
         ("fast_dev_run", 10**30),
         ("num_nodes", 0),
         ("num_sanity_val_steps", -2),
+        ("val_check_interval", 10**30),
     ],
 )
 def test_what_lightning_would_take_is_refused(option: str, value: float) -> None:
     with pytest.raises(ValueError, match=rf"^Trainer: {option}=.* is out of range"):
         check_values("Trainer", TRAINER_OPTIONS, {option: value})
+
+
+@pytest.mark.parametrize("option", ["max_time", "val_check_interval"])
+@pytest.mark.parametrize("value", ["", "text", "12:00", {}, {"hour": 1}, {"hours": 1, 3: 2}])
+def test_durations_that_lightning_does_not_read_are_refused(option: str, value: Any) -> None:
+    with pytest.raises(ValueError, match=rf"^Trainer: {option}=.* is no duration"):
+        check_trainer({option: value})
+
+
+@pytest.mark.parametrize("value", ["00:12:00:00", {"hours": 12}, {"days": 1, "minutes": 0.5}, None])
+def test_durations_that_lightning_reads_are_taken(value: Any) -> None:
+    check_trainer({"max_time": value})
+    Trainer(max_time=value, accelerator="cpu", logger=False)

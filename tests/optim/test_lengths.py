@@ -35,5 +35,5 @@ def test_warmup_that_is_none_of_these_is_named(warmup):
     ("warmup", "total", "epoch"), [("10%", math.inf, 5), (0.1, math.inf, 5), ("2 epochs", 9, math.inf)]
 )
 def test_warmup_in_units_of_unknown_length_is_named(warmup, total, epoch):
-    with pytest.raises(ValueError, match=r"cannot be turned into steps.* give the warm-up in steps"):
+    with pytest.raises(ValueError, match=r"cannot be turned into steps.* give the warmup in steps"):
         warmup_steps(warmup, total, epoch)

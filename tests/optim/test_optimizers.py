@@ -84,7 +84,9 @@ def test_options_stand_beside_betas_and_none_are_the_optimizers_own():
     ],
 )
 def test_an_option_that_the_optimizer_does_not_take_is_named_in_one_line(name, options, unknown):
-    with pytest.raises(ValueError, match=rf"optimizer '{name}' does not take the options .*'{unknown}'\.$") as caught:
+    with pytest.raises(
+        ValueError, match=rf"optimizer '{name}' does not take the optimizer_options .*'{unknown}'\.$"
+    ) as caught:
         create_optimizer(parameter_groups(networks(), 0.04), name, 1e-3, options=options)
     assert "\n" not in str(caught.value)
 

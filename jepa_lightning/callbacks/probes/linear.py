@@ -6,7 +6,7 @@ from torch import Tensor
 
 from jepa_lightning.callbacks.batch_items import Item
 from jepa_lightning.callbacks.probes.trained import TrainedProbe
-from jepa_lightning.options import NonNegativeFloat, PositiveFloat, PositiveInt, check_options
+from jepa_lightning.options import LearningRate, NonNegativeFloat, PositiveInt, check_options
 from jepa_lightning.probing.linear_heads import LinearHeads
 
 
@@ -39,7 +39,7 @@ class OnlineLinearProbe(TrainedProbe):
     def __init__(
         self,
         num_classes: PositiveInt | dict[str, PositiveInt] | None = None,
-        lr: PositiveFloat = 5e-3,
+        lr: LearningRate = 5e-3,
         weight_decay: NonNegativeFloat = 0.0,
         every_n_steps: PositiveInt | None = None,
         name: str | None = None,
