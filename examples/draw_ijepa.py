@@ -60,12 +60,11 @@ def curves(run: Path) -> dict[str, Curve]:
 
 def draw(pictures: Tensor, logged: dict[str, Curve], path: Path) -> None:
     """Writes the figure."""
-    figure = pyplot.figure(figsize=(10, 3.4), layout="constrained")
+    figure = pyplot.figure(figsize=(10, 3.6), layout="constrained")
     left, right = figure.subfigures(1, 2, width_ratios=(4, 6))
-    for row, (axes, name) in enumerate(
-        zip(left.subplots(3, len(pictures)), ("scene", "seen", "predicted"), strict=True)
-    ):
-        for picture, axis in zip(pictures[:, row], axes, strict=True):
+    rows = zip(pictures.unbind(1), left.subplots(3, len(pictures)), ("scene", "seen", "predicted"), strict=True)
+    for row, axes, name in rows:
+        for picture, axis in zip(row, axes, strict=True):
             axis.imshow(picture.permute(1, 2, 0))
             axis.set(xticks=[], yticks=[])
         axes[0].set_ylabel(name)
@@ -76,7 +75,7 @@ def draw(pictures: Tensor, logged: dict[str, Curve], path: Path) -> None:
         pixels = 100 * logged[f"val/linear_{label}_raw_pixels"][1][-1]
         probe.axhline(pixels, color=color, linestyle=":", label=f"{label}, raw pixels")
     probe.set(xlabel="step", title="accuracy, %", ylim=(0, 100), xlim=(0, None))
-    right.legend(loc="outside lower center", ncols=4, fontsize="small")
+    right.legend(loc="outside lower center", ncols=2, fontsize="small")
     loss.plot(*logged["train/loss"], color="tab:gray")
     loss.set(xlabel="step", title="train/loss", ylim=(0, None), xlim=(0, None))
     path.parent.mkdir(parents=True, exist_ok=True)
