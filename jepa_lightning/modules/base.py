@@ -1,7 +1,6 @@
 # B batch, C channels, H W height and width, T frames, N tokens, D width, L layers
 """The LightningModule that every method is: one file a method, with `objective` and `pipeline` to write."""
 
-import math
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping, Sequence
 from typing import Annotated, Any, ClassVar, Literal, cast
@@ -11,7 +10,6 @@ from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import Callback
 from lightning.pytorch.strategies import ModelParallelStrategy
 from lightning.pytorch.trainer.states import TrainerFn
-from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor, nn
 
 from jepa_lightning.data.pipelines import Pipeline
@@ -19,12 +17,13 @@ from jepa_lightning.distributed import data_parallel_mesh, shard_, wrap_
 from jepa_lightning.ema import EMACallback, EMASchedule, check_pair
 from jepa_lightning.features import encode
 from jepa_lightning.modules.finite_loss import FiniteLoss
+from jepa_lightning.modules.optimization import optimizer_and_schedule
 from jepa_lightning.modules.portable import Portable
 from jepa_lightning.modules.preprocessing import preprocess
 from jepa_lightning.modules.traits import Traits
 from jepa_lightning.modules.unused_options import refuse_rate_of_another, refuse_unused
 from jepa_lightning.nn import compile_blocks
-from jepa_lightning.optim import WarmupCosine, create_optimizer, optimizer_steps, parameter_groups, warmup_steps
+from jepa_lightning.optim import optimizer_steps
 from jepa_lightning.options import (
     EMARange,
     FinalRate,
@@ -243,34 +242,7 @@ class JEPAModule(Portable, ABC):
 
     def configure_optimizers(self) -> Any:
         """One optimizer by name and one schedule for learning rate and weight decay, moved at every optimizer step."""
-        if math.isinf(steps := optimizer_steps(self.trainer)):
-            raise MisconfigurationException(
-                f"the learning rate follows a schedule, and max_epochs={self.trainer.max_epochs} does not tell how "
-                "many steps this run has, since it has no end or its training data no known length: set max_steps "
-                "(--trainer.max_steps)."
-            )
-        total = int(steps)
-        groups = parameter_groups(dict(self.named_children()), self.weight_decay, self.constant_lr)
-        optimizer = create_optimizer(groups, self.optimizer_name, self.lr, self.betas, self.optimizer_options)
-        if math.isinf(self.trainer.num_training_batches):
-            self.trainer.fit_loop.setup_data()  # a run with max_steps alone has not counted its batches yet
-        epoch = self.trainer.num_training_batches / self.trainer.accumulate_grad_batches
-        warmup = warmup_steps(self.warmup, total, epoch)
-        if warmup >= total:
-            rank_zero_warn(f"a warm-up of {warmup} steps is cut to end within the {total} steps of this run.")
-            warmup = total - 1
-        schedule = WarmupCosine(
-            optimizer,
-            total_steps=round(total * self.schedule_stretch),
-            warmup_steps=warmup,
-            start_lr=self.start_lr,
-            final_lr=self.final_lr,
-            weight_decay_end=self.final_weight_decay,
-            legacy=self.legacy_schedule,
-            linear=self.lr_decay == "linear",
-            given=("betas", *(self.optimizer_options or ())),
-        )
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step", "name": "lr"}}
+        return optimizer_and_schedule(self)
 
     def configure_model(self) -> None:
         """Compiles the blocks where asked to, then shards the networks where the strategy does that."""
