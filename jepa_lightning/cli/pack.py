@@ -14,7 +14,7 @@ from jepa_lightning.data.shards.writer import write_shards
 
 
 def pack(arguments: Sequence[str]) -> None:
-    """Writes shards. A run that was stopped or killed goes on where it was when it is started again.
+    """Writes shards. A run that was stopped or killed resumes when the command is given again.
 
     Args:
         arguments: after the name of the command.
@@ -22,7 +22,7 @@ def pack(arguments: Sequence[str]) -> None:
     Raises:
         UsageError: if they cannot be understood.
         FileNotFoundError: if there are no files.
-        ValueError: if the output holds something else.
+        ValueError: if the output holds something else, or a value is out of its range.
         RuntimeError: if a file cannot be read or written, or the run is stopped.
     """
     parser = _parser()
@@ -32,8 +32,6 @@ def pack(arguments: Sequence[str]) -> None:
         raise UsageError(explain_usage(str(error))) from error
     if is_address(options.output):
         raise UsageError(f"--output {options.output} is an address: write to a folder, and upload that.")
-    if options.shard_mb <= 0:
-        raise UsageError(f"--shard_mb {options.shard_mb:g} is not above 0.")
     data: FilesDataModule = parser.instantiate_classes(options).data
     output = Path(options.output).expanduser()
     # shards in the folder of the files would be taken for files, or hide them
@@ -48,7 +46,7 @@ def pack(arguments: Sequence[str]) -> None:
         with tqdm(total=sum(files.values()), unit="file", delay=0.1) as bar:
             written = write_shards(plan, output, bar.update)
     except KeyboardInterrupt as error:
-        raise RuntimeError(f"stopped; the same command goes on with the shards in {output}.") from error
+        raise RuntimeError(f"stopped: the same command resumes the shards in {output}.") from error
     except OSError as error:
         if error.strerror is None:  # one of ours
             raise
@@ -57,23 +55,27 @@ def pack(arguments: Sequence[str]) -> None:
     print(
         f"{output} {'holds' if written else 'held already'} {files['train']} {plan.kind} to train on and "
         f"{files['val']} to validate on, in {shards} shards. "
-        f"Next: jepa-lightning fit --data Streaming{plan.kind.capitalize()[:-1]}DataModule --data.root {output}"
+        f"To train on them: jepa-lightning fit --model MODEL --data Streaming{plan.kind.capitalize()[:-1]}DataModule "
+        f"--data.root {output}"
     )
 
 
 def _parser() -> ArgumentParser:
     parser = ArgumentParser(
         prog="jepa-lightning pack",
-        description="Writes images or videos into shards, which stream from a disk or an object store. Files are kept "
-        "as they are. A run that was stopped goes on when it is started again.",
+        description="Packs image or video files into shards of many files each, to be read from a disk or an object "
+        "store by StreamingImageDataModule or StreamingVideoDataModule. The files are copied as they are, split into "
+        "train and val as in training. A run that was stopped resumes when the same command is given again. Example: "
+        "jepa-lightning pack --data ImageFolderDataModule --data.root DIR --output SHARDS",
         exit_on_error=False,
     )
     parser.add_subclass_arguments(
         FilesDataModule,
         "data",
         required=True,
-        help="ImageFolderDataModule, VideoFolderDataModule or VideoManifestDataModule",
+        help="Which files: ImageFolderDataModule, VideoFolderDataModule or VideoManifestDataModule, with its options, "
+        "such as --data.root",
     )
-    parser.add_argument("--output", type=str, required=True, help="Folder for the shards.")
-    parser.add_argument("--shard_mb", type=float, default=64.0, help="Size of a shard.")
+    parser.add_argument("--output", type=str, required=True, help="Folder for the shards, outside of --data.root.")
+    parser.add_argument("--shard_mb", type=float, default=64.0, help="Size of a shard in MB, at most 4278.")
     return parser

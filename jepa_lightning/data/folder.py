@@ -22,7 +22,7 @@ VALIDATION = ("val", "valid", "validation")  # names of the folder beside ``trai
 
 
 class FilesDataModule(JEPADataModule):
-    """Base of the data that lies in files.
+    """Data in files.
 
     Args:
         root: folder that paths start from.
@@ -117,12 +117,12 @@ class FolderDataModule(FilesDataModule):
     itself, beside other folders that hold some, is a class like these. Classes are in the order of their names, and of
     their numbers where all names are numbers. Shards that ``jepa-lightning pack`` wrote are not read,
     but named in a warning.
-
-    Attributes:
-        extensions: endings of the files, in small letters.
     """
 
-    extensions: Sequence[str]
+    @property
+    @abstractmethod
+    def extensions(self) -> Sequence[str]:
+        """Endings of the files, in small letters."""
 
     def find(self) -> tuple[list[MediaFile], list[MediaFile]]:
         """The files of the folders; folders that are not read are named in a warning.

@@ -19,7 +19,7 @@ from jepa_lightning.data.shards.writer import write_shards
 
 pytest.importorskip("litdata")
 
-IMAGES = ("optimize", "--data", "ImageFolderDataModule", "--data.root", "images", "--output")
+IMAGES = ("pack", "--data", "ImageFolderDataModule", "--data.root", "images", "--output")
 
 
 @pytest.fixture
@@ -59,12 +59,29 @@ def test_a_folder_becomes_shards_and_what_to_do_next_is_said(folder: Path, capsy
     assert len(Shards("out", "train")) == 18
     assert len(Shards("out", "val")) == 2
     printed = capsys.readouterr().out
-    assert "out holds 18 images to train on and 2 to validate on, in 10 shards. Next: jepa-lightning fit" in printed
-    assert printed.endswith("--data StreamingImageDataModule --data.root out\n")
+    assert printed == (
+        "out holds 18 images to train on and 2 to validate on, in 10 shards. To train on them: jepa-lightning fit "
+        "--model MODEL --data StreamingImageDataModule --data.root out\n"
+    )
     before = contents(folder / "out")
     main([*IMAGES, "out", "--shard_mb", "0.004"])
     assert "out held already 18 images" in capsys.readouterr().out
     assert contents(folder / "out") == before
+
+
+def test_the_former_name_of_the_command_is_read(folder: Path) -> None:
+    main(["optimize", *IMAGES[1:], "out"])
+    assert len(Shards("out", "train")) == 18
+
+
+def test_help_names_what_may_be_packed_and_gives_an_example(capsys: Any) -> None:
+    with pytest.raises(SystemExit) as end:
+        main(["pack", "--help"])
+    assert end.value.code == 0
+    words = " ".join(capsys.readouterr().out.split())
+    assert "Example: jepa-lightning pack --data ImageFolderDataModule --data.root DIR --output SHARDS" in words
+    classes = "data.ImageFolderDataModule, jepa_lightning.data.VideoFolderDataModule, jepa_lightning.data.VideoManifest"
+    assert f"known subclasses: jepa_lightning.{classes}DataModule)" in words
 
 
 def test_the_split_is_that_of_the_options(folder: Path) -> None:
@@ -74,7 +91,7 @@ def test_the_split_is_that_of_the_options(folder: Path) -> None:
 
 def test_a_list_becomes_shards(folder: Path, capsys: Any) -> None:
     (folder / "list.csv").write_text("path,label\n" + "".join(f"images/a/{i}.png,x\n" for i in range(0, 20, 2)))
-    main(["optimize", "--data", "VideoManifestDataModule", "--data.train", "list.csv", "--output", "out"])
+    main(["pack", "--data", "VideoManifestDataModule", "--data.train", "list.csv", "--output", "out"])
     assert "--data StreamingVideoDataModule" in capsys.readouterr().out
     assert Shards("out", "train").shard_index.classes == ("x",)
 
@@ -88,7 +105,7 @@ def test_a_stopped_run_says_how_to_go_on_and_does(folder: Path, error: Callable[
 
     with monkeypatch.context() as patch:
         patch.setattr(module, "write_shards", stopped)
-        assert error(*IMAGES, "out") == "stopped; the same command goes on with the shards in out."
+        assert error(*IMAGES, "out") == "stopped: the same command resumes the shards in out."
     main([*IMAGES, "out"])
     assert len(Shards("out", "train")) == 18
 
@@ -102,7 +119,8 @@ def test_a_stopped_run_says_how_to_go_on_and_does(folder: Path, error: Callable[
         (("--data", "ImageFolder", "--output", "o"), "data: there is no class 'ImageFolder': did you mean 'Image"),
         (("--data", "ShapesDataModule", "--output", "out"), "data: ShapesDataModule cannot be used here."),
         ((*IMAGES[1:4], "none", "--output", "out"), "there is no folder none."),
-        ((*IMAGES[1:], "out", "--shard_mb", "0"), "--shard_mb 0 is not above 0."),
+        ((*IMAGES[1:], "out", "--shard_mb", "0"), "shard_mb=0 is not in the range from above 0 to 4278."),
+        ((*IMAGES[1:], "out", "--shard_mb", "5000"), "shard_mb=5000 is not in the range from above 0 to 4278."),
         ((*IMAGES[1:], "out", "--shards", "3"), "there is no option 'shards'"),
         (
             (*IMAGES[1:], "s3://bucket/out"),
@@ -118,7 +136,7 @@ def test_a_stopped_run_says_how_to_go_on_and_does(folder: Path, error: Callable[
 def test_what_is_wrong_with_the_input_is_said_in_one_line(
     folder: Path, error: Callable[..., str], arguments: tuple[str, ...], message: str
 ) -> None:
-    assert error("optimize", *arguments).startswith(message)
+    assert error("pack", *arguments).startswith(message)
 
 
 def test_a_missing_shard_of_a_finished_output_is_named(folder: Path, error: Callable[..., str]) -> None:
@@ -163,16 +181,16 @@ def test_shards_do_not_go_below_the_folder_of_the_files(folder: Path, error: Cal
 
 def test_shards_may_lie_beside_a_list(folder: Path) -> None:
     (folder / "list.csv").write_text("path,label\n" + "".join(f"images/a/{i}.png,x\n" for i in range(0, 20, 2)))
-    main(["optimize", "--data", "VideoManifestDataModule", "--data.train", str(folder / "list.csv"), "--output", "out"])
+    main(["pack", "--data", "VideoManifestDataModule", "--data.train", str(folder / "list.csv"), "--output", "out"])
     assert len(Shards("out", "train")) == 9
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
 def test_folders_of_frames_and_pipes_do_not_go_into_shards(folder: Path, error: Callable[..., str]) -> None:
-    arguments = ("optimize", "--data", "VideoFolderDataModule", "--data.root", ".", "--data.frames", "true")
+    arguments = ("pack", "--data", "VideoFolderDataModule", "--data.root", ".", "--data.frames", "true")
     said = error(*arguments, "--output", str(folder.with_name("out")))
     assert "is not a regular file, and shards hold nothing else" in said
     os.mkfifo(folder / "pipe.mp4")
     (folder / "list.csv").write_text("path\npipe.mp4\nimages/a/0.png\n")
-    said = error("optimize", "--data", "VideoManifestDataModule", "--data.train", "list.csv", "--output", "out")
+    said = error("pack", "--data", "VideoManifestDataModule", "--data.train", "list.csv", "--output", "out")
     assert said.startswith("pipe.mp4 is not a regular file")

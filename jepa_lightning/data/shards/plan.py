@@ -38,12 +38,14 @@ def plan_shards(data: FilesDataModule, shard_mb: float = 64.0) -> ShardPlan:
 
     Args:
         data: files, read as for training.
-        shard_mb: how much a shard holds; a larger file has one to itself.
+        shard_mb: size of a shard in MB, up to the 4278 that its format allows; a larger file has one to itself.
 
     Raises:
         FileNotFoundError: if a file is missing.
-        ValueError: if one is too large for a shard, or not a regular file.
+        ValueError: if one is too large for a shard, or not a regular file; or if ``shard_mb`` is out of its range.
     """
+    if not 0 < shard_mb * 1e6 <= LARGEST:
+        raise ValueError(f"shard_mb={shard_mb:g} is not in the range from above 0 to {LARGEST // 10**6}.")
     data.setup()
     splits: dict[str, list[list[Any]]] = {}
     digest = hashlib.sha256(repr((data.files.kind, data.class_names)).encode())

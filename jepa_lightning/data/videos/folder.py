@@ -104,6 +104,7 @@ class VideoFolderDataModule(FolderDataModule):
         ValueError: if ``images`` is given with ``frames``, or ``frames_fps`` without.
     """
 
+    extensions: Sequence[str] = EXTENSIONS
     files: ClassVar = VideoFiles
 
     def __init__(

@@ -50,6 +50,9 @@ def test_files_that_are_missing_or_too_large_are_named(image_folder: Path, tmp_p
     lists = VideoManifestDataModule(tmp_path / "list.csv", tmp_path / "list.csv")
     with pytest.raises(FileNotFoundError, match=re.escape(f"cannot read {tmp_path / 'none.mp4'}: No such file")):
         plan_shards(lists)
+    for size in (0, -1, float("nan"), 4279):
+        with pytest.raises(ValueError, match=f"shard_mb={size:g} is not in the range from above 0 to 4278"):
+            plan_shards(lists, size)
     monkeypatch.setattr(module, "LARGEST", 1000)
     with pytest.raises(ValueError, match=r"\.png has 0.0 GB, more than the 0.0 that a shard can hold"):
-        plan(image_folder)
+        plan(image_folder, 1e-3)
