@@ -2,6 +2,7 @@
 
 import inspect
 import math
+import re
 import types
 from collections.abc import Iterator
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
@@ -22,6 +23,7 @@ from jepa_lightning.options import (
     ShareBelowOne,
     ShareRange,
     check_options,
+    check_values,
     option_types,
 )
 
@@ -182,10 +184,19 @@ def test_a_subclass_of_a_person_is_checked_as_well_and_may_widen_a_range() -> No
     assert Mine(k=-1).k == -1
 
 
+def test_learning_rates_end_at_a_thousand() -> None:
+    rates = {name: hint for cls in CLASSES for name, hint in own_types(cls).items() if re.fullmatch(r"(\w+_)?lr", name)}
+    assert {"lr", "start_lr", "final_lr"} <= set(rates)
+    for name, hint in rates.items():
+        check_values("any", {name: hint}, {name: 1000.0})
+        with pytest.raises(ValueError, match=f"{name}=100000 is out of range"):
+            check_values("any", {name: hint}, {name: 1e5})
+
+
 def test_the_range_is_in_the_help(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         main(["fit", "--model.help", "IJEPA"])
-    assert "(type: Annotated[float, in (0, 1e6]], default: 0.001)" in " ".join(capsys.readouterr().out.split())
+    assert "(type: Annotated[float, in (0, 1000]], default: 0.001)" in " ".join(capsys.readouterr().out.split())
 
 
 def test_the_command_line_refuses_in_one_line(capsys: pytest.CaptureFixture[str]) -> None:
