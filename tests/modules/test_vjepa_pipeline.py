@@ -47,7 +47,7 @@ def test_options_of_masks_reach_every_sampler(tiny_vjepa: Build, legacy: bool) -
             assert all(torch.equal(a, b) for a, b in zip(got, sampler(4), strict=True))
 
 
-@pytest.mark.parametrize(("options", "step"), [({"frame_step": 3}, 3), ({"fps": 5.0}, 2), ({}, 1)])
+@pytest.mark.parametrize(("options", "step"), [({"frame_step": 3}, 3), ({"fps": 5.0, "frame_step": 4}, 2), ({}, 1)])
 def test_clips_have_the_frames_that_were_asked_for(tiny_vjepa: Build, options: dict[str, Any], step: int) -> None:
     frames = torch.arange(40, dtype=torch.uint8).view(40, 1, 1, 1).expand(40, 3, 40, 40)
     (clip,) = tiny_vjepa(**options).pipeline().transform(TensorVideo(frames, fps=10.0))
