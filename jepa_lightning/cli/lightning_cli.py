@@ -25,6 +25,7 @@ from jepa_lightning.cli.default_callbacks import as_list, with_defaults
 from jepa_lightning.cli.errors import UsageError, explain, explain_usage
 from jepa_lightning.cli.exit_on_sigterm import ExitOnSIGTERM
 from jepa_lightning.cli.null_options import check_nulls
+from jepa_lightning.cli.other_model import leave_out_unused
 from jepa_lightning.cli.resume import find_last, given_checkpoint, last_places, runs_folder
 from jepa_lightning.cli.run_folder import RunFolder, board, check_checkpoint_folder, claim_logs, new_run
 from jepa_lightning.cli.run_lock import locked
@@ -113,6 +114,9 @@ class JEPACLI(LightningCLI):
             given = _parse(parser, self.arguments, defaults=False)[saved.subcommand].model
             self.config = parser.parse_object({saved.subcommand: {"model": given.as_dict()}}, saved)
             self._name_changes(saved)
+        if left := leave_out_unused(self.config[self.config.subcommand].model, self.arguments):
+            name = options.model.class_path.rpartition(".")[2]
+            _say(f"of the configuration, {name} would ignore these options, which are left out: {', '.join(left)}.")
         # Lightning would read the file's options too, only from runs of a command line, and put them above all others
         self.config[self.config.subcommand].ckpt_path = None
 

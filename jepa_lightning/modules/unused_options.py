@@ -17,7 +17,7 @@ def refuse_unused(owner: type, unused: Mapping[str, str], options: Mapping[str, 
         ValueError: if one of them has been given.
     """
     for option, reason in unused.items():
-        if option in options and _plain(options[option]) != _plain(_default(owner, option)):
+        if option in options and as_plain(options[option]) != as_plain(default_of(owner, option)):
             raise ValueError(
                 f"{owner.__name__}: {option}={options[option]!r} has no effect, since {reason}: leave it out."
             )
@@ -33,7 +33,7 @@ def refuse_rate_of_another(owner: type, options: Mapping[str, Any]) -> None:
     Raises:
         ValueError: if LARS or SGD was the method's own, whose learning rates are hundreds of times those of others.
     """
-    own, lr = _default(owner, "optimizer"), _default(owner, "lr")
+    own, lr = default_of(owner, "optimizer"), default_of(owner, "lr")
     if own not in (None, "adamw") and options["optimizer"] != own and options["lr"] == lr:
         raise ValueError(
             f"{owner.__name__}: lr={lr:g} is the default for optimizer {own}, and optimizer is "
@@ -41,8 +41,13 @@ def refuse_rate_of_another(owner: type, options: Mapping[str, Any]) -> None:
         )
 
 
-def _default(owner: type, option: str) -> Any:
-    """Of an option, from the class that declares it last."""
+def default_of(owner: type, option: str) -> Any:
+    """The default of an option, from the class that declares it last.
+
+    Args:
+        owner: the class of the module.
+        option: its name.
+    """
     for base in owner.__mro__:
         parameter = signature(base.__init__).parameters.get(option)  # type: ignore[misc]
         if parameter is not None and parameter.default is not Parameter.empty:
@@ -50,5 +55,6 @@ def _default(owner: type, option: str) -> Any:
     return None
 
 
-def _plain(value: Any) -> Any:
-    return tuple(value) if isinstance(value, list) else value  # as YAML gives tuples
+def as_plain(value: Any) -> Any:
+    """A value as Python has it, where YAML gives lists for tuples."""
+    return tuple(value) if isinstance(value, list) else value
