@@ -37,10 +37,12 @@ class DrawSampler(DistributedSampler[Any]):
     Attributes:
         start: samples already seen in this epoch when a run resumes.
         elastic: whether the first samples of all ranks together are the same ones for any number of ranks.
+        takes_all: whether every sample of the data set may come, so that probes draw theirs without an epoch of keys.
     """
 
     start = 0
     elastic: ClassVar[bool] = True
+    takes_all: ClassVar[bool] = True
 
     def order(self) -> list[int]:
         """The samples of this rank in this epoch."""

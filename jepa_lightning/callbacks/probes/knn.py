@@ -15,8 +15,9 @@ from torchmetrics.utilities.distributed import gather_all_tensors
 
 from jepa_lightning.callbacks.batch_items import Item
 from jepa_lightning.callbacks.probes.base import OnlineProbe
+from jepa_lightning.callbacks.probes.draws import drawn
 from jepa_lightning.callbacks.probes.labels import listed
-from jepa_lightning.callbacks.probes.loaders import drawn, on_device, training_loader
+from jepa_lightning.callbacks.probes.loaders import on_device, training_loader
 from jepa_lightning.options import PositiveFloat, PositiveInt, check_options
 from jepa_lightning.probing.label_kinds import ClassLabel
 
@@ -32,8 +33,9 @@ class OnlineKNN(OnlineProbe):
 
     The bank is made of training images, encoded anew at each validation. A DataModule with a ``memory_dataloader``, as
     all of this package have, gives them in the deterministic view. Otherwise they come from the training loader, with
-    its augmentations, which lower the accuracy: the first ``max_samples`` of a fixed random order of its data set, or
-    of what it gives where the data set has no length. The loader itself is not iterated and its shuffling not moved.
+    its augmentations, which lower the accuracy: the first ``max_samples`` of a fixed random order of the samples that
+    its sampler yields in an epoch, or of what it gives where the data set has no length. Samples that the sampler
+    leaves out stay out of the bank. The loader itself is not iterated, and its shuffling does not move.
     Source: instance discrimination, arXiv 1805.01978, without its centring.
 
     Args:

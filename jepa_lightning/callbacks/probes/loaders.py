@@ -1,14 +1,13 @@
-"""Samples that probes encode beside training: a fixed draw from loaders of any kind."""
+"""The loaders of a run that probes take samples from, and their batches as a step would get them."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-import torch
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.utilities.model_helpers import is_overridden
 from torch import Tensor
-from torch.utils.data import DataLoader, IterableDataset, Subset
+from torch.utils.data import DataLoader
 
 from jepa_lightning.callbacks.sources import Source
 from jepa_lightning.types import Batch
@@ -67,44 +66,6 @@ def first_loader(loaders: Any) -> Iterable[Any]:
         loaders = first
     found: Iterable[Any] = loaders
     return found
-
-
-def drawn(owner: str, loader: Iterable[Any], size: int, rank: int = 0, ranks: int = 1) -> Iterable[Any]:
-    """Batches with a rank's share of a draw of samples, the same in each call where the data has a length.
-
-    The loader that training iterates is left alone: its state does not move.
-
-    Args:
-        owner: name of the callback, for messages.
-        loader: a DataLoader, or something that gives batches anew each time.
-        size: samples of all ranks together, at most; other loaders than those of data with a length may give a batch
-            more.
-        rank: number of this one.
-        ranks: how many there are.
-
-    Raises:
-        MisconfigurationException: if the loader can be iterated only once.
-    """
-    if not isinstance(loader, DataLoader):
-        if isinstance(loader, Iterator):
-            raise MisconfigurationException(
-                f"{owner} takes samples from the loader, and {type(loader).__name__} can be iterated only once: give "
-                "the Trainer a DataLoader, or the DataModule a memory_dataloader()."
-            )
-        return loader
-    dataset: Any = loader.dataset
-    options: dict[str, Any] = {"collate_fn": loader.collate_fn, "num_workers": loader.num_workers}
-    if isinstance(dataset, IterableDataset) or (loader.batch_size is None and loader.batch_sampler is None):
-        return DataLoader(dataset, batch_size=loader.batch_size, **options)
-    # a sampler of a part of the data set has its indices
-    known = getattr(loader.sampler, "indices", None)
-    indices = torch.arange(len(dataset)) if known is None else torch.as_tensor(known)
-    # at random: data sets are often sorted by class
-    order = indices[torch.randperm(len(indices), generator=torch.Generator().manual_seed(0))][:size]
-    # equally many for each rank: where weights are sharded, all ranks take part in each forward pass
-    share = order[rank::ranks][: max(1, len(order) // ranks)]
-    batch_size = loader.batch_size or getattr(loader.batch_sampler, "batch_size", None) or 64
-    return DataLoader(Subset(dataset, share.tolist()), batch_size=batch_size, **options)
 
 
 def on_device(trainer: Trainer, module: LightningModule, source: Source, batch: Any) -> tuple[Any, list[Tensor]]:

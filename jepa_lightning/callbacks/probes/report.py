@@ -28,8 +28,8 @@ class ProbeReport(FreshCallback):
     The probe is a least-squares classifier on pooled features, and may be joined by an attentive one on tokens, which
     finds what their mean has lost. Both are fitted on training samples, in the deterministic view where the DataModule
     has a ``memory_dataloader``, and otherwise as the training loader augments them, and scored on validation samples
-    of the first loader. Samples that lack a label are left out. Training is not touched: weights are the same with and
-    without this callback.
+    of the first loader. Samples that a sampler leaves out and samples without a label are not used. Training is not
+    touched: weights are the same with and without this callback.
 
     What the run starts from is measured once, kept in its checkpoints, and logged at each validation, so that it is a
     flat line beside ``val/linear``: ``val/linear_raw_pixels``, ``val/linear_random_init``, and so on with the names

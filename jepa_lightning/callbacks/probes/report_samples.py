@@ -10,8 +10,9 @@ from lightning.pytorch import LightningModule, Trainer
 from torch import Tensor
 from torch.nn import functional as F
 
+from jepa_lightning.callbacks.probes.draws import drawn
 from jepa_lightning.callbacks.probes.labels import ProbeLabels
-from jepa_lightning.callbacks.probes.loaders import drawn, on_device
+from jepa_lightning.callbacks.probes.loaders import on_device
 from jepa_lightning.callbacks.sources import Source
 from jepa_lightning.types import Labels
 

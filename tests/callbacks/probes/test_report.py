@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader
 
 from jepa_lightning.callbacks import ProbeReport
 from jepa_lightning.callbacks.probes import report as probe_report
-from jepa_lightning.callbacks.probes.loaders import drawn
+from jepa_lightning.callbacks.probes.draws import drawn
 from jepa_lightning.callbacks.probes.report import not_improved
 from jepa_lightning.probing.attentive import attentive_probe
 from jepa_lightning.probing.linear import linear_probe
