@@ -1,15 +1,17 @@
 from jepa_lightning.data.base import JEPADataModule
+from jepa_lightning.data.collate import Collate, Views
 from jepa_lightning.data.images.digits import DigitsDataModule
 from jepa_lightning.data.images.folder import ImageFolderDataModule
 from jepa_lightning.data.images.torchvision_sets import CIFAR10DataModule, CIFAR100DataModule, STL10DataModule
-from jepa_lightning.data.pipelines import Collate, Pipeline, RepeatedView, Views, eval_view, masked_image_pipeline
+from jepa_lightning.data.pipelines import Pipeline, RepeatedView, eval_view, masked_image_pipeline
 from jepa_lightning.data.procedural.physics import PhysicsVideoDataModule, PhysicsVideoDataset
 from jepa_lightning.data.procedural.physics_pairs import ViolationDataset, ViolationPair
 from jepa_lightning.data.procedural.shapes import ShapesDataModule, ShapesDataset
 from jepa_lightning.data.shards.streaming import StreamingImageDataModule, StreamingVideoDataModule
 from jepa_lightning.data.videos.clips import ClipSampler, masked_video_pipeline
 from jepa_lightning.data.videos.file import VideoFile
-from jepa_lightning.data.videos.folder import VideoFolderDataModule, VideoManifestDataModule
+from jepa_lightning.data.videos.folder import VideoFolderDataModule
+from jepa_lightning.data.videos.manifest import VideoManifestDataModule
 from jepa_lightning.data.videos.video import TensorVideo, Video
 
 __all__ = [

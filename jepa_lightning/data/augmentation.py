@@ -11,15 +11,8 @@ from torchvision.transforms import v2
 
 from jepa_lightning.data.blur import SeparableGaussianBlur
 from jepa_lightning.data.channels import IMAGENET_MEAN, IMAGENET_STD, ToChannels
-from jepa_lightning.data.pipelines import (
-    Collate,
-    Interpolation,
-    Pipeline,
-    Views,
-    eval_view,
-    flips,
-    to_tensor,
-)
+from jepa_lightning.data.collate import Collate, Views
+from jepa_lightning.data.pipelines import Interpolation, Pipeline, eval_view, flips, to_tensor
 
 SMALL = 64  # below so many pixels a blur leaves nothing to see
 

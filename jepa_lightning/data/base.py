@@ -10,8 +10,10 @@ from lightning.pytorch import LightningDataModule
 from torch.utils.data import ConcatDataset, DataLoader, Dataset
 
 from jepa_lightning.data.channels import check_statistics
-from jepa_lightning.data.loading import DrawSampler, ResumableDataLoader, seeded_loader
+from jepa_lightning.data.draws import DrawSampler
+from jepa_lightning.data.loading import seeded_loader
 from jepa_lightning.data.pipelines import Pipeline
+from jepa_lightning.data.resumable_loader import ResumableDataLoader
 from jepa_lightning.options import FiniteFloat, NonNegativeInt, PositiveFloat, PositiveInt, check_options
 
 

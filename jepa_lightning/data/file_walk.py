@@ -8,10 +8,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from jepa_lightning.data.folder_listing import contents, identity, require_folder
 from jepa_lightning.data.passed_over import PassedOver
 from jepa_lightning.data.shards.index import INDEX, holds_shards
-
-SYSTEM_FOLDERS = ("lost+found",)  # which only root may list, on every disk with an ext file system
 
 
 class MediaFile(NamedTuple):
@@ -56,43 +55,6 @@ def holds_files(folder: Path, extensions: Sequence[str], deep: bool = True) -> b
     """Whether there is a file with one of the endings in a folder, or, if ``deep``, in one below it."""
     names = _Walk(folder, tuple(extensions), deep).files()
     return next(iter(names), None) is not None
-
-
-def subfolders(folder: Path) -> list[Path]:
-    """The folders in a folder that are not hidden, by name.
-
-    Raises:
-        ValueError: if it cannot be listed.
-    """
-    return [Path(entry.path) for entry in contents(folder)[0]]
-
-
-def require_folder(folder: Path) -> None:
-    """Refuses what is not a folder.
-
-    Raises:
-        FileNotFoundError: if it is missing.
-        ValueError: if it is something else.
-    """
-    # those of Path raise where a name is too long
-    if os.path.lexists(folder) and not os.path.isdir(folder):
-        raise ValueError(f"{folder} is not a folder.")
-    if not os.path.isdir(folder):
-        raise FileNotFoundError(f"there is no folder {folder}.")
-
-
-def require_regular(path: Path) -> None:
-    """Refuses what is not a regular file: reading a pipe or a device may never end.
-
-    Raises:
-        OSError: if it is something else, or missing.
-    """
-    try:
-        mode = os.stat(path).st_mode
-    except ValueError as error:  # a NUL in the name
-        raise OSError(str(error)) from error
-    if not stat.S_ISREG(mode):
-        raise OSError("it is not a regular file.")
 
 
 class _Walk:
@@ -158,36 +120,3 @@ class _Walk:
             yield from ((prefix + entry.name, entry) for entry in others)
             for entry in folders if self.deep else ():
                 (linked if entry.is_symlink() else here).append((f"{prefix}{entry.name}/", Path(entry.path)))
-
-
-def contents(folder: Path) -> tuple[list[os.DirEntry[str]], list[os.DirEntry[str]]]:
-    """The folders in a folder, and what else is in it; both in the order of their names, without what is hidden.
-
-    Raises:
-        ValueError: if it cannot be listed.
-    """
-    folders: list[os.DirEntry[str]] = []
-    others: list[os.DirEntry[str]] = []
-    try:
-        with os.scandir(folder) as entries:
-            for entry in sorted(entries, key=lambda entry: entry.name):
-                if not entry.name.startswith(".") and entry.name not in SYSTEM_FOLDERS:
-                    (folders if _is_folder(entry) else others).append(entry)
-    except OSError as error:
-        raise ValueError(
-            f"cannot list {folder}: {error.strerror}. Make it readable, or move it out of the data."
-        ) from error
-    return folders, others
-
-
-def identity(folder: str | Path) -> tuple[int, int]:
-    """Device and inode: two paths with one identity lead to the same folder."""
-    status = os.stat(folder)
-    return status.st_dev, status.st_ino
-
-
-def _is_folder(entry: os.DirEntry[str]) -> bool:
-    try:
-        return entry.is_dir()
-    except OSError:  # links that point to each other
-        return False

@@ -13,7 +13,8 @@ import torch
 from torch.utils.data import Subset
 
 from jepa_lightning.data.base import JEPADataModule
-from jepa_lightning.data.file_walk import MediaFile, find_files, holds_files, subfolders
+from jepa_lightning.data.file_walk import MediaFile, find_files, holds_files
+from jepa_lightning.data.folder_listing import subfolders
 from jepa_lightning.data.media_files import MediaFiles
 from jepa_lightning.data.shards.index import holds_shards
 from jepa_lightning.options import OpenShare, Seed, Share, check_options

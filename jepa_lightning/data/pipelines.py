@@ -1,9 +1,8 @@
-# B batch, C channels, H W height and width
-"""What a method must be shown: the transform of one image and the collate that makes a Batch of them."""
+# C channels, H W height and width
+"""What a method must be shown: the transforms of one image, in training and without chance."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Literal
 
 import torch
@@ -11,55 +10,10 @@ from torch import Tensor
 from torchvision.transforms import v2
 
 from jepa_lightning.data.channels import IMAGENET_MEAN, IMAGENET_STD, ToChannels, check_statistics
-from jepa_lightning.data.labels import stack_labels
+from jepa_lightning.data.collate import Collate, Views
 from jepa_lightning.masking import MaskSampler
-from jepa_lightning.types import Batch
 
-Views = list[Tensor]
 Interpolation = Literal["bilinear", "bicubic"]
-
-
-@dataclass(frozen=True)
-class Collate:
-    """Makes a Batch of samples, and draws its masks.
-
-    A sample is an image tensor ``[C, H, W]`` or a list of views of it, alone or with its labels, and with a path as a
-    third; so the samples of an ordinary data set whose transform ends in a tensor fit. `stack_labels` says which labels
-    there are.
-    Masks come from torch's global generator, which in a worker is the worker's own.
-
-    Args:
-        masks: one sampler for each set of masks in the batch.
-    """
-
-    masks: tuple[MaskSampler, ...] = ()
-
-    def __call__(self, samples: Sequence[Any], sizes: torch.Generator | None = None) -> Batch:
-        """Stacks samples into a Batch.
-
-        Args:
-            samples: of one batch.
-            sizes: where the sizes of masked blocks come from; the same on all ranks gives them equal work.
-
-        Raises:
-            TypeError: if a sample is not of the form above.
-            ValueError: if a sample has more parts than these, or a third one that is no path; if the views of the
-                samples differ in size or number; if labels are not of one kind that is known.
-        """
-        parts = [_split(sample) for sample in samples]
-        views = [views for views, _, _ in parts]
-        if len({tuple(view.shape for view in v) for v in views}) > 1:
-            shapes = sorted({str([tuple(view.shape) for view in v]) for v in views})
-            raise ValueError(
-                f"the images of one batch have different sizes, {' and '.join(shapes[:2])}: "
-                "give the data set the module's own transform, module.pipeline().transform."
-            )
-        return Batch(
-            views=[torch.stack(view) for view in zip(*views, strict=True)],
-            masks=tuple(sampler(len(samples), sizes=sizes) for sampler in self.masks),
-            labels=stack_labels([labels for _, labels, _ in parts]),
-            paths=tuple(path for _, _, path in parts),
-        )
 
 
 @dataclass(frozen=True)
@@ -198,33 +152,3 @@ def to_tensor(
             v2.ToPureTensor(),
         ]
     )
-
-
-def _split(sample: Any) -> tuple[Views, Any, str]:
-    """A sample's views, labels and path.
-
-    Raises:
-        TypeError: if its image is no tensor and no list of them.
-        ValueError: if it has more than these three parts, or a third one that is no path.
-    """
-    parts = sample if isinstance(sample, tuple) else (sample,)
-    views, labels, path = (*parts, None, None)[:3]
-    form = ", ".join(type(part).__name__ for part in parts)
-    if isinstance(views, Tensor):
-        views = [views]
-    if not (isinstance(views, list) and views and all(isinstance(view, Tensor) for view in views)):
-        raise TypeError(
-            f"a sample must be an image tensor or a list of views, alone or with labels, not ({form}): "
-            "give the data set the module's own transform, module.pipeline().transform."
-        )
-    if len(parts) > 3:
-        raise ValueError(
-            f"a sample has {len(parts)} parts, ({form}), and only (image, labels, path) are used: drop the others in "
-            "the data set, or put what is a label into a dict of labels."
-        )
-    if path is not None and not isinstance(path, (str, Path)):
-        raise ValueError(
-            f"the third part of a sample is its path, text or None, and is {type(path).__name__} in ({form}): drop it "
-            "in the data set, or put what is a label into a dict of labels."
-        )
-    return views, labels, "" if path is None else str(path)

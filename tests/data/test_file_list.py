@@ -2,7 +2,7 @@ import pytest
 
 from jepa_lightning.data.file_list import FileList
 from jepa_lightning.data.file_walk import MediaFile
-from jepa_lightning.data.videos.folder import VideoPart
+from jepa_lightning.data.videos.manifest import VideoPart
 
 
 def test_records_are_those_that_were_given() -> None:

@@ -56,6 +56,14 @@ def test_pipes_are_passed_over(tmp_path: Path) -> None:
         assert paths(tmp_path) == ["a/1.png"]
 
 
+def test_names_may_hold_anything(tmp_path: Path) -> None:
+    names = ["映画/a 'b\" c.png", "\udcff/\udcfe.png"]
+    fill(tmp_path, *names)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert paths(tmp_path) == sorted(names)
+
+
 def test_a_folder_that_cannot_be_listed_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fill(tmp_path, "a/1.png", "b/2.png", "lost+found/3.png")
     scan = os.scandir
@@ -68,14 +76,6 @@ def test_a_folder_that_cannot_be_listed_is_named(tmp_path: Path, monkeypatch: py
     monkeypatch.setattr(os, "scandir", refuse)
     with pytest.raises(ValueError, match=re.escape(f"cannot list {tmp_path / 'b'}: Permission denied.")):
         paths(tmp_path)
-
-
-def test_names_may_hold_anything(tmp_path: Path) -> None:
-    names = ["映画/a 'b\" c.png", "\udcff/\udcfe.png"]
-    fill(tmp_path, *names)
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        assert paths(tmp_path) == sorted(names)
 
 
 def test_what_is_no_folder_is_named(tmp_path: Path) -> None:

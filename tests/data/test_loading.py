@@ -8,8 +8,10 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 from torch.utils.data import DataLoader, Dataset, StackDataset
 
-from jepa_lightning.data.loading import DrawSampler, seeded_loader
-from jepa_lightning.data.pipelines import Collate, Pipeline, masked_image_pipeline
+from jepa_lightning.data.collate import Collate
+from jepa_lightning.data.draws import DrawSampler
+from jepa_lightning.data.loading import seeded_loader
+from jepa_lightning.data.pipelines import Pipeline, masked_image_pipeline
 from jepa_lightning.data.procedural.shapes import ShapesDataset
 from jepa_lightning.masking import MultiBlockMask
 from jepa_lightning.types import Batch

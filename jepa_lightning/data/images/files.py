@@ -6,7 +6,8 @@ from typing import BinaryIO
 import numpy as np
 from PIL import Image, ImageOps
 
-from jepa_lightning.data.file_walk import MediaFile, require_regular
+from jepa_lightning.data.file_walk import MediaFile
+from jepa_lightning.data.folder_listing import require_regular
 from jepa_lightning.data.media_files import MediaFiles
 
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff")

@@ -5,7 +5,7 @@ from typing import ClassVar
 
 import torch
 
-from jepa_lightning.data.loading import Draw, DrawSampler
+from jepa_lightning.data.draws import DrawSampler, SampleDraw
 from jepa_lightning.seeding import seed_from
 
 
@@ -32,7 +32,7 @@ class ShardSampler(DrawSampler):
         places = torch.arange(len(mine)) + torch.rand(len(mine), generator=generator, dtype=torch.float64) * window
         return mine[places.argsort()].tolist()
 
-    def __iter__(self) -> Iterator[Draw]:
+    def __iter__(self) -> Iterator[SampleDraw]:
         """Yields the draws of the epoch from `start` on, while shards that come next are fetched."""
         shards = getattr(self.dataset, "shards", None)
         if shards is None or shards.cache is None:

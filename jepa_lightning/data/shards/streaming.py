@@ -12,7 +12,7 @@ from jepa_lightning.data.media_files import MediaFiles
 from jepa_lightning.data.shards.records import ShardRecord, Shards
 from jepa_lightning.data.shards.sampler import ShardSampler
 from jepa_lightning.data.videos.file import VideoFile
-from jepa_lightning.data.videos.folder import CountedVideo
+from jepa_lightning.data.videos.files import CountedVideo
 from jepa_lightning.data.videos.frame_folder import EXTENSIONS as STILLS
 from jepa_lightning.options import PositiveFloat, PositiveInt, Share, check_options
 

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from jepa_lightning.data.file_walk import require_regular
+from jepa_lightning.data.folder_listing import require_regular
 from jepa_lightning.data.shards.index import INDEX, UNFINISHED, ShardIndex, require_litdata, write_index
 from jepa_lightning.data.shards.plan import ShardPlan
 

@@ -10,14 +10,8 @@ import torch
 from torchvision.transforms import v2
 
 from jepa_lightning.data.channels import IMAGENET_MEAN, IMAGENET_STD
-from jepa_lightning.data.pipelines import (
-    Collate,
-    Pipeline,
-    Views,
-    eval_steps,
-    flips,
-    to_tensor,
-)
+from jepa_lightning.data.collate import Collate, Views
+from jepa_lightning.data.pipelines import Pipeline, eval_steps, flips, to_tensor
 from jepa_lightning.data.videos.video import Video, as_video
 from jepa_lightning.masking import MaskSampler
 

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from jepa_lightning.data.file_walk import require_regular
+from jepa_lightning.data.folder_listing import require_regular
 from jepa_lightning.data.videos.video import UnreadableVideoError
 
 # a list of films (concat, HLS, DASH) would be read as the films that it names, from anywhere on the disk

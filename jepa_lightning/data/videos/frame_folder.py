@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torchvision.transforms.v2.functional import pil_to_tensor
 
-from jepa_lightning.data.file_walk import contents
+from jepa_lightning.data.folder_listing import contents
 from jepa_lightning.data.images.files import EXTENSIONS as IMAGE_EXTENSIONS
 from jepa_lightning.data.images.files import read_rgb
 from jepa_lightning.data.videos.video import UnreadableVideoError

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from jepa_lightning.data.file_walk import contents, identity, require_folder
+from jepa_lightning.data.folder_listing import contents, identity, require_folder
 from jepa_lightning.data.passed_over import PassedOver
 from jepa_lightning.data.shards.index import holds_shards
 

@@ -6,8 +6,10 @@ import pytest
 import torch
 from torch.utils.data import Dataset
 
-from jepa_lightning.data.loading import Draw, seeded_loader
-from jepa_lightning.data.pipelines import Collate, Pipeline
+from jepa_lightning.data.collate import Collate
+from jepa_lightning.data.draws import SampleDraw
+from jepa_lightning.data.loading import seeded_loader
+from jepa_lightning.data.pipelines import Pipeline
 from jepa_lightning.data.shards.index import Shard, ShardIndex
 from jepa_lightning.data.shards.sampler import ShardSampler
 
@@ -128,7 +130,7 @@ def test_without_shuffling_the_order_is_that_of_the_shards() -> None:
     assert sampler(source, shuffle=False).order() == list(range(len(source)))
     draws = list(sampler(source, shuffle=False))
     assert [draw.sample for draw in draws] == sampler(source, shuffle=False).order()
-    assert all(isinstance(draw, Draw) for draw in draws)
+    assert all(isinstance(draw, SampleDraw) for draw in draws)
 
 
 def test_a_change_of_ranks_in_the_middle_of_an_epoch_is_said() -> None:

@@ -7,7 +7,7 @@ from torch import Tensor
 from torchvision.transforms.functional import to_pil_image
 
 from jepa_lightning.data import ClipSampler, Pipeline, TensorVideo, masked_video_pipeline
-from jepa_lightning.data.pipelines import IMAGENET_MEAN, IMAGENET_STD
+from jepa_lightning.data.channels import IMAGENET_MEAN, IMAGENET_STD
 from jepa_lightning.masking import CausalMask, MultiBlock3DMask, RandomTubeMask
 
 PLAIN = {"mean": (0, 0, 0), "std": (1, 1, 1)}

@@ -11,7 +11,7 @@ from PIL import Image
 from jepa_lightning import VJEPA
 from jepa_lightning.data import ClipSampler, TensorVideo, VideoFolderDataModule, masked_video_pipeline
 from jepa_lightning.data.videos.file import VideoFile
-from jepa_lightning.data.videos.folder import VideoFiles
+from jepa_lightning.data.videos.files import VideoFiles
 from jepa_lightning.masking import RandomTubeMask
 
 pytest.importorskip("av")

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from jepa_lightning.data import ClipSampler, VideoManifestDataModule, masked_video_pipeline
-from jepa_lightning.data.videos.folder import VideoPart, read_manifest
+from jepa_lightning.data.videos.manifest import VideoPart, read_manifest
 from jepa_lightning.masking import RandomTubeMask
 
 Make = Callable[..., Path]
