@@ -11,8 +11,7 @@ from torch import Tensor, nn
 
 from jepa_lightning import IJEPA
 from jepa_lightning.callbacks import OnlineLinearProbe, ProbeReport
-from jepa_lightning.data import JEPADataModule, Pipeline
-from jepa_lightning.data.pipelines import Collate
+from jepa_lightning.data import Collate, JEPADataModule, Pipeline
 from jepa_lightning.nn import TransformerBlock, sincos_pos_embed, take_tokens
 
 LENGTH, CHANNELS = 256, 2

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from jepa_lightning.data.folder_listing import contents, identity, require_folder
 from jepa_lightning.data.passed_over import PassedOver
-from jepa_lightning.data.shards.index import INDEX, holds_shards
+from jepa_lightning.data.shards.index import INDEX_FILE, holds_shards
 
 
 class MediaFile(NamedTuple):
@@ -114,7 +114,7 @@ class _Walk:
                 continue
             entered.add(place)
             folders, others = contents(folder)
-            if any(entry.name == INDEX for entry in others) and holds_shards(folder):
+            if any(entry.name == INDEX_FILE for entry in others) and holds_shards(folder):
                 self.passed.shards.append(str(folder))
                 continue
             yield from ((prefix + entry.name, entry) for entry in others)

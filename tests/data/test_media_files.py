@@ -11,7 +11,7 @@ from PIL import Image
 from torch.utils.data import DataLoader
 
 from jepa_lightning.data.file_walk import MediaFile, find_files
-from jepa_lightning.data.images.files import EXTENSIONS, ImageFiles
+from jepa_lightning.data.images.files import IMAGE_EXTENSIONS, ImageFiles
 
 
 def save(path: Path) -> Path:
@@ -21,7 +21,7 @@ def save(path: Path) -> Path:
 
 
 def find(root: Path) -> list[MediaFile]:
-    return find_files(root, root, EXTENSIONS, "images")
+    return find_files(root, root, IMAGE_EXTENSIONS, "images")
 
 
 def half_red_jpeg() -> bytes:
@@ -66,7 +66,7 @@ def test_images_beside_folders_make_all_unlabelled_and_say_so(tmp_path: Path) ->
 
 def test_missing_and_empty_folders_are_named(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=re.escape(f"there is no folder {tmp_path / 'none'}")):
-        find_files(tmp_path, tmp_path / "none", EXTENSIONS, "images")
+        find_files(tmp_path, tmp_path / "none", IMAGE_EXTENSIONS, "images")
     with pytest.raises(FileNotFoundError, match=re.escape(f"there are no images in {tmp_path}")):
         find(tmp_path)
 

@@ -10,7 +10,7 @@ from jepa_lightning.data.file_walk import MediaFile
 from jepa_lightning.data.folder_listing import require_regular
 from jepa_lightning.data.media_files import MediaFiles
 
-EXTENSIONS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff")
+IMAGE_EXTENSIONS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff")
 
 
 class ImageFiles(MediaFiles):

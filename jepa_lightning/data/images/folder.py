@@ -3,7 +3,7 @@
 from typing import ClassVar
 
 from jepa_lightning.data.folder import FolderDataModule
-from jepa_lightning.data.images.files import EXTENSIONS, ImageFiles
+from jepa_lightning.data.images.files import IMAGE_EXTENSIONS, ImageFiles
 
 
 class ImageFolderDataModule(FolderDataModule):
@@ -13,5 +13,5 @@ class ImageFolderDataModule(FolderDataModule):
     of ``FolderDataModule``.
     """
 
-    extensions = EXTENSIONS
+    extensions = IMAGE_EXTENSIONS
     files: ClassVar = ImageFiles

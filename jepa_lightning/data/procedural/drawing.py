@@ -13,6 +13,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+UniformDraw = Callable[[], float]  # a random number in [0, 1)
+
 
 class Place(NamedTuple):
     """Centre, radius and angle in radians of an object; the image's side is 1."""

@@ -8,10 +8,10 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from jepa_lightning.data.base import JEPADataModule
-from jepa_lightning.data.procedural.drawing import SHAPES
+from jepa_lightning.data.procedural.drawing import SHAPES, UniformDraw
 from jepa_lightning.data.procedural.physics_render import render
 from jepa_lightning.data.procedural.physics_scenes import draw_scene
-from jepa_lightning.data.procedural.physics_world import DIRECTIONS, Draw, simulate
+from jepa_lightning.data.procedural.physics_world import DIRECTIONS, simulate
 from jepa_lightning.data.procedural.shapes import COLOURS, VAL_OFFSET
 from jepa_lightning.options import PositiveInt, Seed, check_options
 
@@ -71,7 +71,7 @@ class PhysicsVideoDataset(Dataset[tuple[Tensor, dict[str, int], None]]):
         return render(scene, motion, self.num_frames, self.image_size, draw, self.textured), labels, None
 
 
-def draw_labels(draw: Draw) -> dict[str, int]:
+def draw_labels(draw: UniformDraw) -> dict[str, int]:
     """Labels of a scene to come."""
     return {name: int(draw() * len(PHYSICS_CLASS_NAMES[name])) for name in DRAWN}
 

@@ -4,8 +4,8 @@
 import torch
 from torch import Tensor
 
-from jepa_lightning.data.procedural.drawing import SHAPES, Place, blend, coordinates, coverage
-from jepa_lightning.data.procedural.physics_world import Bar, Draw, Motion, Scene
+from jepa_lightning.data.procedural.drawing import SHAPES, Place, UniformDraw, blend, coordinates, coverage
+from jepa_lightning.data.procedural.physics_world import Bar, Motion, Scene
 from jepa_lightning.data.procedural.shapes import bright
 from jepa_lightning.data.procedural.value_noise import value_noise
 
@@ -14,7 +14,9 @@ OCCLUDER_TONE, WALL_TONE = (0.45, 0.45, 0.5), (0.85, 0.85, 0.85)
 CELLS, CONTRAST = 6, 0.5  # of a textured background: cells along a side, and the brightest tone
 
 
-def render(scene: Scene, motion: Motion, num_frames: int, size: int, draw: Draw, textured: bool = False) -> Tensor:
+def render(
+    scene: Scene, motion: Motion, num_frames: int, size: int, draw: UniformDraw, textured: bool = False
+) -> Tensor:
     """Draws the frames of a clip.
 
     Args:
@@ -42,7 +44,7 @@ def render(scene: Scene, motion: Motion, num_frames: int, size: int, draw: Draw,
     return (frames * 255).round_().to(torch.uint8)
 
 
-def _dark(draw: Draw) -> Tensor:
+def _dark(draw: UniformDraw) -> Tensor:
     level = 0.06 + 0.12 * draw()
     return torch.tensor([level + 0.06 * (draw() - 0.5) for _ in range(3)]).view(3, 1, 1)
 

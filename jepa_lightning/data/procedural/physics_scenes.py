@@ -3,18 +3,18 @@
 import math
 from collections.abc import Callable
 
-from jepa_lightning.data.procedural.drawing import SHAPES
-from jepa_lightning.data.procedural.physics_world import DIRECTIONS, GRAVITY, SPEEDS, Body, Draw, Scene
+from jepa_lightning.data.procedural.drawing import SHAPES, UniformDraw
+from jepa_lightning.data.procedural.physics_world import DIRECTIONS, GRAVITY, SPEEDS, Body, Scene
+from jepa_lightning.data.procedural.shapes import COLOURS
 
 Placing = Callable[[float, float], float]  # where a body begins along an axis, by velocity along it and speed
-COLOURS = 8
 MAIN_RADIUS, OTHER_RADIUS = 0.13, 0.08
 ROOM = 4  # frames in which a body goes where it started to, if the wall leaves so much
 CLEAR = 2  # frames in which a body reaches no side of the image, whichever way it goes
 OCCLUDER, WALL = 0.34, 0.05  # widths; the main body fits behind an occluder
 
 
-def draw_scene(labels: dict[str, int], draw: Draw) -> Scene:
+def draw_scene(labels: dict[str, int], draw: UniformDraw) -> Scene:
     """A scene in which nothing is against the laws.
 
     Args:
@@ -22,8 +22,8 @@ def draw_scene(labels: dict[str, int], draw: Draw) -> Scene:
         draw: numbers in [0, 1).
     """
     bar, kind = _bar(draw), draw()
-    occluder = between(bar, OCCLUDER) if kind < 0.35 else None
-    wall = between(bar, WALL) if 0.35 <= kind < 0.55 else None
+    occluder = bar_at(bar, OCCLUDER) if kind < 0.35 else None
+    wall = bar_at(bar, WALL) if 0.35 <= kind < 0.55 else None
     main = main_body(labels, anywhere(draw), draw)
     others = [_other(draw) for _ in range(int(draw() * 3))]
     bodies: list[Body] = []
@@ -34,7 +34,7 @@ def draw_scene(labels: dict[str, int], draw: Draw) -> Scene:
     return Scene(tuple(bodies), GRAVITY * labels["gravity"], occluder, wall)
 
 
-def main_body(labels: dict[str, int], placing: Placing, draw: Draw) -> Body:
+def main_body(labels: dict[str, int], placing: Placing, draw: UniformDraw) -> Body:
     """The large body, with the direction, speed, shape and colour of its labels."""
     angle = (labels["direction"] + 0.6 * (draw() - 0.5)) * 2 * math.pi / len(DIRECTIONS)
     speed = SPEEDS[labels["speed"]] * (0.9 + 0.2 * draw())
@@ -43,7 +43,7 @@ def main_body(labels: dict[str, int], placing: Placing, draw: Draw) -> Body:
     return Body(x, y, vx, vy, MAIN_RADIUS, labels["shape"], labels["colour"], _tilt(draw))
 
 
-def anywhere(draw: Draw) -> Placing:
+def anywhere(draw: UniformDraw) -> Placing:
     """Whatever the direction, or the first frame alone would tell it, and no motion need be seen.
 
     A body is as far from all sides as it gets in `CLEAR` frames, so that it is seen to move before it bounces.
@@ -56,10 +56,10 @@ def anywhere(draw: Draw) -> Placing:
     return place
 
 
-def _other(draw: Draw) -> Body:
+def _other(draw: UniformDraw) -> Body:
     x, y = (inside(draw(), OTHER_RADIUS) for _ in range(2))
     vx, vy = (0.03 * (draw() - 0.5) for _ in range(2))
-    shape, colour = int(draw() * len(SHAPES)), int(draw() * COLOURS)
+    shape, colour = int(draw() * len(SHAPES)), int(draw() * len(COLOURS))
     return Body(x, y, vx, vy, OTHER_RADIUS, shape, colour, _tilt(draw))
 
 
@@ -75,11 +75,11 @@ def keep_off(body: Body, wall: tuple[float, float] | None) -> None:
         body.x = min(1 - body.radius, max(body.x, wall[1] + (room if body.vx < 0 else body.radius)))
 
 
-def _bar(draw: Draw) -> float:
+def _bar(draw: UniformDraw) -> float:
     return 0.4 + 0.2 * draw()
 
 
-def between(middle: float, width: float) -> tuple[float, float]:
+def bar_at(middle: float, width: float) -> tuple[float, float]:
     """A bar of this width."""
     return middle - width / 2, middle + width / 2
 
@@ -89,5 +89,5 @@ def inside(place: float, radius: float) -> float:
     return min(max(place, radius), 1 - radius)
 
 
-def _tilt(draw: Draw) -> float:
+def _tilt(draw: UniformDraw) -> float:
     return math.pi / 7 * (draw() - 0.5)

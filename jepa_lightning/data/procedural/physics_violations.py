@@ -3,24 +3,24 @@
 from dataclasses import replace
 from typing import Literal
 
-from jepa_lightning.data.procedural.drawing import SHAPES
+from jepa_lightning.data.procedural.drawing import SHAPES, UniformDraw
 from jepa_lightning.data.procedural.physics_scenes import (
     MAIN_RADIUS,
     OCCLUDER,
     WALL,
     Placing,
-    between,
+    bar_at,
     inside,
     keep_off,
     main_body,
 )
-from jepa_lightning.data.procedural.physics_world import GRAVITY, Body, Draw, Scene, simulate
+from jepa_lightning.data.procedural.physics_world import GRAVITY, Body, Scene, simulate
 
 Violation = Literal["vanish", "teleport", "shape", "wall", "upward"]
 VIOLATIONS: tuple[Violation, ...] = ("vanish", "teleport", "shape", "wall", "upward")
 
 
-def draw_scene_for(violation: Violation, labels: dict[str, int], num_frames: int, draw: Draw) -> Scene:
+def draw_scene_for(violation: Violation, labels: dict[str, int], num_frames: int, draw: UniformDraw) -> Scene:
     """A scene with one body, in which the law can be broken where it is seen.
 
     Args:
@@ -37,7 +37,7 @@ def draw_scene_for(violation: Violation, labels: dict[str, int], num_frames: int
     # level, and past the middle before the end; in front of a wall there is less of the way left
     hides = violation != "wall"
     main = main_body(labels | {"direction": 4 * int(draw() * 2), "speed": 2 if hides else 1}, placing, draw)
-    middle = between(0.5, OCCLUDER if hides else WALL)
+    middle = bar_at(0.5, OCCLUDER if hides else WALL)
     reach = 0.15 + 0.05 * draw() if hides else main.radius + abs(main.vx) * num_frames * (0.3 + 0.15 * draw())
     main.x = inside(middle[0] - reach if main.vx > 0 else middle[1] + reach, main.radius)
     if hides:
@@ -46,7 +46,7 @@ def draw_scene_for(violation: Violation, labels: dict[str, int], num_frames: int
     return Scene((main,), wall=middle)
 
 
-def through_the_middle(num_frames: int, draw: Draw) -> Placing:
+def through_the_middle(num_frames: int, draw: UniformDraw) -> Placing:
     """So that a free body is in the middle of the image, more or less, after half of the frames."""
     return lambda velocity, _: inside(0.5 - velocity * num_frames / 2 + 0.3 * (draw() - 0.5), MAIN_RADIUS)
 

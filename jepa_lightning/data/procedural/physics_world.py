@@ -6,11 +6,9 @@ what is drawn, so a scene moves alike on every machine.
 """
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-Draw = Callable[[], float]
 DIRECTIONS = ("right", "down right", "down", "down left", "left", "up left", "up", "up right")
 SPEEDS = (0.018, 0.034, 0.05)  # per frame: from a quarter to four fifths of the side in 16 frames
 GRAVITY = 0.004

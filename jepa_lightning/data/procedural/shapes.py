@@ -4,7 +4,6 @@
 import colorsys
 import math
 import random
-from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -12,7 +11,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from jepa_lightning.data.base import JEPADataModule
-from jepa_lightning.data.procedural.drawing import SHAPES, TEXTURES, Place, blend, coordinates, coverage
+from jepa_lightning.data.procedural.drawing import SHAPES, TEXTURES, Place, UniformDraw, blend, coordinates, coverage
 from jepa_lightning.options import PositiveInt, Seed, check_options
 
 COLOURS = ("red", "orange", "yellow", "green", "cyan", "blue", "violet", "pink")
@@ -21,8 +20,6 @@ SCALES = ("small", "medium", "large")
 MAX_COUNT = 4
 GAP = 0.02  # least distance of two objects, over the image's side
 VAL_OFFSET = 1 << 30  # far from any training index: the validation images do not depend on num_train
-
-Draw = Callable[[], float]
 
 SHAPES_CLASS_NAMES = {
     "shape": tuple(SHAPES),
@@ -73,7 +70,7 @@ class ShapesDataset(Dataset[tuple[Tensor, dict[str, int], None]]):
         background = blend(first, second, self._texture(labels["background"], draw))
         return blend(background, colour, cover).round_().to(torch.uint8), labels, None
 
-    def _texture(self, label: int, draw: Draw) -> Tensor:
+    def _texture(self, label: int, draw: UniformDraw) -> Tensor:
         """Share of the second tone ``[H, W]``."""
         if label == len(TEXTURES):
             grains = torch.tensor([draw() for _ in range(256)]).view(16, 16)
@@ -85,7 +82,7 @@ class ShapesDataset(Dataset[tuple[Tensor, dict[str, int], None]]):
         return list(TEXTURES.values())[label](x[0], y[0], 1 / (period * self.image_size))
 
 
-def _place(labels: dict[str, int], draw: Draw) -> list[Place]:
+def _place(labels: dict[str, int], draw: UniformDraw) -> list[Place]:
     """Where the objects are, the large one first."""
     radius = 0.19 + 0.045 * (labels["scale"] + draw())
     column, row = labels["position"] % 3, labels["position"] // 3
@@ -100,7 +97,7 @@ def _place(labels: dict[str, int], draw: Draw) -> list[Place]:
     return places
 
 
-def _tilt(draw: Draw) -> float:
+def _tilt(draw: UniformDraw) -> float:
     """An angle of at most a seventh of a right angle: upright, but not on the pixel grid."""
     return math.pi / 7 * (draw() - 0.5)
 
@@ -111,7 +108,7 @@ def _inside(cell: int, radius: float, share: float) -> float:
     return low + share * (high - low)
 
 
-def _colours(label: int, draw: Draw) -> tuple[Tensor, Tensor, Tensor]:
+def _colours(label: int, draw: UniformDraw) -> tuple[Tensor, Tensor, Tensor]:
     """The objects' bright colour and two dark background tones, each ``[3, 1, 1]``."""
     colour = bright(label, draw)
     level = 0.08 + 0.14 * draw()
@@ -121,7 +118,7 @@ def _colours(label: int, draw: Draw) -> tuple[Tensor, Tensor, Tensor]:
     return paint, first, second
 
 
-def bright(label: int, draw: Draw) -> tuple[float, float, float]:
+def bright(label: int, draw: UniformDraw) -> tuple[float, float, float]:
     """A bright tone of one of the named colours: red, green and blue in [0, 1]."""
     return colorsys.hsv_to_rgb(HUES[label] + 0.05 * (draw() - 0.5), 0.6 + 0.4 * draw(), 0.8 + 0.2 * draw())
 

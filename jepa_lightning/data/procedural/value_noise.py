@@ -1,15 +1,13 @@
 # H W height and width
 """Smooth random colours, which stand for the surroundings that a real picture has."""
 
-from collections.abc import Callable
-
 import torch
 from torch import Tensor
 
-from jepa_lightning.data.procedural.drawing import blend
+from jepa_lightning.data.procedural.drawing import UniformDraw, blend
 
 
-def value_noise(cells: int, size: int, draw: Callable[[], float]) -> Tensor:
+def value_noise(cells: int, size: int, draw: UniformDraw) -> Tensor:
     """Random tones at the corners of a grid, and straight lines between them.
 
     Pixels go through sums and products only, so they have the same bytes on every machine.

@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from jepa_lightning.data.shards.index import INDEX, ShardIndex
+from jepa_lightning.data.shards.index import INDEX_FILE, ShardIndex
 
 AHEAD = 4  # shards that are fetched before they are needed
 HOME = Path("~/.cache/jepa_lightning")
@@ -41,18 +41,18 @@ class ShardCache:
         self.options = options
         self.max_bytes = None if max_gb is None else max_gb * 1e9
         with tempfile.TemporaryDirectory() as folder:
-            self._download(INDEX, Path(folder))
-            content = Path(folder, INDEX).read_text()
+            self._download(INDEX_FILE, Path(folder))
+            content = Path(folder, INDEX_FILE).read_text()
         self.index = ShardIndex(content, url)
         # shards that are written anew go to another folder
         key = hashlib.sha256(f"{url}\n{content}".encode()).hexdigest()[:16]
         self.folder = Path(home or HOME).expanduser() / key
         self.folder.mkdir(parents=True, exist_ok=True)
-        with self._alone(INDEX):
-            if not (self.folder / INDEX).is_file():
-                new = self.folder / f"{INDEX}.new"
+        with self._alone(INDEX_FILE):
+            if not (self.folder / INDEX_FILE).is_file():
+                new = self.folder / f"{INDEX_FILE}.new"
                 new.write_text(content)
-                new.replace(self.folder / INDEX)
+                new.replace(self.folder / INDEX_FILE)
 
     def fetch(self, number: int) -> None:
         """Downloads a shard, unless it is there.

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 
-INDEX = "index.json"
+INDEX_FILE = "index.json"
 OURS = "jepa_lightning"  # the key of what litdata does not write
 UNFINISHED = "unfinished"  # the folder of shards that are not all there yet
 LARGEST = 2**28  # bytes of an index: hundreds of terabytes of shards
@@ -55,7 +55,9 @@ class ShardIndex:
         if form != LEAVES:
             raise ValueError(foreign(where))
         if outside := [shard.name for shard in self.shards if not is_plain_name(shard.name)]:
-            raise ValueError(f"{where}/{INDEX} names a shard outside of its folder, {outside[0]!r}: do not use it.")
+            raise ValueError(
+                f"{where}/{INDEX_FILE} names a shard outside of its folder, {outside[0]!r}: do not use it."
+            )
         self.starts = [0, *accumulate(shard.samples for shard in self.shards)]
 
     def __len__(self) -> int:
@@ -88,7 +90,7 @@ class ShardIndex:
 
 def holds_shards(folder: Path) -> bool:
     """Whether a folder is a split that ``jepa-lightning pack`` finished."""
-    path = folder / INDEX
+    path = folder / INDEX_FILE
     try:
         if not path.is_file() or path.stat().st_size > LARGEST:
             return False
@@ -124,7 +126,7 @@ def write_index(path: Path, parts: Sequence[Path], ours: dict[str, Any], stamp: 
 
 def foreign(where: str) -> str:
     """What to say of a folder that holds something else."""
-    return f"{where}/{INDEX} is not of shards that `jepa-lightning pack` wrote: write them anew with it."
+    return f"{where}/{INDEX_FILE} is not of shards that `jepa-lightning pack` wrote: write them anew with it."
 
 
 def remedy(where: str) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from jepa_lightning.data.shards.cache import ShardCache
-from jepa_lightning.data.shards.index import INDEX, UNFINISHED, ShardIndex, remedy, require_litdata
+from jepa_lightning.data.shards.index import INDEX_FILE, UNFINISHED, ShardIndex, remedy, require_litdata
 
 OPEN = 16  # shards that a process keeps mapped
 
@@ -65,7 +65,7 @@ class Shards(Sequence[Any]):
             self.folder, self.shard_index = self.cache.folder, self.cache.index
         else:
             self.folder = Path(root).expanduser() / split
-            self.shard_index = ShardIndex(_read(Path(root).expanduser(), self.folder / INDEX), str(self.folder))
+            self.shard_index = ShardIndex(_read(Path(root).expanduser(), self.folder / INDEX_FILE), str(self.folder))
             self.shard_index.check(self.folder)
 
     def __len__(self) -> int:
@@ -128,7 +128,7 @@ def _read(root: Path, path: Path) -> str:
         raise FileNotFoundError(f"there is no folder {root}.")
     if (root / UNFINISHED).is_dir():
         raise ValueError(f"the shards in {root} are not finished: run the same `jepa-lightning pack` to go on.")
-    if (root / INDEX).is_file():
+    if (root / INDEX_FILE).is_file():
         raise ValueError(f"{root} is one split of the shards: give the folder above it.")
     raise FileNotFoundError(
         f"there is no {path}: {root} holds no shards. `jepa-lightning pack --data ImageFolderDataModule "

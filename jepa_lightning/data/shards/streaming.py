@@ -13,7 +13,7 @@ from jepa_lightning.data.shards.records import ShardRecord, Shards
 from jepa_lightning.data.shards.sampler import ShardSampler
 from jepa_lightning.data.videos.file import VideoFile
 from jepa_lightning.data.videos.files import CountedVideo
-from jepa_lightning.data.videos.frame_folder import EXTENSIONS as STILLS
+from jepa_lightning.data.videos.frame_folder import FRAME_EXTENSIONS
 from jepa_lightning.options import PositiveFloat, PositiveInt, Share, check_options
 
 
@@ -54,7 +54,7 @@ class ShardedVideos(ShardedFiles):
 
     def read(self, index: int, file: ShardRecord) -> VideoFile | Image:
         """The video or the image in a record."""
-        if file.path.lower().endswith(STILLS):
+        if file.path.lower().endswith(FRAME_EXTENSIONS):
             return read_rgb(io.BytesIO(file.data))
         return CountedVideo(self, index, file.data, file.start, file.end)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from jepa_lightning.data.folder_listing import require_regular
-from jepa_lightning.data.shards.index import INDEX, UNFINISHED, ShardIndex, require_litdata, write_index
+from jepa_lightning.data.shards.index import INDEX_FILE, UNFINISHED, ShardIndex, require_litdata, write_index
 from jepa_lightning.data.shards.plan import ShardPlan
 
 READERS = 8  # files that are read at a time, as they may lie on a network
@@ -59,9 +59,9 @@ def _is_finished(plan: ShardPlan, folder: Path) -> bool:
     """Whether a split is all there; what is there instead raises."""
     if not folder.exists():
         return False
-    if not (folder / INDEX).is_file():
+    if not (folder / INDEX_FILE).is_file():
         raise ValueError(f"{folder} exists and holds no shards: give another --output.")
-    index = ShardIndex((folder / INDEX).read_text(), str(folder))
+    index = ShardIndex((folder / INDEX_FILE).read_text(), str(folder))
     if index.source != plan.source:
         raise ValueError(
             f"{folder} holds the shards of other files, or of another --shard_mb: remove it, or give another --output."
@@ -91,7 +91,7 @@ def _write_split(plan: ShardPlan, name: str, work: Path, report: Callable[[int],
             _write_shard(plan.root, files, number, folder, index)
         report(len(files))
     ours = {"kind": plan.kind, "classes": plan.classes, "source": plan.source}
-    write_index(folder / INDEX, indices, ours, stamp=plan.source)
+    write_index(folder / INDEX_FILE, indices, ours, stamp=plan.source)
 
 
 def _write_shard(root: Path, files: list[Any], number: int, folder: Path, index: Path) -> None:
@@ -108,7 +108,7 @@ def _write_shard(root: Path, files: list[Any], number: int, folder: Path, index:
             # bytes: litdata takes text that happens to be the path of a file for that file
             writer.add_item(place, (content, json.dumps(_about(file)).encode()))
     writer.done()
-    (new,), (new_index,) = aside.glob("*.bin"), aside.glob(f"*{INDEX}")
+    (new,), (new_index,) = aside.glob("*.bin"), aside.glob(f"*{INDEX_FILE}")
     new.replace(folder / new.name)
     new_index.replace(index)
 

@@ -8,12 +8,25 @@ from torch import Tensor
 from jepa_lightning.data.images.files import read_rgb
 from jepa_lightning.data.media_files import MediaFiles
 from jepa_lightning.data.videos.file import VideoFile
-from jepa_lightning.data.videos.frame_folder import EXTENSIONS as STILLS
-from jepa_lightning.data.videos.frame_folder import FrameFolder
+from jepa_lightning.data.videos.frame_folder import FRAME_EXTENSIONS, FrameFolder
 from jepa_lightning.data.videos.frame_walk import FrameClip
 from jepa_lightning.data.videos.video import UnreadableVideoError
 
-EXTENSIONS = (".mp4", ".webm", ".mkv", ".avi", ".mov", ".gif", ".m4v", ".mpg", ".mpeg", ".ogv", ".wmv", ".flv", ".3gp")
+VIDEO_EXTENSIONS = (
+    ".mp4",
+    ".webm",
+    ".mkv",
+    ".avi",
+    ".mov",
+    ".gif",
+    ".m4v",
+    ".mpg",
+    ".mpeg",
+    ".ogv",
+    ".wmv",
+    ".flv",
+    ".3gp",
+)
 
 
 class VideoFiles(MediaFiles):
@@ -29,7 +42,7 @@ class VideoFiles(MediaFiles):
         path = self.root / file.path
         if isinstance(file, FrameClip):
             return CountedFrames(self, index, path, file.fps)
-        if path.suffix.lower() in STILLS:
+        if path.suffix.lower() in FRAME_EXTENSIONS:
             return read_rgb(path)
         return CountedVideo(self, index, path, getattr(file, "start", 0.0), getattr(file, "end", None))
 

@@ -7,8 +7,8 @@ from typing import Any, ClassVar
 from jepa_lightning.data.file_walk import holds_files
 from jepa_lightning.data.folder import FolderDataModule
 from jepa_lightning.data.folder_listing import subfolders
-from jepa_lightning.data.videos.files import EXTENSIONS, VideoFiles
-from jepa_lightning.data.videos.frame_folder import EXTENSIONS as STILLS
+from jepa_lightning.data.videos.files import VIDEO_EXTENSIONS, VideoFiles
+from jepa_lightning.data.videos.frame_folder import FRAME_EXTENSIONS
 from jepa_lightning.data.videos.frame_walk import find_clips
 from jepa_lightning.options import PositiveFloat, check_options
 
@@ -33,7 +33,7 @@ class VideoFolderDataModule(FolderDataModule):
         ValueError: if ``images`` is given with ``frames``, or ``frames_fps`` without.
     """
 
-    extensions: Sequence[str] = EXTENSIONS
+    extensions: Sequence[str] = VIDEO_EXTENSIONS
     files: ClassVar = VideoFiles
 
     def __init__(
@@ -51,7 +51,9 @@ class VideoFolderDataModule(FolderDataModule):
             raise ValueError(f"frames_fps={frames_fps:g} is for folders of frames: add frames=True.")
         super().__init__(root, **options)
         self.frames, self.frames_fps = frames, frames_fps
-        self.extensions = STILLS if frames else (*EXTENSIONS, *STILLS) if images else EXTENSIONS
+        self.extensions = (
+            FRAME_EXTENSIONS if frames else (*VIDEO_EXTENSIONS, *FRAME_EXTENSIONS) if images else VIDEO_EXTENSIONS
+        )
 
     def holds_samples(self, folder: Path) -> bool:
         """Whether there are videos in a folder itself, not only in folders of classes in it."""

@@ -11,11 +11,10 @@ from torch import Tensor
 from torchvision.transforms.v2.functional import pil_to_tensor
 
 from jepa_lightning.data.folder_listing import contents
-from jepa_lightning.data.images.files import EXTENSIONS as IMAGE_EXTENSIONS
-from jepa_lightning.data.images.files import read_rgb
+from jepa_lightning.data.images.files import IMAGE_EXTENSIONS, read_rgb
 from jepa_lightning.data.videos.video import UnreadableVideoError
 
-EXTENSIONS = tuple(extension for extension in IMAGE_EXTENSIONS if extension != ".gif")  # which is a video itself
+FRAME_EXTENSIONS = tuple(extension for extension in IMAGE_EXTENSIONS if extension != ".gif")  # which is a video itself
 
 
 class FrameFolder:
@@ -39,11 +38,11 @@ class FrameFolder:
     def __init__(self, folder: Path, fps: float | None = None) -> None:
         self.folder, self._fps = folder, fps
         try:
-            names = [entry.name for entry in contents(folder)[1] if entry.name.lower().endswith(EXTENSIONS)]
+            names = [entry.name for entry in contents(folder)[1] if entry.name.lower().endswith(FRAME_EXTENSIONS)]
         except ValueError as error:  # the folder is missing, or cannot be listed
             raise UnreadableVideoError(str(error)) from error
         if not names:
-            raise UnreadableVideoError(f"it holds no frames: looked for {', '.join(EXTENSIONS)}.")
+            raise UnreadableVideoError(f"it holds no frames: looked for {', '.join(FRAME_EXTENSIONS)}.")
         stem, count = Counter(Path(name).stem for name in names).most_common(1)[0]
         if count > 1:  # such as an image and its mask
             raise UnreadableVideoError(f"it holds {count} frames of the name {stem!r}, with different endings.")

@@ -11,7 +11,7 @@ from typing import Any, ClassVar, NamedTuple
 from jepa_lightning.data.folder import FilesDataModule
 from jepa_lightning.data.videos.files import VideoFiles
 
-COLUMNS = ("path", "label", "start", "end")
+MANIFEST_COLUMNS = ("path", "label", "start", "end")
 
 
 class VideoPart(NamedTuple):
@@ -72,11 +72,13 @@ def read_manifest(path: Path) -> Iterator[VideoPart]:
             yield _part(row)
         except (KeyError, TypeError, ValueError) as error:
             raise ValueError(
-                f"{path}, line {number}: expected {', '.join(COLUMNS)}, the last two in seconds and at least a path; "
-                f"got {row}."
+                f"{path}, line {number}: expected {', '.join(MANIFEST_COLUMNS)}, the last two in seconds and at least "
+                f"a path; got {row}."
             ) from error
     if empty:
-        raise ValueError(f"{path} names no videos: expected a first line {','.join(COLUMNS)}, and one for each video.")
+        raise ValueError(
+            f"{path} names no videos: expected a first line {','.join(MANIFEST_COLUMNS)}, and one for each video."
+        )
 
 
 def _part(row: Any) -> VideoPart:
@@ -129,9 +131,9 @@ def _name_unknown(path: Path, names: Sequence[str]) -> None:
     """
     if repeated := [name for name in names if names.count(name) > 1]:
         raise ValueError(f"{path} has the column {repeated[0]!r} twice.")
-    if unknown := [name for name in names if name not in COLUMNS]:
+    if unknown := [name for name in names if name not in MANIFEST_COLUMNS]:
         warnings.warn(
-            f"{path}: {', '.join(map(repr, unknown))} will not be read; the columns are {', '.join(COLUMNS)}.",
+            f"{path}: {', '.join(map(repr, unknown))} will not be read; the columns are {', '.join(MANIFEST_COLUMNS)}.",
             stacklevel=2,
         )
 

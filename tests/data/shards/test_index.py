@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from jepa_lightning.data.shards.index import INDEX, LEAVES, OURS, Shard, ShardIndex, holds_shards, write_index
+from jepa_lightning.data.shards.index import INDEX_FILE, LEAVES, OURS, Shard, ShardIndex, holds_shards, write_index
 
 CHUNKS = [{"filename": f"{i}.bin", "chunk_size": size, "chunk_bytes": 10 * size} for i, size in enumerate((3, 1, 4))]
 EXTRA = {"kind": "images", "classes": ["a", "b"], "source": "x"}
@@ -65,23 +65,23 @@ def test_indices_of_single_shards_are_joined_in_order(tmp_path: Path) -> None:
     parts = [tmp_path / f"{i}.json" for i in range(3)]
     for part, chunk in zip(parts, CHUNKS, strict=True):
         part.write_text(json.dumps({"chunks": [chunk], "config": {"data_format": LEAVES}}))
-    write_index(tmp_path / INDEX, parts, EXTRA, stamp="now")
-    assert ShardIndex((tmp_path / INDEX).read_text(), "here").shards == ShardIndex(content(), "here").shards
+    write_index(tmp_path / INDEX_FILE, parts, EXTRA, stamp="now")
+    assert ShardIndex((tmp_path / INDEX_FILE).read_text(), "here").shards == ShardIndex(content(), "here").shards
 
 
 @pytest.mark.parametrize(
     "text", [None, "", "{}", "[" * 100_000, "\udcff", content(config={})], ids=lambda text: str(text)[:9]
 )
 def test_a_folder_holds_shards_where_pack_finished_them(tmp_path: Path, text: str | None) -> None:
-    (tmp_path / INDEX).write_text(content())
+    (tmp_path / INDEX_FILE).write_text(content())
     assert holds_shards(tmp_path)
-    (tmp_path / INDEX).unlink()
+    (tmp_path / INDEX_FILE).unlink()
     if text is not None:
-        (tmp_path / INDEX).write_text(text, errors="surrogateescape")
+        (tmp_path / INDEX_FILE).write_text(text, errors="surrogateescape")
     assert not holds_shards(tmp_path)
 
 
 def test_an_index_too_large_for_one_is_not_read(tmp_path: Path) -> None:
-    with (tmp_path / INDEX).open("wb") as file:
+    with (tmp_path / INDEX_FILE).open("wb") as file:
         file.truncate(2**40)
     assert not holds_shards(tmp_path)
