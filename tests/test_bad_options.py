@@ -90,7 +90,7 @@ def stop_after_building(cli: JEPACLI) -> None:
 def fit_alone(monkeypatch: Any) -> None:
     """Builds no parsers of other commands, which take most of the time of a case and do not see its arguments."""
     fit = JEPACLI.subcommands()["fit"]
-    monkeypatch.setattr(JEPACLI, "subcommands", lambda: {"fit": fit})
+    monkeypatch.setattr(JEPACLI, "subcommands", staticmethod(lambda: {"fit": fit}))
     monkeypatch.setattr("jepa_lightning.cli.lightning_cli.TRAINER_COMMANDS", ["fit"])
 
 

@@ -22,7 +22,7 @@ MODE = "checked_yaml"
 MAX_BYTES = 5_000_000
 # options that take a file with the options below them, beside a value
 # the parser reads a configuration from a file for these, and for each option of the Trainer
-TAKE_FILES = re.compile(r"--config|-c|--model|--data|--trainer(\.[^.]+)?\+?")
+TAKE_FILES = re.compile(r"--config|-c|--(model|data)(\.init_args)?|--trainer(\.[^.]+)?\+?")
 
 set_loader(MODE, load_yaml, (yaml.YAMLError,))
 
@@ -102,7 +102,7 @@ def check_arguments(arguments: Sequence[str]) -> None:
         value = value if given else following
         if option in ("--config", "-c") and not value:
             raise UsageError(f"{option} names no file: give the path of a configuration file.")
-        if value.startswith(("{", "[")):
+        if value.startswith(("{", "[")) or option.endswith(".init_args"):
             with suppress(yaml.YAMLError):  # the parser says what is wrong
                 check_form(_nested(option, load_yaml(value)), "command line")
         with suppress(OSError, ValueError):

@@ -1,5 +1,6 @@
 import os
 import resource
+import shlex
 import signal
 import sys
 import traceback
@@ -59,10 +60,17 @@ def stderr_of(args: list[str], capsys: Any) -> tuple[str, Any]:
         ("--trainer.precision fp16", "trainer.precision: expected int or one of 'transformer-engine', "),
         ("--data ImageFolderDataModule", "--data.root is required by ImageFolderDataModule."),
         ("--config nowhere.yaml", "File does not exist: "),
+        ("--trainer {max_steps:\\ x}", "trainer.max_steps: expected int, got x"),
+        ("--trainer nowhere.yaml", 'trainer: "nowhere.yaml" is neither a file nor a mapping of options'),
+        ("--model.init_args 3", "command line: model.init_args: expected options, as in {lr: 0.001}, got 3"),
+        (
+            "--data IJEPA --data.init_args=[]",
+            "command line: data.init_args: expected options, as in {lr: 0.001}, got []",
+        ),
     ],
 )
 def test_arguments_that_cannot_be_understood(tiny_cli: str, capsys: Any, args: str, line: str) -> None:
-    text, code = stderr_of(["fit", "--config", tiny_cli, *args.split()], capsys)
+    text, code = stderr_of(["fit", "--config", tiny_cli, *shlex.split(args)], capsys)
     assert text.startswith(line)
     assert code == 2
 
@@ -78,10 +86,14 @@ def test_arguments_that_cannot_be_understood(tiny_cli: str, capsys: Any, args: s
             "OnlineKNN has no option 'kk': did you mean 'k'?",
         ),
         ("trainer: {callbacks: [{class_path: OnlineKN}]}", "trainer.callbacks: there is no class 'OnlineKN': did you"),
+        ("trainer: more.yaml", "trainer.max_steps: expected int, got x"),
+        ("trainer: nowhere.yaml", 'trainer: "nowhere.yaml" is neither a file nor a mapping of options'),
+        ("fit: {trainer: {max_steps: 1}}", "'fit' is a command and no option: write its options without it"),
         ("model: [", "wrong.yaml, line 2: not YAML, while parsing a flow node did not find expected node content."),
     ],
 )
 def test_configurations_that_cannot_be_understood(tiny_cli: str, capsys: Any, wrong: str, line: str) -> None:
+    Path("more.yaml").write_text("max_steps: x")
     Path("wrong.yaml").write_text(wrong)
     text, code = stderr_of(["fit", "--config", tiny_cli, "--config", "wrong.yaml"], capsys)
     assert text.startswith(line)

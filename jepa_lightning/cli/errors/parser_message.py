@@ -63,7 +63,9 @@ def _walk(lines: list[_Line], key: str, classes: tuple[str, ...], value: str) ->
         text, inner = lines[start].text, lines[start + 1 : end]
         if parser_key := re.match(r'(?:.*?: )?[Pp]arser key "([^"]+)":?\s*(.*)', text):
             name = parser_key[1]
-            below = key if name == "config" else f"{key}.{name}".strip(".")
+            # faults of a file that is the value of an option have their full names
+            whole = f"{name}.".startswith(f"{key}.")
+            below = key if name == "config" else name if whole else f"{key}.{name}".strip(".")
             if parser_key[2]:
                 yield _fault(parser_key[2], below, classes, value)
             # a block may follow without being indented
@@ -72,7 +74,7 @@ def _walk(lines: list[_Line], key: str, classes: tuple[str, ...], value: str) ->
                 return
         elif problem := re.match(r"Problem with given class_path '([^']+)'", text):
             yield from _walk(inner, key, (*classes, problem[1]), value)
-        elif FRAME.match(text):
+        elif FRAME.match(text) or (inner and text.startswith("Unable to load config")):
             yield from _walk(inner, key, classes, value)
         else:
             yield _fault(text, key, classes, value)

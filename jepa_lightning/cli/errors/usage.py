@@ -65,6 +65,8 @@ def _wrong_value(found: list[Fault]) -> str:
     got = f", got {value}" if value else ""
     if not types:  # the parser has a sentence of its own
         text = one_line(re.sub(r"\[type=.*?\]", "", fault.text))
+        if other := re.match(r"Unable to load config (.*)$", text):
+            return f"{fault.key}: {other[1]} is neither a file nor a mapping of options, as in {{max_steps: 8}}"
         return f"{fault.key}: {text}{got if fault.value not in text else ''}"
     choices = dict.fromkeys(choice for kind in types if kind.startswith("one of ") for choice in kind[7:].split(", "))
     if choices:
@@ -100,6 +102,8 @@ def _unknown_option(name: str) -> str:
     if first == "trainer" and rest:
         option = rest.split(".")[0]
         return f"the Trainer has no option '{option}'{near(option, inspect.signature(Trainer.__init__).parameters)}"
+    if first in COMMANDS:
+        return f"'{first}' is a command and no option: write its options without it in a file that is given after it."
     return f"there is no option '{first}'{near(first, OPTIONS)}"
 
 

@@ -22,7 +22,7 @@ from torch.utils.data import (
 )
 
 from jepa_lightning.callbacks.probes.draws import drawn
-from jepa_lightning.data.loading import DrawSampler
+from jepa_lightning.data.draws import DrawSampler
 
 NUMBERS: Any = range(50)
 

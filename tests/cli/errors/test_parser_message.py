@@ -60,3 +60,12 @@ def test_an_option_of_the_first_class_that_was_tried_counts() -> None:
 def test_text_without_a_key_is_a_fault_of_its_own() -> None:
     (fault,) = faults("unrecognized arguments: --x")
     assert (fault.key, fault.text) == ("", "unrecognized arguments: --x")
+
+
+def test_the_faults_of_a_file_that_is_the_value_of_an_option_are_found() -> None:
+    text = (
+        'Parser key "trainer":\nUnable to load config \'more.yaml\'\n  - Parser key "trainer.max_steps":\n'
+        "    Expected a <class 'int'>. Got value: x"
+    )
+    (fault,) = faults(text)
+    assert (fault.key, fault.value) == ("trainer.max_steps", "x")
