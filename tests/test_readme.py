@@ -115,7 +115,11 @@ def test_extras_exist() -> None:
 
 @pytest.mark.parametrize("file", FILES)
 def test_links_lead_somewhere(file: str) -> None:
-    links = re.findall(r"]\(([^)#]+)\)", (ROOT / file).read_text())
+    text = (ROOT / file).read_text()
+    headings = re.findall(r"^#+ (.*)$", text, re.MULTILINE)
+    anchors = {re.sub(r"[^\w -]", "", heading).lower().replace(" ", "-") for heading in headings}
+    assert {*re.findall(r"]\(#([^)]+)\)", text)} <= anchors
+    links = re.findall(r"]\(([^)#]+)\)", text)
     assert [link for link in links if "://" not in link and not (ROOT / file).parent.joinpath(link).exists()] == []
 
 
