@@ -115,7 +115,7 @@ def _takes_all(sampler: Any, dataset: Any) -> bool:
     if type(sampler) not in (SequentialSampler, RandomSampler, DistributedSampler):
         return getattr(sampler, "takes_all", False)
     source = sampler.dataset if isinstance(sampler, DistributedSampler) else sampler.data_source
-    return len(source) == len(dataset)
+    return len(source) == len(dataset)  # type: ignore[arg-type]
 
 
 def _seed(sampler: Any) -> None:
