@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from jepa_lightning import losses, modules
+from jepa_lightning import data, losses, modules
 
-PACKAGES = (modules, losses)
+PACKAGES = (modules, losses, data)
 CLASSES = [
     value
     for package in PACKAGES

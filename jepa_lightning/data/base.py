@@ -35,6 +35,21 @@ class JEPADataModule(LightningDataModule, ABC):
         sampler_class: gives the order of the samples.
         class_names: of the labels 0, 1, ..., or of each of several labels by name; known after `setup`, None where
             there are no names.
+
+    Example:
+        >>> import torch
+        >>> from torch.utils.data import TensorDataset
+        >>> from jepa_lightning.data import JEPADataModule
+        >>> class Noise(JEPADataModule):
+        ...     num_classes = 2
+        ...     def build_datasets(self):
+        ...         images = torch.randint(0, 256, (12, 3, 32, 32), dtype=torch.uint8)
+        ...         samples = [(image, number % 2, f"{number}") for number, image in enumerate(images)]
+        ...         return samples[:8], samples[8:]
+        >>> data = Noise(batch_size=4, num_workers=0)
+        >>> data.setup()
+        >>> data.num_samples
+        8
     """
 
     class_names: Sequence[str] | Mapping[str, Sequence[str]] | None = None

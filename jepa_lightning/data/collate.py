@@ -27,6 +27,15 @@ class Collate:
 
     Args:
         masks: one sampler for each set of masks in the batch.
+
+    Example:
+        >>> import torch
+        >>> from jepa_lightning.data import Collate
+        >>> from jepa_lightning.masking import RandomMask
+        >>> collate = Collate((RandomMask((4, 4), 0.75),))
+        >>> batch = collate([(torch.zeros(3, 32, 32), label) for label in (0, 1)])
+        >>> batch.views[0].shape, batch.labels.tolist(), batch.masks[0].context.shape
+        (torch.Size([2, 3, 32, 32]), [0, 1], torch.Size([2, 4]))
     """
 
     masks: tuple[MaskSampler, ...] = ()

@@ -24,6 +24,15 @@ class Pipeline:
         transform: one image (PIL, a uint8 tensor ``[C, H, W]`` or a uint8 array ``[H, W, C]``) to its training views.
         eval_transform: the same without chance, for probes, features and validation.
         collate: samples to a Batch.
+
+    Example:
+        >>> import torch
+        >>> from jepa_lightning.data import Pipeline, eval_view
+        >>> view = eval_view((32, 32))
+        >>> pipeline = Pipeline(transform=view, eval_transform=view)
+        >>> batch = pipeline.collate([pipeline.transform(torch.zeros(3, 48, 64, dtype=torch.uint8))])
+        >>> batch.views[0].shape
+        torch.Size([1, 3, 32, 32])
     """
 
     transform: Callable[[Any], Views]
@@ -33,7 +42,16 @@ class Pipeline:
 
 @dataclass(frozen=True)
 class RepeatedView:
-    """The same transform of an image several times over, with fresh chance each time."""
+    """The same transform of an image several times over, with fresh chance each time.
+
+    Example:
+        >>> import torch
+        >>> from torchvision.transforms import v2
+        >>> from jepa_lightning.data import RepeatedView
+        >>> views = RepeatedView(v2.RandomCrop(8), number=2)(torch.zeros(3, 32, 32))
+        >>> [tuple(view.shape) for view in views]
+        [(3, 8, 8), (3, 8, 8)]
+    """
 
     steps: v2.Transform
     number: int = 1

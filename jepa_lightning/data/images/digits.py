@@ -47,6 +47,13 @@ class DigitsDataModule(JEPADataModule):
         image_size: pixels per side, enlarged from 8.
         seed: of the split.
         options: of `JEPADataModule`.
+
+    Example:
+        >>> from jepa_lightning.data import DigitsDataModule
+        >>> data = DigitsDataModule(val_fraction=0.1)
+        >>> data.setup()
+        >>> data.num_samples, data.num_classes
+        (1617, 10)
     """
 
     class_names = tuple("0123456789")

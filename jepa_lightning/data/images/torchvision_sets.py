@@ -83,7 +83,12 @@ class TorchvisionDataModule(JEPADataModule):
 
 
 class CIFAR10DataModule(TorchvisionDataModule):
-    """CIFAR-10: 50,000 training and 10,000 test images of 32x32 in 10 classes."""
+    """CIFAR-10: 50,000 training and 10,000 test images of 32x32 in 10 classes.
+
+    Example:
+        >>> from jepa_lightning.data import CIFAR10DataModule
+        >>> data = CIFAR10DataModule("data", batch_size=256)  # reads the folder, or downloads to it, in the training
+    """
 
     def open_split(self, train: bool, download: bool) -> CIFAR10:
         """One split."""
@@ -91,7 +96,12 @@ class CIFAR10DataModule(TorchvisionDataModule):
 
 
 class CIFAR100DataModule(TorchvisionDataModule):
-    """CIFAR-100: 50,000 training and 10,000 test images of 32x32 in 100 classes."""
+    """CIFAR-100: 50,000 training and 10,000 test images of 32x32 in 100 classes.
+
+    Example:
+        >>> from jepa_lightning.data import CIFAR100DataModule
+        >>> data = CIFAR100DataModule("data", batch_size=256)
+    """
 
     def open_split(self, train: bool, download: bool) -> CIFAR100:
         """One split."""
@@ -105,6 +115,10 @@ class STL10DataModule(TorchvisionDataModule):
         root: folder of the data set.
         unlabelled: train on the unlabelled images as well; their label is -1, so only the others reach the probes.
         options: of `TorchvisionDataModule`.
+
+    Example:
+        >>> from jepa_lightning.data import STL10DataModule
+        >>> data = STL10DataModule("data", unlabeled=False)
     """
 
     def __init__(self, root: str | Path = "data", unlabelled: bool = True, **options: Any) -> None:

@@ -41,6 +41,12 @@ class PhysicsVideoDataset(Dataset[tuple[Tensor, dict[str, int], None]]):
         offset: index of the first clip.
         textured: a motley background, another one in each clip, instead of a dark plain one, before which tokens of
             random weights tell much of the motion already.
+
+    Example:
+        >>> from jepa_lightning.data import PhysicsVideoDataset
+        >>> clip, labels, _ = PhysicsVideoDataset(10, num_frames=8, image_size=32)[0]
+        >>> clip.shape
+        torch.Size([8, 3, 32, 32])
     """
 
     def __init__(
@@ -87,6 +93,12 @@ class PhysicsVideoDataModule(JEPADataModule):
         seed: another one gives other clips.
         textured: as in ``PhysicsVideoDataset``.
         options: of `JEPADataModule`.
+
+    Example:
+        >>> from jepa_lightning.data import PhysicsVideoDataModule
+        >>> data = PhysicsVideoDataModule(num_train=64, num_val=16, num_frames=8, batch_size=8)
+        >>> data.num_classes["direction"]
+        8
     """
 
     def __init__(

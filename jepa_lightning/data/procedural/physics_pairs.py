@@ -23,6 +23,12 @@ class ViolationPair(NamedTuple):
         impossible: uint8 ``[T, 3, H, W]``.
         violation: the law that is broken.
         onset: first frame that shows it.
+
+    Example:
+        >>> from jepa_lightning.data import ViolationDataset
+        >>> pair = ViolationDataset(2, image_size=32)[0]
+        >>> (pair.possible[: pair.onset] == pair.impossible[: pair.onset]).all().item()
+        True
     """
 
     possible: Tensor
@@ -60,6 +66,12 @@ class ViolationDataset(Dataset[ViolationPair]):
 
     Raises:
         ValueError: if the clips are too short to show a violation.
+
+    Example:
+        >>> from jepa_lightning.data import ViolationDataset
+        >>> pairs = ViolationDataset(14, image_size=32)
+        >>> pairs[0].violation, pairs[0].possible.shape
+        ('vanish', torch.Size([16, 3, 32, 32]))
     """
 
     def __init__(self, size: int, num_frames: int = 16, image_size: int = 48, seed: int = 0) -> None:

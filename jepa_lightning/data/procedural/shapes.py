@@ -44,6 +44,12 @@ class ShapesDataset(Dataset[tuple[Tensor, dict[str, int], None]]):
         image_size: pixels per side; the scenes are the same at every size.
         seed: another one gives other scenes.
         offset: index of the first scene.
+
+    Example:
+        >>> from jepa_lightning.data import ShapesDataset
+        >>> image, labels, _ = ShapesDataset(100, image_size=32)[0]
+        >>> image.shape, sorted(labels)
+        (torch.Size([3, 32, 32]), ['background', 'color', 'count', 'position', 'scale', 'shape'])
     """
 
     def __init__(self, size: int, image_size: int = 48, seed: int = 0, offset: int = 0) -> None:
@@ -132,6 +138,12 @@ class ShapesDataModule(JEPADataModule):
         image_size: pixels per side.
         seed: another one gives other scenes.
         options: of `JEPADataModule`.
+
+    Example:
+        >>> from jepa_lightning.data import ShapesDataModule
+        >>> data = ShapesDataModule(num_train=64, num_val=16, image_size=32, batch_size=8)
+        >>> data.num_classes["color"]
+        8
     """
 
     def __init__(

@@ -131,12 +131,22 @@ class StreamingDataModule(JEPADataModule):
 
 
 class StreamingImageDataModule(StreamingDataModule):
-    """Images in shards. Options are those of ``StreamingDataModule``. Needs the extra ``streaming``."""
+    """Images in shards. Options are those of ``StreamingDataModule``. Needs the extra ``streaming``.
+
+    Example:
+        >>> from jepa_lightning.data import StreamingImageDataModule
+        >>> data = StreamingImageDataModule("s3://bucket/shards", max_cache_gb=100)  # read when the training starts
+    """
 
     files: ClassVar = ShardedImages
 
 
 class StreamingVideoDataModule(StreamingDataModule):
-    """Videos in shards. Options are those of ``StreamingDataModule``. Needs the extras ``streaming`` and ``video``."""
+    """Videos in shards. Options are those of ``StreamingDataModule``. Needs the extras ``streaming`` and ``video``.
+
+    Example:
+        >>> from jepa_lightning.data import StreamingVideoDataModule
+        >>> data = StreamingVideoDataModule("s3://bucket/shards", max_cache_gb=100)  # read when the training starts
+    """
 
     files: ClassVar = ShardedVideos

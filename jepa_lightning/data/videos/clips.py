@@ -27,6 +27,13 @@ class ClipSampler:
         num_frames: T.
         step: frames of the video from one to the next, or
         fps: frames per second of the clip, whatever the video's; needs videos that know theirs.
+
+    Example:
+        >>> import torch
+        >>> from jepa_lightning.data import ClipSampler, TensorVideo
+        >>> video = TensorVideo(torch.zeros(30, 3, 8, 8, dtype=torch.uint8), fps=10.0)
+        >>> ClipSampler(4, fps=5)(video, train=False)  # in the middle
+        [12, 14, 16, 18]
     """
 
     num_frames: int

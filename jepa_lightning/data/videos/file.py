@@ -33,6 +33,24 @@ class VideoFile:
     Raises:
         UnreadableVideoError: if it has no frames, or none between start and end.
         ImportError: if PyAV is not installed.
+
+    Example:
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> import av, numpy
+        >>> folder = tempfile.TemporaryDirectory()
+        >>> path = Path(folder.name) / "film.mp4"
+        >>> with av.open(str(path), "w") as container:
+        ...     stream = container.add_stream("mpeg4", rate=10)
+        ...     stream.width, stream.height = 64, 48
+        ...     for number in range(30):
+        ...         frame = numpy.full((48, 64, 3), 8 * number, numpy.uint8)
+        ...         container.mux(stream.encode(av.VideoFrame.from_ndarray(frame)))
+        ...     container.mux(stream.encode())
+        >>> from jepa_lightning.data import VideoFile
+        >>> video = VideoFile(path, start=1.0)
+        >>> video.num_frames, video.read([0, 19]).shape
+        (20, torch.Size([2, 3, 48, 64]))
     """
 
     def __init__(self, source: str | Path | bytes, start: float = 0.0, end: float | None = None) -> None:

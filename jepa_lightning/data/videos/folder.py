@@ -31,6 +31,21 @@ class VideoFolderDataModule(FolderDataModule):
 
     Raises:
         ValueError: if ``images`` is given with ``frames``, or ``frames_fps`` without.
+
+    Example:
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> from PIL import Image
+        >>> from jepa_lightning.data import VideoFolderDataModule
+        >>> folder = tempfile.TemporaryDirectory()
+        >>> for clip in range(4):
+        ...     (Path(folder.name) / f"walk/{clip}").mkdir(parents=True)
+        ...     for number in range(8):
+        ...         Image.new("RGB", (64, 48)).save(Path(folder.name) / f"walk/{clip}/{number}.jpg")
+        >>> data = VideoFolderDataModule(folder.name, frames=True, frames_fps=12.0, val_fraction=0.25)
+        >>> data.setup()
+        >>> data.train_set[0][0].num_frames
+        8
     """
 
     extensions: Sequence[str] = VIDEO_EXTENSIONS

@@ -24,7 +24,7 @@ class VideoPart(NamedTuple):
 
 
 class VideoManifestDataModule(FilesDataModule):
-    """Videos named in lists: CSV with a first line ``path,label,start,end``, or JSONL with such keys.
+    r"""Videos named in lists: CSV with a first line ``path,label,start,end``, or JSONL with such keys.
 
     A label is the name of a class, or empty; start and end are seconds, and may be left out, as may their columns.
     An image among them is a video that stands still.
@@ -34,6 +34,19 @@ class VideoManifestDataModule(FilesDataModule):
         val: the list for validation; without it a share of each class of the other is drawn.
         root: folder that the paths start from; None is that of the list for training.
         options: of ``FilesDataModule``.
+
+    Example:
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> from jepa_lightning.data import VideoManifestDataModule
+        >>> folder = tempfile.TemporaryDirectory()
+        >>> path = Path(folder.name) / "list.csv"
+        >>> rows = ["path,label,start,end", "a.mp4,walk,0,2.5", "a.mp4,run,2.5,6", "b.mp4,walk,,", "b.mp4,run,,"]
+        >>> _ = path.write_text("\n".join(rows))
+        >>> data = VideoManifestDataModule(path)
+        >>> data.setup()
+        >>> data.class_names
+        ('run', 'walk')
     """
 
     files: ClassVar = VideoFiles

@@ -15,7 +15,19 @@ class UnreadableVideoError(Exception):
 
 
 class Video(Protocol):
-    """What a data set of videos gives: nothing is decoded before ``read``."""
+    """What a data set of videos gives: nothing is decoded before ``read``.
+
+    Example:
+        >>> import torch
+        >>> class Black:  # a video of one's own needs these four
+        ...     num_frames, fps, times = 100, 25.0, None
+        ...     def read(self, indices):
+        ...         return torch.zeros(len(indices), 3, 64, 64, dtype=torch.uint8)
+        >>> from jepa_lightning.data import ClipSampler
+        >>> indices = ClipSampler(4, fps=5)(Black(), train=False)
+        >>> Black().read(indices).shape
+        torch.Size([4, 3, 64, 64])
+    """
 
     @property
     def num_frames(self) -> int:
@@ -45,6 +57,13 @@ class TensorVideo:
         frames: uint8 ``[T, C, H, W]``.
         fps: frames per second, where it is known.
         times: seconds from the first frame to each, where the rate varies.
+
+    Example:
+        >>> import torch
+        >>> from jepa_lightning.data import TensorVideo
+        >>> video = TensorVideo(torch.zeros(30, 3, 8, 8, dtype=torch.uint8), fps=10.0)
+        >>> video.num_frames, video.read([0, 9, 9]).shape
+        (30, torch.Size([3, 3, 8, 8]))
     """
 
     frames: Tensor
