@@ -21,14 +21,14 @@ class MediaFile(NamedTuple):
 
 
 def find_files(root: Path, folder: Path, extensions: Sequence[str], kind: str) -> list[MediaFile]:
-    """The files below a folder in the order of their paths, labelled by the folder's subfolders.
+    """The files below a folder in the order of their paths, labeled by the folder's subfolders.
 
     Links are followed. A folder or a file that a link reaches a second time counts once, under its own path. What is
     passed over is named in a warning: files with other endings, what is not a regular file, and shards.
 
     Args:
         root: paths are relative to this.
-        folder: where to look; where files lie in itself, none is labelled.
+        folder: where to look; where files lie in itself, none is labeled.
         extensions: endings of the files, in small letters.
         kind: what they hold, for messages.
 
@@ -47,7 +47,7 @@ def find_files(root: Path, folder: Path, extensions: Sequence[str], kind: str) -
     if not loose:
         return files
     if len(loose) < len(files):
-        warnings.warn(f"{root / loose[0]} lies beside folders, not in one: all {kind} are unlabelled.", stacklevel=2)
+        warnings.warn(f"{root / loose[0]} lies beside folders, not in one: all {kind} are unlabeled.", stacklevel=2)
     return [MediaFile(file.path, None) for file in files]
 
 

@@ -113,7 +113,7 @@ class FolderDataModule(FilesDataModule):
     """Base of the folders: ``train/CLASS/*`` and ``val/CLASS/*``, or ``CLASS/*``, or files without labels.
 
     Folders inside a class belong to it, hidden files and folders to nothing. Where files lie beside the folders, there
-    are no classes and all files below are unlabelled. Beside ``train`` the folder for validation may be called ``val``,
+    are no classes and all files below are unlabeled. Beside ``train`` the folder for validation may be called ``val``,
     ``valid`` or ``validation``; without it a fraction of each class validates. A folder ``train`` that holds files
     itself, beside other folders that hold some, is a class like these. Classes are in the order of their names, and of
     their numbers where all names are numbers. Shards that ``jepa-lightning pack`` wrote are not read,
@@ -160,5 +160,5 @@ class FolderDataModule(FilesDataModule):
         return holds_files(folder, self.extensions, deep=False)
 
     def samples(self, folder: Path) -> list[Any]:
-        """The samples below ``train``, ``val`` or the root, labelled by their folders."""
+        """The samples below ``train``, ``val`` or the root, labeled by their folders."""
         return find_files(self.root, folder, self.extensions, self.files.kind)

@@ -67,9 +67,9 @@ def test_features_labels_and_paths_stay_together(
 def test_several_labels_and_none(tiny_ijepa: Build, quiet_trainer: Build, loader: Build, tmp_path: Path) -> None:
     module, path = tiny_ijepa(), tmp_path / "features.npz"
     trainer = quiet_trainer(callbacks=[FeatureWriter(path)])
-    trainer.predict(module, loader(module, lambda i: {"shape": i, "colour": -1}, paths=False))
+    trainer.predict(module, loader(module, lambda i: {"shape": i, "color": -1}, paths=False))
     found = np.load(path)
-    assert sorted(found) == ["features", "labels/colour", "labels/shape"]
+    assert sorted(found) == ["features", "labels/color", "labels/shape"]
     assert found["labels/shape"].tolist() == list(range(7))
     trainer.predict(module, loader(module, lambda i: None))  # the same callback replaces what it has written
     again = np.load(path)

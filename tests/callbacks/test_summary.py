@@ -32,7 +32,7 @@ class Known(OnlineProbe):
 
     def on_validation_epoch_end(self, trainer: Trainer, pl_module: Any) -> None:
         first = not self.best
-        for name, value in {"val/linear": 0.5, "val/linear_shape": 0.5, "val/linear_colour": 0.25}.items():
+        for name, value in {"val/linear": 0.5, "val/linear_shape": 0.5, "val/linear_color": 0.25}.items():
             value += 0.125 * first
             pl_module.log(name, value)
             self.best[name] = max(value, self.best.get(name, 0))
@@ -52,17 +52,17 @@ def test_says_what_others_have_found(
     tiny_ijepa: Build, shapes: Build, quiet_trainer: Build, monkeypatch: Any, capsys: Any
 ) -> None:
     report = ProbeReport()
-    report.accuracy = {"raw pixels": {"shape": 0.1, "colour": 0.2}, "trained": {"shape": 0.99, "colour": 0.4}}
+    report.accuracy = {"raw pixels": {"shape": 0.1, "color": 0.2}, "trained": {"shape": 0.99, "color": 0.4}}
     monkeypatch.setattr(ProbeReport, "on_train_end", lambda *_: None)
     callbacks = [Summary(), Known(), report, Measures()]
     quiet_trainer(max_epochs=2, callbacks=callbacks).fit(tiny_ijepa(), shapes())
-    head, columns, shape, colour, measures = printed(capsys)
+    head, columns, shape, color, measures = printed(capsys)
     assert re.fullmatch(r"IJEPA on ShapesDataModule: 8 steps in \d\.\d min", head)
     assert columns.split("  ")[1:] == ["accuracy, %", "raw pixels", "trained", "linear best", "linear last"]
     assert shape.split() == ["shape", "10.0", "99.0", "62.5", "50.0"]
-    assert colour.split() == ["colour", "20.0", "40.0", "37.5", "25.0"]
+    assert color.split() == ["color", "20.0", "40.0", "37.5", "25.0"]
     assert measures == "  rank (RankMe) 12.5, energy gap 0.25"
-    assert len(columns) == len(shape) == len(colour)
+    assert len(columns) == len(shape) == len(color)
 
 
 def test_places_and_commands(

@@ -25,7 +25,7 @@ CODECS: dict[str, dict[str, Any]] = {
 
 
 def film(length: int) -> list[Any]:
-    """Frames of 48 x 64 that all differ: three gradients that move, and a square that changes its colour."""
+    """Frames of 48 x 64 that all differ: three gradients that move, and a square that changes its color."""
     colors = np.random.default_rng(0).integers(0, 256, (length, 3))
     y, x = np.mgrid[:48, :64]
     frames = []

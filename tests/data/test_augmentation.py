@@ -39,7 +39,7 @@ def test_every_augmentation_gives_a_view_of_its_size(as_pil: bool) -> None:
     assert batch.masks == ()
 
 
-def test_views_are_normalised_like_the_deterministic_one() -> None:
+def test_views_are_normalized_like_the_deterministic_one() -> None:
     mean, std = (0.1, 0.2, 0.3), (0.5, 0.4, 0.3)
     pipeline = augmented_pipeline([(PLAIN, (8, 8))], mean, std)
     red = torch.tensor([255, 0, 0], dtype=torch.uint8)[:, None, None].expand(3, 8, 8)
@@ -63,11 +63,11 @@ def test_a_certain_flip_mirrors_and_a_certain_solarisation_inverts_bright_pixels
     bright = image >= 128
     assert bright.any()
     assert not bright.all()
-    grey = v2.functional.rgb_to_grayscale(image, 3)
+    gray = v2.functional.rgb_to_grayscale(image, 3)
     for changed, expected in (
         ({"flip": 1.0}, image.flip(2)),
         ({"solarize": 1.0}, torch.where(bright, 255 - image, image)),
-        ({"grayscale": 1.0}, grey),
+        ({"grayscale": 1.0}, gray),
     ):
         augmentation = Augmentation(**{**vars(PLAIN), **changed})
         (view,) = augmented_pipeline([(augmentation, (16, 16))], **RAW).transform(image)

@@ -253,7 +253,7 @@ def test_unreadable_images_are_left_out() -> None:
     assert [i for batch in batches for i in batch.indices] == labels(batches)
 
 
-class Labelled(Scenes):
+class Labeled(Scenes):
     """Scenes with a label that is no class index; one of the first batch cannot be read."""
 
     def __init__(self, label: Any) -> None:
@@ -267,7 +267,7 @@ class Labelled(Scenes):
 
 @pytest.mark.parametrize(("label", "filled"), [(0.5, float("nan")), ([0, 1], [-1, -1]), ({"a": 0.5}, float("nan"))])
 def test_a_repeated_sample_is_unlabeled_in_the_way_of_its_label(label: Any, filled: Any) -> None:
-    (batch,) = loader(Labelled(label), train=False, world_size=2)
+    (batch,) = loader(Labeled(label), train=False, world_size=2)
     found = batch.labels["a"] if isinstance(label, dict) else batch.labels
     torch.testing.assert_close(found[-1], torch.tensor(filled), equal_nan=True)
     assert not found[:-1].isnan().any()

@@ -57,7 +57,7 @@ def test_linked_folders_are_followed(tmp_path: Path) -> None:
     assert find(tmp_path / "root") == [("a/1.png", "a")]
 
 
-def test_images_beside_folders_make_all_unlabelled_and_say_so(tmp_path: Path) -> None:
+def test_images_beside_folders_make_all_unlabeled_and_say_so(tmp_path: Path) -> None:
     for name in ("1.png", "a/2.png"):
         save(tmp_path / name)
     with pytest.warns(UserWarning, match=re.escape(f"{tmp_path / '1.png'} lies beside folders")):

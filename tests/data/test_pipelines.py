@@ -56,7 +56,7 @@ def test_flip_mirrors_half_of_the_images() -> None:
     assert 70 < mirrored < 130
 
 
-def test_views_are_normalised_rgb_floats() -> None:
+def test_views_are_normalized_rgb_floats() -> None:
     red = Image.new("RGB", (40, 40), (255, 0, 0))
     pipeline = masked_image_pipeline((16, 16), MASKS)
     expected = (torch.tensor([1.0, 0.0, 0.0]) - torch.tensor(IMAGENET_MEAN)) / torch.tensor(IMAGENET_STD)
@@ -79,10 +79,10 @@ def test_pil_images_and_tensors_give_the_same_views(training: bool) -> None:
     assert torch.equal(from_tensor, from_pil)
 
 
-def test_grey_images_become_rgb() -> None:
-    grey = Image.fromarray(np.arange(256, dtype=np.uint8).reshape(16, 16))
+def test_gray_images_become_rgb() -> None:
+    gray = Image.fromarray(np.arange(256, dtype=np.uint8).reshape(16, 16))
     transform = eval_view((16, 16), mean=(0, 0, 0), std=(1, 1, 1))
-    (view,) = transform(grey)
+    (view,) = transform(gray)
     assert torch.equal(view[0], view[2])
     assert torch.equal(view, transform(torch.arange(256, dtype=torch.uint8).view(1, 16, 16))[0])
 
@@ -103,7 +103,7 @@ def test_the_deterministic_view_of_an_image_of_its_own_size_is_the_image() -> No
 
 @pytest.mark.parametrize("size", [(20, 60), (60, 20), (7, 100), (33, 33), (500, 333)])
 @pytest.mark.parametrize("view_size", [(16, 16), (12, 30)])
-def test_the_deterministic_view_keeps_the_aspect_and_the_centre(
+def test_the_deterministic_view_keeps_the_aspect_and_the_center(
     size: tuple[int, int], view_size: tuple[int, int]
 ) -> None:
     height, width = size
@@ -115,7 +115,7 @@ def test_the_deterministic_view_keeps_the_aspect_and_the_centre(
     middle = view[:2, view_size[0] // 2 - 1 : view_size[0] // 2 + 1, view_size[1] // 2 - 1 : view_size[1] // 2 + 1]
     scale = max(view_size[0] / height, view_size[1] / width)
     per_pixel = torch.tensor([250 / height, 250 / width]) / scale / 255
-    # the centre stays in the centre, to half a pixel of the view
+    # the center stays in the center, to half a pixel of the view
     assert ((middle.mean((1, 2)) - 125 / 255).abs() < per_pixel * 0.6 + 2 / 255).all()
     # and both sides shrink by the same factor
     rows, columns = view[0, -1, 0] - view[0, 0, 0], view[1, 0, -1] - view[1, 0, 0]

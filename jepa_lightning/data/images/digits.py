@@ -26,8 +26,8 @@ class DigitsDataset(Dataset[tuple[Tensor, int, None]]):
 
     def __init__(self, image_size: int = 32) -> None:
         digits = load_digits()
-        grey = torch.from_numpy(digits.images).mul(255 / 16).round().to(torch.uint8)[:, None]
-        self.images = resize(grey, [image_size, image_size], antialias=True)
+        gray = torch.from_numpy(digits.images).mul(255 / 16).round().to(torch.uint8)[:, None]
+        self.images = resize(gray, [image_size, image_size], antialias=True)
         self.classes: list[int] = digits.target.tolist()
 
     def __len__(self) -> int:

@@ -109,11 +109,11 @@ class CIFAR100DataModule(TorchvisionDataModule):
 
 
 class STL10DataModule(TorchvisionDataModule):
-    """STL-10: 96x96, 5,000 labelled training images, 100,000 unlabelled ones, and 8,000 test images in 10 classes.
+    """STL-10: 96x96, 5,000 labeled training images, 100,000 unlabeled ones, and 8,000 test images in 10 classes.
 
     Args:
         root: folder of the data set.
-        unlabelled: train on the unlabelled images as well; their label is -1, so only the others reach the probes.
+        unlabeled: train on the unlabeled images as well; their label is -1, so only the others reach the probes.
         options: of `TorchvisionDataModule`.
 
     Example:
@@ -121,17 +121,17 @@ class STL10DataModule(TorchvisionDataModule):
         >>> data = STL10DataModule("data", unlabeled=False)
     """
 
-    def __init__(self, root: str | Path = "data", unlabelled: bool = True, **options: Any) -> None:
+    def __init__(self, root: str | Path = "data", unlabeled: bool = True, **options: Any) -> None:
         super().__init__(root, **options)
-        self.unlabelled = unlabelled
+        self.unlabeled = unlabeled
 
     def open_split(self, train: bool, download: bool) -> STL10:
-        """One split, with the unlabelled images in training."""
-        split = ("train+unlabeled" if self.unlabelled else "train") if train else "test"
+        """One split, with the unlabeled images in training."""
+        split = ("train+unlabeled" if self.unlabeled else "train") if train else "test"
         return STL10(str(self.root), split=split, download=download)
 
     @property
     def memory_set(self) -> Dataset[Any]:
-        """The labelled training images; known after `setup`."""
+        """The labeled training images; known after `setup`."""
         assert isinstance(self.train_set, WithoutPath)
         return Subset(self.train_set, [i for i, label in enumerate(self.train_set.source.labels) if label >= 0])

@@ -17,7 +17,7 @@ UniformDraw = Callable[[], float]  # a random number in [0, 1)
 
 
 class Place(NamedTuple):
-    """Centre, radius and angle in radians of an object; the image's side is 1."""
+    """Center, radius and angle in radians of an object; the image's side is 1."""
 
     x: float
     y: float
@@ -26,7 +26,7 @@ class Place(NamedTuple):
 
 
 def coordinates(size: int, places: Sequence[Place]) -> tuple[Tensor, Tensor]:
-    """Pixel centres as seen from n objects, turned with them and in units of their radius.
+    """Pixel centers as seen from n objects, turned with them and in units of their radius.
 
     Args:
         size: pixels per side of the image.
@@ -38,7 +38,7 @@ def coordinates(size: int, places: Sequence[Place]) -> tuple[Tensor, Tensor]:
     # Python's cosine: torch's depends on the processor in the last digit
     columns = [(x, y, math.cos(angle) / radius, math.sin(angle) / radius) for x, y, radius, angle in places]
     x, y, cos, sin = torch.tensor(columns).unsqueeze(2).unbind(1)
-    x, y = _pixel_centres(size) - x, _pixel_centres(size) - y
+    x, y = _pixel_centers(size) - x, _pixel_centers(size) - y
     return (cos * x)[:, None] + (sin * y)[:, :, None], (cos * y)[:, :, None] - (sin * x)[:, None]
 
 
@@ -153,5 +153,5 @@ TEXTURES: dict[str, Callable[[Tensor, Tensor, float], Tensor]] = {
 
 
 @cache
-def _pixel_centres(size: int) -> Tensor:
+def _pixel_centers(size: int) -> Tensor:
     return (torch.arange(size) + 0.5) / size

@@ -12,7 +12,7 @@ from jepa_lightning.data.procedural.drawing import SHAPES, UniformDraw
 from jepa_lightning.data.procedural.physics_render import render
 from jepa_lightning.data.procedural.physics_scenes import draw_scene
 from jepa_lightning.data.procedural.physics_world import DIRECTIONS, simulate
-from jepa_lightning.data.procedural.shapes import COLOURS, VAL_OFFSET
+from jepa_lightning.data.procedural.shapes import COLORS, VAL_OFFSET
 from jepa_lightning.options import PositiveInt, Seed, check_options
 
 PHYSICS_CLASS_NAMES = {
@@ -21,16 +21,16 @@ PHYSICS_CLASS_NAMES = {
     "gravity": ("off", "on"),
     "collisions": ("none", "one", "more"),
     "shape": tuple(SHAPES),
-    "colour": COLOURS,
+    "color": COLORS,
 }
-DRAWN = ("direction", "speed", "gravity", "shape", "colour")  # the collisions follow
+DRAWN = ("direction", "speed", "gravity", "shape", "color")  # the collisions follow
 
 
 class PhysicsVideoDataset(Dataset[tuple[Tensor, dict[str, int], None]]):
     """Clips of one large body and up to two small ones, with an occluder, a wall, or neither.
 
     Labels are those of the large body: the direction and speed it starts with, whether it falls, how often it meets
-    another one, its shape and colour. Where it starts does not tell its direction, unless there is a wall to keep off.
+    another one, its shape and color. Where it starts does not tell its direction, unless there is a wall to keep off.
     A clip follows from (seed, index) alone.
 
     Args:
@@ -83,7 +83,7 @@ def draw_labels(draw: UniformDraw) -> dict[str, int]:
 
 
 class PhysicsVideoDataModule(JEPADataModule):
-    """Procedural clips with labels for direction, speed, gravity, collisions, shape and colour.
+    """Procedural clips with labels for direction, speed, gravity, collisions, shape and color.
 
     Args:
         num_train: training clips.

@@ -38,7 +38,7 @@ def render(
         places = [Place(state.x, state.y, body.radius, body.angle) for state in states]
         x, y = coordinates(size, places)
         cover = coverage(SHAPE_FUNCTIONS[body.shape](x, y), places)
-        frames = _paint(frames, bright(body.colour, draw), cover[:, None])
+        frames = _paint(frames, bright(body.color, draw), cover[:, None])
     if scene.occluder is not None:
         frames = _paint(frames, OCCLUDER_TONE, _bar_cover(scene.occluder, size))
     return (frames * 255).round_().to(torch.uint8)

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from jepa_lightning.data.procedural.drawing import SHAPES, UniformDraw
 from jepa_lightning.data.procedural.physics_world import DIRECTIONS, GRAVITY, SPEEDS, Body, Scene
-from jepa_lightning.data.procedural.shapes import COLOURS
+from jepa_lightning.data.procedural.shapes import COLORS
 
 Placing = Callable[[float, float], float]  # where a body begins along an axis, by velocity along it and speed
 MAIN_RADIUS, OTHER_RADIUS = 0.13, 0.08
@@ -18,7 +18,7 @@ def draw_scene(labels: dict[str, int], draw: UniformDraw) -> Scene:
     """A scene in which nothing is against the laws.
 
     Args:
-        labels: direction, speed, gravity, shape and colour of the main body.
+        labels: direction, speed, gravity, shape and color of the main body.
         draw: numbers in [0, 1).
     """
     bar, kind = _bar(draw), draw()
@@ -35,12 +35,12 @@ def draw_scene(labels: dict[str, int], draw: UniformDraw) -> Scene:
 
 
 def main_body(labels: dict[str, int], placing: Placing, draw: UniformDraw) -> Body:
-    """The large body, with the direction, speed, shape and colour of its labels."""
+    """The large body, with the direction, speed, shape and color of its labels."""
     angle = (labels["direction"] + 0.6 * (draw() - 0.5)) * 2 * math.pi / len(DIRECTIONS)
     speed = SPEEDS[labels["speed"]] * (0.9 + 0.2 * draw())
     vx, vy = speed * math.cos(angle), speed * math.sin(angle)
     x, y = placing(vx, speed), placing(vy, speed)
-    return Body(x, y, vx, vy, MAIN_RADIUS, labels["shape"], labels["colour"], _tilt(draw))
+    return Body(x, y, vx, vy, MAIN_RADIUS, labels["shape"], labels["color"], _tilt(draw))
 
 
 def anywhere(draw: UniformDraw) -> Placing:
@@ -59,8 +59,8 @@ def anywhere(draw: UniformDraw) -> Placing:
 def _other(draw: UniformDraw) -> Body:
     x, y = (inside(draw(), OTHER_RADIUS) for _ in range(2))
     vx, vy = (0.03 * (draw() - 0.5) for _ in range(2))
-    shape, colour = int(draw() * len(SHAPES)), int(draw() * len(COLOURS))
-    return Body(x, y, vx, vy, OTHER_RADIUS, shape, colour, _tilt(draw))
+    shape, color = int(draw() * len(SHAPES)), int(draw() * len(COLORS))
+    return Body(x, y, vx, vy, OTHER_RADIUS, shape, color, _tilt(draw))
 
 
 def keep_off(body: Body, wall: tuple[float, float] | None) -> None:

@@ -25,7 +25,7 @@ def draw_scene_for(violation: Violation, labels: dict[str, int], num_frames: int
 
     Args:
         violation: the law.
-        labels: shape and colour of the body, its speed and direction, the last two as far as the law leaves them free.
+        labels: shape and color of the body, its speed and direction, the last two as far as the law leaves them free.
         num_frames: of the clip.
         draw: numbers in [0, 1).
     """

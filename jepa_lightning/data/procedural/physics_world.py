@@ -26,7 +26,7 @@ class Body:
     vy: float
     radius: float
     shape: int
-    colour: int
+    color: int
     angle: float
     left: float = 0.0  # walls on both sides
     right: float = 1.0

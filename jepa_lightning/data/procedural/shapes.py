@@ -14,7 +14,7 @@ from jepa_lightning.data.base import JEPADataModule
 from jepa_lightning.data.procedural.drawing import SHAPES, TEXTURES, Place, UniformDraw, blend, coordinates, coverage
 from jepa_lightning.options import PositiveInt, Seed, check_options
 
-COLOURS = ("red", "orange", "yellow", "green", "cyan", "blue", "violet", "pink")
+COLORS = ("red", "orange", "yellow", "green", "cyan", "blue", "violet", "pink")
 HUES = (0.0, 0.075, 0.15, 0.33, 0.5, 0.62, 0.77, 0.89)
 SCALES = ("small", "medium", "large")
 MAX_COUNT = 4
@@ -23,10 +23,10 @@ VAL_OFFSET = 1 << 30  # far from any training index: the validation images do no
 
 SHAPES_CLASS_NAMES = {
     "shape": tuple(SHAPES),
-    "colour": COLOURS,
+    "color": COLORS,
     "count": tuple(str(n + 1) for n in range(MAX_COUNT)),
     "position": tuple(
-        f"{row} {column}" for row in ("top", "middle", "bottom") for column in ("left", "centre", "right")
+        f"{row} {column}" for row in ("top", "middle", "bottom") for column in ("left", "center", "right")
     ),
     "scale": SCALES,
     "background": (*TEXTURES, "noise"),
@@ -34,7 +34,7 @@ SHAPES_CLASS_NAMES = {
 
 
 class ShapesDataset(Dataset[tuple[Tensor, dict[str, int], None]]):
-    """Scenes of one large object and up to three small ones of the same shape and colour, apart from each other.
+    """Scenes of one large object and up to three small ones of the same shape and color, apart from each other.
 
     Every label is drawn evenly and on its own. Position and scale are those of the large object. A scene follows from
     (seed, index) alone.
@@ -72,9 +72,9 @@ class ShapesDataset(Dataset[tuple[Tensor, dict[str, int], None]]):
         places = _place(labels, draw)
         shape = list(SHAPES.values())[labels["shape"]]
         cover = coverage(shape(*coordinates(self.image_size, places)), places).amax(0)
-        colour, first, second = _colours(labels["colour"], draw)
+        color, first, second = _colors(labels["color"], draw)
         background = blend(first, second, self._texture(labels["background"], draw))
-        return blend(background, colour, cover).round_().to(torch.uint8), labels, None
+        return blend(background, color, cover).round_().to(torch.uint8), labels, None
 
     def _texture(self, label: int, draw: UniformDraw) -> Tensor:
         """Share of the second tone ``[H, W]``."""
@@ -109,28 +109,28 @@ def _tilt(draw: UniformDraw) -> float:
 
 
 def _inside(cell: int, radius: float, share: float) -> float:
-    """A centre in one of three cells, such that the object lies in the image."""
+    """A center in one of three cells, such that the object lies in the image."""
     low, high = max(radius, cell / 3), min(1 - radius, (cell + 1) / 3)
     return low + share * (high - low)
 
 
-def _colours(label: int, draw: UniformDraw) -> tuple[Tensor, Tensor, Tensor]:
-    """The objects' bright colour and two dark background tones, each ``[3, 1, 1]``."""
-    colour = bright(label, draw)
+def _colors(label: int, draw: UniformDraw) -> tuple[Tensor, Tensor, Tensor]:
+    """The objects' bright color and two dark background tones, each ``[3, 1, 1]``."""
+    color = bright(label, draw)
     level = 0.08 + 0.14 * draw()
     step = 0.02 + 0.03 * draw()  # faint, so that shapes stand out before textures do
     dark, light = ([level + shift + 0.06 * (draw() - 0.5) for _ in range(3)] for shift in (-step, step))
-    paint, first, second = torch.tensor([*colour, *dark, *light]).clamp_(0, 1).mul_(255).view(3, 3, 1, 1)
+    paint, first, second = torch.tensor([*color, *dark, *light]).clamp_(0, 1).mul_(255).view(3, 3, 1, 1)
     return paint, first, second
 
 
 def bright(label: int, draw: UniformDraw) -> tuple[float, float, float]:
-    """A bright tone of one of the named colours: red, green and blue in [0, 1]."""
+    """A bright tone of one of the named colors: red, green and blue in [0, 1]."""
     return colorsys.hsv_to_rgb(HUES[label] + 0.05 * (draw() - 0.5), 0.6 + 0.4 * draw(), 0.8 + 0.2 * draw())
 
 
 class ShapesDataModule(JEPADataModule):
-    """Procedural scenes with labels for shape, colour, count, position, scale and background.
+    """Procedural scenes with labels for shape, color, count, position, scale and background.
 
     Args:
         num_train: training scenes.

@@ -1,5 +1,5 @@
 # H W height and width
-"""Smooth random colours, which stand for the surroundings that a real picture has."""
+"""Smooth random colors, which stand for the surroundings that a real picture has."""
 
 import torch
 from torch import Tensor

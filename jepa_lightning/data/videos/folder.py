@@ -77,7 +77,7 @@ class VideoFolderDataModule(FolderDataModule):
         return any(holds_files(clip, self.extensions, deep=False) for clip in subfolders(folder))
 
     def samples(self, folder: Path) -> list[Any]:
-        """The videos below ``train``, ``val`` or the root, labelled by their folders."""
+        """The videos below ``train``, ``val`` or the root, labeled by their folders."""
         if not self.frames:
             return super().samples(folder)
         return find_clips(self.root, folder, self.extensions, self.frames_fps)

@@ -41,22 +41,22 @@ def test_accuracy_counts_samples_and_leaves_out_the_unlabelled(echo, table, quie
 
 def test_several_labels_are_logged_by_name_and_the_first_one_by_itself(echo, table, quiet_trainer):
     probe = Guess()
-    labels = {"shape": torch.tensor([0, 1, 0, 0, 1]), "colour": torch.tensor([1, 2, 0, 1, 0])}
-    found = validate(quiet_trainer(callbacks=[probe]), echo(), table, labels, {"shape": 3, "colour": 3})
-    expected = {"val/guess": 0.8, "val/guess_shape": 0.8, "val/guess_colour": 0.8}
+    labels = {"shape": torch.tensor([0, 1, 0, 0, 1]), "color": torch.tensor([1, 2, 0, 1, 0])}
+    found = validate(quiet_trainer(callbacks=[probe]), echo(), table, labels, {"shape": 3, "color": 3})
+    expected = {"val/guess": 0.8, "val/guess_shape": 0.8, "val/guess_color": 0.8}
     assert found == pytest.approx(expected)
     assert probe.best == pytest.approx(expected)
 
 
 def test_num_classes_chooses_labels(echo, table, quiet_trainer):
-    labels = {"shape": torch.tensor([0, 0, 0, 0, 0]), "colour": torch.tensor([0, 1, 2, 0, 0])}
-    trainer = quiet_trainer(callbacks=[Guess(num_classes={"colour": 3})])
-    assert validate(trainer, echo(), table, labels, {"shape": 3, "colour": 3}) == {"val/guess": pytest.approx(0.8)}
+    labels = {"shape": torch.tensor([0, 0, 0, 0, 0]), "color": torch.tensor([0, 1, 2, 0, 0])}
+    trainer = quiet_trainer(callbacks=[Guess(num_classes={"color": 3})])
+    assert validate(trainer, echo(), table, labels, {"shape": 3, "color": 3}) == {"val/guess": pytest.approx(0.8)}
 
 
 def test_a_label_that_no_sample_has_is_not_logged(echo, table, quiet_trainer):
-    labels = {"shape": torch.tensor([0, 1, 2, 0, 1]), "colour": torch.full((5,), -1)}
-    found = validate(quiet_trainer(callbacks=[Guess()]), echo(), table, labels, {"shape": 3, "colour": 3})
+    labels = {"shape": torch.tensor([0, 1, 2, 0, 1]), "color": torch.full((5,), -1)}
+    found = validate(quiet_trainer(callbacks=[Guess()]), echo(), table, labels, {"shape": 3, "color": 3})
     assert found == {"val/guess": 1.0, "val/guess_shape": 1.0}
 
 

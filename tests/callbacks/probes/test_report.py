@@ -105,8 +105,8 @@ def test_training_is_the_same_with_and_without(tiny_ijepa: Build, shapes: Build,
 
 
 def test_names_what_training_has_not_improved() -> None:
-    accuracy = {"raw pixels": {"shape": 0.4, "colour": 0.9}, "trained": {"shape": 0.5, "colour": 0.85}}
-    assert not_improved(accuracy, "raw pixels") == ["colour 85.0 % (was 90.0 %)"]
+    accuracy = {"raw pixels": {"shape": 0.4, "color": 0.9}, "trained": {"shape": 0.5, "color": 0.85}}
+    assert not_improved(accuracy, "raw pixels") == ["color 85.0 % (was 90.0 %)"]
     assert not_improved(accuracy, "random init") == []
     assert not_improved({"a": {"x": 0.5}, "b": {"x": 0.4}}, "a", "b") == ["x 40.0 % (was 50.0 %)"]
     assert not_improved({"random init": {"": 0.4}, "trained": {"": 0.4}}, "random init") == [

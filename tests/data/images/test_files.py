@@ -19,9 +19,9 @@ def pixel(path: Path) -> tuple[int, ...]:
     image = read_rgb(path)
     assert image.mode == "RGB"
     assert image.size == (8, 6)
-    colour = image.getpixel((0, 0))
-    assert isinstance(colour, tuple)
-    return tuple(int(value) for value in colour)
+    color = image.getpixel((0, 0))
+    assert isinstance(color, tuple)
+    return tuple(int(value) for value in color)
 
 
 @pytest.mark.parametrize("suffix", ["jpg", "JPEG", "png", "webp", "bmp", "gif", "tif", "TIFF"])
@@ -34,13 +34,13 @@ def test_formats_become_rgb(tmp_path: Path, suffix: str) -> None:
 
 @pytest.mark.parametrize("mode", ["L", "1", "P", "CMYK", "YCbCr", "LA", "RGBA", "I;16", "I"])
 def test_modes_become_rgb(tmp_path: Path, mode: str) -> None:
-    grey = Image.new("RGB", (8, 6), (255, 255, 255))
-    image = Image.new(mode, (8, 6), 65535) if mode.startswith("I") else grey.convert(mode)
+    gray = Image.new("RGB", (8, 6), (255, 255, 255))
+    image = Image.new(mode, (8, 6), 65535) if mode.startswith("I") else gray.convert(mode)
     suffix = {"CMYK": "jpg", "YCbCr": "jpg", "I": "tif"}.get(mode, "png")
     assert pixel(save(tmp_path / f"image.{suffix}", image)) == pytest.approx((255, 255, 255), abs=3)
 
 
-def test_a_palette_gives_its_colours(tmp_path: Path) -> None:
+def test_a_palette_gives_its_colors(tmp_path: Path) -> None:
     path = save(
         tmp_path / "image.png", Image.new("RGB", (8, 6), (10, 200, 30)).convert("P", palette=Image.Palette.ADAPTIVE)
     )
@@ -64,7 +64,7 @@ def test_big_endian_16_bits_are_scaled_to_8(tmp_path: Path) -> None:
 def test_transparency_lies_on_white(tmp_path: Path) -> None:
     half = Image.new("RGBA", (8, 6), (255, 0, 0, 127))
     assert pixel(save(tmp_path / "half.png", half)) == pytest.approx((255, 128, 128), abs=1)
-    assert pixel(save(tmp_path / "grey.png", Image.new("LA", (8, 6), (0, 0)))) == (255, 255, 255)
+    assert pixel(save(tmp_path / "gray.png", Image.new("LA", (8, 6), (0, 0)))) == (255, 255, 255)
     black = Image.new("P", (8, 6), 0)
     black.putpalette([0, 0, 0, 255, 0, 0])
     assert pixel(save(tmp_path / "key.png", black, transparency=0)) == (255, 255, 255)

@@ -68,7 +68,7 @@ def test_classes_whose_names_begin_alike_stay_apart(tmp_path: Path) -> None:
     assert [label for label, _ in samples(data, "val")] == [1, 2, 0]
 
 
-def test_images_without_folders_are_unlabelled(tmp_path: Path) -> None:
+def test_images_without_folders_are_unlabeled(tmp_path: Path) -> None:
     fill(tmp_path, *(f"{i}.png" for i in range(10)))
     data = set_up(tmp_path)
     assert data.num_classes == 0
@@ -91,7 +91,7 @@ def test_batches_leave_broken_files_out(tmp_path: Path) -> None:
     assert int(files.bad.sum()) == 1
 
 
-def test_unlabelled_batches_have_no_labels(tmp_path: Path) -> None:
+def test_unlabeled_batches_have_no_labels(tmp_path: Path) -> None:
     fill(tmp_path, "1.png", "2.png")
     pipeline = masked_image_pipeline((8, 8), MultiBlockMask((4, 4), min_keep=1))
     data = ImageFolderDataModule(tmp_path, batch_size=4, num_workers=0, pipeline=pipeline)

@@ -79,13 +79,13 @@ def test_cifar_gives_batches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     assert sorted(int(label) for batch in batches for label in batch.labels) == [1, 1, 3, 4, 5, 9]
 
 
-@pytest.mark.parametrize(("unlabelled", "labels"), [(True, [0, 1, 2, -1, -1, -1, -1, -1]), (False, [0, 1, 2])])
-def test_stl10_trains_with_its_unlabelled_images_and_probes_without(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, unlabelled: bool, labels: list[int]
+@pytest.mark.parametrize(("unlabeled", "labels"), [(True, [0, 1, 2, -1, -1, -1, -1, -1]), (False, [0, 1, 2])])
+def test_stl10_trains_with_its_unlabeled_images_and_probes_without(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, unlabeled: bool, labels: list[int]
 ) -> None:
     write_stl10(tmp_path, monkeypatch)
     pipeline = masked_image_pipeline((32, 32), MultiBlockMask((8, 8)))
-    data = STL10DataModule(tmp_path, unlabelled, download=False, batch_size=3, num_workers=0, pipeline=pipeline)
+    data = STL10DataModule(tmp_path, unlabeled, download=False, batch_size=3, num_workers=0, pipeline=pipeline)
     data.prepare_data()
     data.setup()
     assert data.num_classes == 10

@@ -7,12 +7,12 @@ from jepa_lightning.data.procedural.drawing import SHAPES, TEXTURES, Place, coor
 
 
 def test_coordinates_are_seen_from_the_object_in_units_of_its_radius() -> None:
-    # the centre of pixel (row 2, column 6) of 8 lies at x = 13/16, y = 5/16
+    # the center of pixel (row 2, column 6) of 8 lies at x = 13/16, y = 5/16
     x, y = coordinates(8, [Place(13 / 16, 5 / 16, 0.25, 0.0), Place(0.5, 0.5, 0.5, math.pi / 2)])
     assert x.shape == y.shape == (2, 8, 8)
     assert (x[0, 2, 6].item(), y[0, 2, 6].item()) == pytest.approx((0, 0), abs=1e-6)
     assert (x[0, 2, 4].item(), y[0, 4, 6].item()) == pytest.approx((-1, 1), abs=1e-6)
-    # turned by a right angle: what lies below the centre lies along the object's own x
+    # turned by a right angle: what lies below the center lies along the object's own x
     assert (x[1, 2, 6].item(), y[1, 2, 6].item()) == pytest.approx((-0.375, -0.625), abs=1e-6)
 
 

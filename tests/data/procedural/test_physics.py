@@ -31,7 +31,7 @@ def digest(textured: bool) -> str:
 
 
 def main_body(frame: torch.Tensor) -> torch.Tensor:
-    """Centre of the largest coloured piece; occluder, wall and background are grey."""
+    """Center of the largest colored piece; occluder, wall and background are gray."""
     pieces, _ = ndimage.label((frame.amax(0).int() - frame.amin(0) > 60).numpy(), structure=torch.ones(3, 3).numpy())
     areas = torch.bincount(torch.from_numpy(pieces).flatten())[1:]
     y, x = ndimage.center_of_mass(pieces == 1 + int(areas.argmax()))
@@ -107,7 +107,7 @@ def test_training_validation_and_pairs_are_disjoint_whatever_their_size() -> Non
         data = PhysicsVideoDataModule(num_train=num_train, num_val=20)
         data.setup()
         assert data.num_samples == num_train
-        assert data.num_classes == {"direction": 8, "speed": 3, "gravity": 2, "collisions": 3, "shape": 8, "colour": 8}
+        assert data.num_classes == {"direction": 8, "speed": 3, "gravity": 2, "collisions": 3, "shape": 8, "color": 8}
         return [[frames.numpy().tobytes() for frames, *_ in clips] for clips in (data.train_set, data.val_set)]
 
     few, many = sets(10), sets(40)

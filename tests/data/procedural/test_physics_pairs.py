@@ -57,19 +57,19 @@ def test_twins_have_the_same_frames_in_other_company(pairs: list[ViolationPair])
             torch.testing.assert_close(*changes, rtol=5e-3, atol=0)
 
 
-def coloured(clip: torch.Tensor) -> list[bool]:
-    """Whether a body is in sight, for each frame: all else is grey."""
-    return [bool(colour > 60) for colour in (clip.amax(1).int() - clip.amin(1)).flatten(1).amax(1)]
+def colored(clip: torch.Tensor) -> list[bool]:
+    """Whether a body is in sight, for each frame: all else is gray."""
+    return [bool(color > 60) for color in (clip.amax(1).int() - clip.amin(1)).flatten(1).amax(1)]
 
 
 def test_bodies_vanish_and_appear(pairs: list[ViolationPair]) -> None:
     for pair in (pair for pair in pairs[::2] if pair.violation == "vanish"):
-        assert coloured(pair.impossible)[0]
-        assert not any(coloured(pair.impossible)[pair.onset :])
-        assert coloured(pair.possible)[-1]
+        assert colored(pair.impossible)[0]
+        assert not any(colored(pair.impossible)[pair.onset :])
+        assert colored(pair.possible)[-1]
     for pair in (pair for pair in pairs[1::2] if pair.violation == "vanish"):
-        assert not any(coloured(pair.possible))
-        assert coloured(pair.impossible)[-1]
+        assert not any(colored(pair.possible))
+        assert colored(pair.impossible)[-1]
 
 
 def test_a_wall_is_in_all_frames_of_a_clip_or_in_none(pairs: list[ViolationPair]) -> None:

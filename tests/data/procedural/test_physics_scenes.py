@@ -11,7 +11,7 @@ from jepa_lightning.data.procedural.physics_world import GRAVITY, SPEEDS, Scene,
 
 
 def labels(draw: random.Random) -> dict[str, int]:
-    classes = {"direction": 8, "speed": 3, "gravity": 2, "shape": 8, "colour": 8}
+    classes = {"direction": 8, "speed": 3, "gravity": 2, "shape": 8, "color": 8}
     return {name: int(draw.random() * number) for name, number in classes.items()}
 
 
@@ -32,7 +32,7 @@ def scenes() -> list[tuple[Scene, dict[str, int]]]:
 def test_the_main_body_is_what_the_labels_say(scenes: list[tuple[Scene, dict[str, int]]]) -> None:
     for scene, asked in scenes:
         main = scene.bodies[0]
-        assert (main.shape, main.colour) == (asked["shape"], asked["colour"])
+        assert (main.shape, main.color) == (asked["shape"], asked["color"])
         assert 0.9 <= math.hypot(main.vx, main.vy) / SPEEDS[asked["speed"]] < 1.1
         # y points down; a third of a sector keeps directions apart
         sectors = math.atan2(main.vy, main.vx) / (math.pi / 4) - asked["direction"]

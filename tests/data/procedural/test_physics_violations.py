@@ -17,7 +17,7 @@ HIDDEN = ("vanish", "teleport", "shape")
 
 
 def labels(draw: random.Random) -> dict[str, int]:
-    classes = {"direction": 8, "speed": 3, "gravity": 2, "shape": 8, "colour": 8}
+    classes = {"direction": 8, "speed": 3, "gravity": 2, "shape": 8, "color": 8}
     return {name: int(draw.random() * number) for name, number in classes.items()}
 
 
@@ -29,7 +29,7 @@ def test_laws_are_broken_where_it_is_seen(violation: Violation, num_frames: int)
         asked = labels(draw)
         scene = draw_scene_for(violation, asked, num_frames, draw.random)
         (main,) = scene.bodies
-        assert (main.shape, main.colour) == (asked["shape"], asked["colour"])
+        assert (main.shape, main.color) == (asked["shape"], asked["color"])
         assert (scene.occluder is not None) == (violation in HIDDEN)
         assert (scene.wall is not None) == (violation == "wall")
         assert scene.gravity == (GRAVITY if violation == "upward" else 0)
@@ -44,7 +44,7 @@ def test_laws_are_broken_where_it_is_seen(violation: Violation, num_frames: int)
 
 
 def test_twins_differ_in_one_thing() -> None:
-    asked = {"direction": 0, "speed": 1, "gravity": 0, "shape": 7, "colour": 2}
+    asked = {"direction": 0, "speed": 1, "gravity": 0, "shape": 7, "color": 2}
     scenes = {kind: draw_scene_for(kind, asked, 16, random.Random(0).random) for kind in VIOLATIONS}
     assert twin(scenes["vanish"], "vanish").bodies == ()
     (main,), (other,) = scenes["shape"].bodies, twin(scenes["shape"], "shape").bodies

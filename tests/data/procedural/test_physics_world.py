@@ -8,7 +8,7 @@ from jepa_lightning.data.procedural.physics_world import GRAVITY, SUBSTEPS, Body
 
 
 def body(x: float, y: float, vx: float = 0.0, vy: float = 0.0, radius: float = 0.1, **walls: float) -> Body:
-    return Body(x, y, vx, vy, radius, shape=3, colour=0, angle=0.0, **walls)
+    return Body(x, y, vx, vy, radius, shape=3, color=0, angle=0.0, **walls)
 
 
 def path(motion: Motion, index: int = 0) -> Tensor:

@@ -10,7 +10,7 @@ from jepa_lightning.data.procedural.physics_world import GRAVITY, SUBSTEPS, Body
 
 
 def body(x: float, y: float, vx: float = 0.0, vy: float = 0.0, radius: float = 0.1, **walls: float) -> Body:
-    return Body(x, y, vx, vy, radius, shape=3, colour=0, angle=0.0, **walls)
+    return Body(x, y, vx, vy, radius, shape=3, color=0, angle=0.0, **walls)
 
 
 def path(motion: Motion, index: int = 0) -> Tensor:
@@ -46,9 +46,9 @@ def slowly(scene: Scene, num_frames: int, substeps: int = 400) -> tuple[Tensor, 
             turn = (x[j] - x[i]) / abs(x[j] - x[i])
             if abs(x[j] - x[i]) < bodies[i].radius + bodies[j].radius and ((v[j] - v[i]) / turn).real < 0:
                 m, n = bodies[i].radius ** 2, bodies[j].radius ** 2
-                centre = (m * v[i] + n * v[j]) / (m + n)
-                # what goes along the line between them turns around, as the centre of mass sees it
-                v[i], v[j] = (centre - ((w - centre) / turn).conjugate() * turn for w in (v[i], v[j]))
+                center = (m * v[i] + n * v[j]) / (m + n)
+                # what goes along the line between them turns around, as the center of mass sees it
+                v[i], v[j] = (center - ((w - center) / turn).conjugate() * turn for w in (v[i], v[j]))
                 collisions += i == 0
     return torch.view_as_real(torch.tensor(places, dtype=torch.complex128)).transpose(0, 1), collisions
 

@@ -35,7 +35,7 @@ def foreground(image: torch.Tensor, share: float = 0.5) -> torch.Tensor:
 
 @pytest.fixture(scope="module")
 def plain() -> list[tuple[torch.Tensor, dict[str, int]]]:
-    """Scenes on a plain background, where objects are found by their colour; large ones for exact measures."""
+    """Scenes on a plain background, where objects are found by their color; large ones for exact measures."""
     dataset = ShapesDataset(600, image_size=128)
     chosen = [dataset[i][:2] for i in range(len(dataset))]
     return [
@@ -115,32 +115,32 @@ def test_the_largest_object_lies_in_the_cell_and_has_the_size_of_its_labels(
 ) -> None:
     names = list(SHAPES)
     for image, labels in plain:
-        # the centroid is the centre, and the farthest point at the radius, of these
+        # the centroid is the center, and the farthest point at the radius, of these
         if names[labels["shape"]] not in ("disc", "ring", "square", "cross", "star"):
             continue
         pieces, _ = ndimage.label(foreground(image), structure=torch.ones(3, 3))
         areas = torch.bincount(torch.from_numpy(pieces).flatten())[1:]
         rows, columns = (torch.from_numpy(pieces) == int(areas.argmax()) + 1).nonzero(as_tuple=True)
-        centre = torch.tensor([rows.float().mean() + 0.5, columns.float().mean() + 0.5]) / 128
+        center = torch.tensor([rows.float().mean() + 0.5, columns.float().mean() + 0.5]) / 128
         cell = torch.tensor([labels["position"] // 3, labels["position"] % 3])
-        assert ((centre > cell / 3 - 0.01) & (centre < (cell + 1) / 3 + 0.01)).all()
-        reach = torch.hypot(rows / 128 - centre[0], columns / 128 - centre[1]).max()
+        assert ((center > cell / 3 - 0.01) & (center < (cell + 1) / 3 + 0.01)).all()
+        reach = torch.hypot(rows / 128 - center[0], columns / 128 - center[1]).max()
         extent = {"disc": 0.86, "ring": 0.92, "square": 0.99, "cross": 0.965, "star": 1.0}[names[labels["shape"]]]
         assert 0.19 + 0.045 * labels["scale"] - 0.015 < reach / extent < 0.235 + 0.045 * labels["scale"] + 0.015
 
 
-def test_pixels_give_little_of_the_shape_away_but_give_the_colour() -> None:
+def test_pixels_give_little_of_the_shape_away_but_give_the_color() -> None:
     """What a linear probe finds in pixels a method need not learn."""
     images, labels = scenes(1500, image_size=24)
     pixels = StandardScaler().fit_transform(images.flatten(1).float())
     accuracy = {}
-    for name in ("shape", "colour"):
+    for name in ("shape", "color"):
         classes = [label[name] for label in labels]
         probe = RidgeClassifier(alpha=1000).fit(pixels[:1000], classes[:1000])
         accuracy[name] = probe.score(pixels[1000:], classes[1000:])
     # eight classes each
     assert accuracy["shape"] < 0.4
-    assert accuracy["colour"] > 0.45
+    assert accuracy["color"] > 0.45
 
 
 def test_the_datamodule_has_disjoint_sets_and_names_its_classes() -> None:

@@ -101,7 +101,7 @@ def test_epochs_and_seeds_have_orders_of_their_own() -> None:
 
 
 @pytest.mark.parametrize("window", [1, 16, 100])
-def test_few_shards_are_in_use_at_a_time_and_neighbours_part(window: int) -> None:
+def test_few_shards_are_in_use_at_a_time_and_neighbors_part(window: int) -> None:
     source = Numbers(window=window)
     order = [source.shards.shard_index.shard_of(sample) for sample in sampler(source).order()]
     first = {shard: order.index(shard) for shard in order}

@@ -154,7 +154,7 @@ def test_a_file_that_is_gone_when_it_is_read_is_named(image_folder: Path, tmp_pa
         write_shards(planned, tmp_path / "out")
 
 
-def test_unlabelled_files_and_names_of_any_kind(tmp_path: Path, monkeypatch: Any) -> None:
+def test_unlabeled_files_and_names_of_any_kind(tmp_path: Path, monkeypatch: Any) -> None:
     """litdata would take a text that is the path of a file for that file."""
     folder = tmp_path / "images"
     for i in range(4):

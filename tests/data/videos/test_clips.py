@@ -61,7 +61,7 @@ def test_all_frames_of_a_clip_have_one_crop_and_the_clip_is_in_order() -> None:
     assert all((unmirrored(Film(20))[0][0].diff(dim=-1) >= 0).all() for _ in range(50))
 
 
-def test_clips_are_normalised_floats_with_channels_before_frames() -> None:
+def test_clips_are_normalized_floats_with_channels_before_frames() -> None:
     red = torch.zeros(9, 3, 40, 24, dtype=torch.uint8)
     red[:, 0] = 255
     expected = (torch.tensor([1.0, 0.0, 0.0]) - torch.tensor(IMAGENET_MEAN)) / torch.tensor(IMAGENET_STD)

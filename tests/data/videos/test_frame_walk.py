@@ -19,7 +19,7 @@ def clips(root: Path, folder: str = "", fps: float | None = None) -> list[FrameC
     return find_clips(root, root / folder, (".png", ".jpg"), fps)
 
 
-def test_clips_are_labelled_by_the_folders_that_they_are_in(tmp_path: Path) -> None:
+def test_clips_are_labeled_by_the_folders_that_they_are_in(tmp_path: Path) -> None:
     fill(tmp_path, "val/b/映画 1/1.PNG", "val/a/2/1.png", "val/a/2/2.jpg", "val/a/.hidden/1.png", "val/a/10/1.png")
     (tmp_path / "val/b/empty").mkdir()
     with warnings.catch_warnings():
