@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch.utils.data import Dataset
+from lightning_utilities.core.apply_func import apply_to_collection
+from torch import Tensor
+from torch.utils.data import Dataset, get_worker_info
 
 from jepa_lightning.data.collate import Collate
 from jepa_lightning.data.draws import SampleDraw
@@ -94,7 +96,10 @@ class SeededCollate:
         for column in batch.labels.values() if isinstance(batch.labels, dict) else (batch.labels,):
             if column is not None:
                 column[rows] = math.nan if column.is_floating_point() else -1
-        return batch._replace(indices=indices)
+        batch = batch._replace(indices=indices)
+        # Where shared memory or descriptors run out here, the worker reports it. Multiprocessing would need them in a
+        # thread of its own, which prints the error and loses the batch, and the run would wait for that without end.
+        return batch if get_worker_info() is None else apply_to_collection(batch, Tensor, Tensor.share_memory_)
 
 
 @contextmanager

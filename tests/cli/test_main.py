@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.callbacks import LearningRateMonitor, ModelCheckpoint
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torchvision.transforms.v2.functional import to_image
@@ -376,6 +376,10 @@ def test_what_the_configuration_names_is_not_replaced(tiny_cli: str) -> None:
     bare = Built("fit", "--config", tiny_cli, "--trainer.logger=false", "--trainer.enable_checkpointing=false")
     assert bare.trainer.checkpoint_callbacks == []
     assert bare.trainer.loggers == []
+    # Lightning refuses this callback in a run without a logger
+    without = Built("fit", "--config", tiny_cli, "--trainer.logger=[]").trainer
+    assert without.loggers == []
+    assert not any(isinstance(callback, LearningRateMonitor) for callback in without.callbacks)
 
 
 def test_the_last_checkpoint_that_is_named_counts(tiny_cli: str) -> None:

@@ -385,3 +385,23 @@ def test_an_ordinary_loader_works_with_the_pipeline_of_a_module() -> None:
     assert batch.views[0].shape == (4, 3, 24, 24)
     assert batch.labels.tolist() == [3, 1, 4, 1]
     assert batch.masks[0].context.shape[0] == 4
+
+
+class FullSharedMemory(Scenes):
+    """Scenes of a worker that finds no shared memory from the third batch on."""
+
+    def __getitem__(self, index: int) -> Any:
+        if index == 8:
+            torch.UntypedStorage._share_fd_cpu_ = torch.UntypedStorage._share_filename_cpu_ = no_memory
+        return super().__getitem__(index)
+
+
+def no_memory(*_: Any, **__: Any) -> Any:
+    raise RuntimeError("unable to allocate shared memory(shm) for file </torch_1>: No space left on device (28)")
+
+
+def test_a_worker_that_finds_no_shared_memory_ends_the_run_and_does_not_hang() -> None:
+    batches = iter(loader(FullSharedMemory(), train=False, num_workers=1, timeout=60))
+    assert len(next(batches).paths) == 4
+    with pytest.raises(RuntimeError, match="unable to allocate shared memory"):
+        list(batches)
