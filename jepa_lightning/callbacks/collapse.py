@@ -15,6 +15,7 @@ from torch.distributed.tensor import DTensor
 from jepa_lightning.callbacks.alarms import AlarmBell
 from jepa_lightning.callbacks.batch_items import Item
 from jepa_lightning.callbacks.probes.fresh import FreshCallback
+from jepa_lightning.callbacks.probes.named import NamedCallback
 from jepa_lightning.callbacks.sources import Source, is_skipped
 from jepa_lightning.distributed import gather_samples, sum_over_ranks
 from jepa_lightning.features import eval_mode
@@ -22,10 +23,10 @@ from jepa_lightning.losses import content_share, feature_std, mean_cosine, ranks
 from jepa_lightning.options import Interval, PositiveInt, check_options
 from jepa_lightning.types import Batch, Masks
 
-SHOWN = ("collapse/rank", "collapse/energy_gap")  # in the progress bar
+SHOWN = ("rank", "energy_gap")  # in the progress bar
 
 
-class CollapseMonitor(FreshCallback):
+class CollapseMonitor(NamedCallback, FreshCallback):
     """Measures collapse on training batches, logs it as ``collapse/NAME``, and gives alarms that explain themselves.
 
     ``rank`` (RankMe), ``effective_rank``, ``std`` and ``cosine`` (between images) are of the pooled features over the
@@ -53,6 +54,7 @@ class CollapseMonitor(FreshCallback):
         stop: end the run at an alarm.
         features: as in ``OnlineProbe``.
         images: as in ``OnlineProbe``.
+        name: of the measures, in place of ``collapse``, and of the state in checkpoints; two monitors need two names.
 
     Raises:
         ValueError: if there is nothing to measure with these numbers.
@@ -61,6 +63,8 @@ class CollapseMonitor(FreshCallback):
         >>> from lightning.pytorch import Trainer
         >>> trainer = Trainer(callbacks=[CollapseMonitor(features="backbone", every_n_steps=100)])
     """
+
+    name = "collapse"
 
     def __init__(
         self,
@@ -71,8 +75,10 @@ class CollapseMonitor(FreshCallback):
         stop: bool = False,
         features: str | None = None,
         images: Item = 0,
+        name: str | None = None,
     ) -> None:
         check_options(type(self), locals())
+        self.rename(name)
         self.source = Source(type(self).__name__, features, None, images)
         self.every_n_steps = every_n_steps
         self.num_samples = num_samples
@@ -111,14 +117,15 @@ class CollapseMonitor(FreshCallback):
         if not all(map(math.isfinite, values.values())):
             return
         for text in self._bell.check(values):
-            rank_zero_warn(f"Step {step}: {text}{' The run ends here (stop=True).' if self.stop else ''}")
+            where = f"Step {step}, {self.name}" if self.is_renamed else f"Step {step}"
+            rank_zero_warn(f"{where}: {text}{' The run ends here (stop=True).' if self.stop else ''}")
             trainer.should_stop = trainer.should_stop or self.stop
-        named = {f"collapse/{name}": value for name, value in (values | {"alarm": float(self._bell.given)}).items()}
-        for name, value in named.items():
-            pl_module.log(name, value, prog_bar=name in SHOWN, logger=False)
+        values["alarm"] = float(self._bell.given)
+        for name, value in values.items():
+            pl_module.log(f"{self.name}/{name}", value, prog_bar=name in SHOWN, logger=False)
         # the module's log repeats a value at every step that is logged until there is a new one
         for logger in trainer.loggers:
-            logger.log_metrics(named, step=step)
+            logger.log_metrics({f"{self.name}/{name}": value for name, value in values.items()}, step=step)
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -133,8 +140,13 @@ class CollapseMonitor(FreshCallback):
             self._recent = torch.cat(kept)[-self.memory :]
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Drops features of earlier runs."""
+        """Drops features of earlier runs.
+
+        Raises:
+            MisconfigurationException: if another monitor has the same name.
+        """
         super().setup(trainer, pl_module, stage)
+        self.require_own_name(trainer, CollapseMonitor)
         self.source.forget()
 
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:

@@ -11,16 +11,17 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.cli import SaveConfigCallback
 from lightning.pytorch.loggers import TensorBoardLogger
 
+from jepa_lightning.callbacks.collapse import CollapseMonitor
 from jepa_lightning.callbacks.probes.base import OnlineProbe
 from jepa_lightning.callbacks.probes.report import ProbeReport
 
 # names as logged, and as printed
 MEASURES = {
-    "collapse/rank": "rank (RankMe)",
-    "collapse/effective_rank": "effective rank",
-    "collapse/energy_gap": "energy gap",
-    "collapse/content_share": "content share",
-    "collapse/alarm": "alarms",
+    "rank": "rank (RankMe)",
+    "effective_rank": "effective rank",
+    "energy_gap": "energy gap",
+    "content_share": "content share",
+    "alarm": "alarms",
 }
 
 # ends of names that are no accuracy
@@ -74,8 +75,14 @@ def _results(trainer: Trainer, validated: bool) -> list[str]:
     rows = _accuracies(trainer)
     lines = _table(rows) if rows else [_why_none(trainer, validated)]
     logged = trainer.callback_metrics
-    measures = [f"{text} {float(logged[name]):.3g}" for name, text in MEASURES.items() if name in logged]
-    return [*lines, f"  {', '.join(measures)}"] if measures else lines
+    monitors = [each for each in trainer.callbacks if isinstance(each, CollapseMonitor)]  # type: ignore[attr-defined]
+    # a module may log measures of its own under the usual name
+    for monitor in dict.fromkeys([CollapseMonitor.name, *(each.name for each in monitors)]):
+        named = {f"{monitor}/{name}": text for name, text in MEASURES.items()}
+        measures = [f"{text} {float(logged[name]):.3g}" for name, text in named.items() if name in logged]
+        if measures:
+            lines.append(f"  {'' if monitor == CollapseMonitor.name else f'{monitor}: '}{', '.join(measures)}")
+    return lines
 
 
 def _why_none(trainer: Trainer, validated: bool) -> str:
@@ -94,7 +101,8 @@ def _accuracies(trainer: Trainer) -> dict[str, Row]:
     for report in (callback for callback in callbacks if isinstance(callback, ProbeReport)):
         for column, found in report.accuracy.items():
             for label, value in found.items():
-                rows.setdefault(label, {})[column] = value
+                own = f"{report.name} {column}" if report.is_renamed else column
+                rows.setdefault(label, {})[own] = value
     for probe in (callback for callback in callbacks if isinstance(callback, OnlineProbe)):
         named = {name: name.removeprefix(f"val/{probe.name}").removeprefix("_") for name in probe.best}
         for name, key in named.items():

@@ -61,16 +61,18 @@ class EMACallback(Callback):
         self._total_steps: float
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Refuses targets that are not there, are trained or would move twice, and weights in half precision.
+        """Refuses a second EMA, targets that are not there or are trained, and weights in half precision.
 
         Raises:
-            MisconfigurationException: if there is nothing to move, or a step of 1 - decay would vanish.
+            MisconfigurationException: if the Trainer has another EMACallback, there is nothing to move, or a step of
+                1 - decay would vanish.
             ValueError: as ``check_pair``.
         """
-        callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]
-        if sum(isinstance(callback, EMACallback) and callback.pairs == self.pairs for callback in callbacks) > 1:
+        found = sum(isinstance(each, EMACallback) for each in trainer.callbacks)  # type: ignore[attr-defined]
+        if found > 1:
             raise MisconfigurationException(
-                "the Trainer has two EMACallbacks, and each target would move twice a step: leave one of them out."
+                f"the Trainer has {found} EMACallbacks, each of which would move the targets of the module: give it "
+                "one, with all networks in pairs=."
             )
         # Lightning's warning is about modules that are not meant to be in eval mode, as targets are
         warnings.filterwarnings("ignore", message=r"Found \d+ module\(s\) in eval mode")

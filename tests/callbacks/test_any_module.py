@@ -18,6 +18,7 @@ from jepa_lightning.callbacks import (
     OnlineKNN,
     OnlineLinearProbe,
     ProbeReport,
+    Summary,
 )
 
 spec: Any = importlib.util.spec_from_file_location("plain", Path(__file__).with_name("plain.py"))
@@ -75,6 +76,50 @@ def test_features_are_those_of_the_submodule_in_eval_mode(quiet_trainer: Any) ->
     trainer.validate(module, val, verbose=False)
     expected = module.eval().backbone(torch.stack([image for image, _ in plain.samples(24, 1)])).mean((2, 3))
     torch.testing.assert_close(torch.cat(seen), expected.detach())
+
+
+def test_two_reports_and_two_monitors_side_by_side(quiet_trainer: Any, tmp_path: Any, capsys: Any) -> None:
+    def build() -> list[Any]:
+        options: dict[str, Any] = {"memory": 16, "every_n_steps": 4}
+        return [
+            ProbeReport(30, features="backbone"), ProbeReport(30, features="backbone.0", name="early"),
+            CollapseMonitor(features="backbone", **options),
+            CollapseMonitor(features="backbone.0", **options, name="early_collapse"),
+        ]  # fmt: skip
+
+    def alone(callback: Any) -> Any:
+        return fit(quiet_trainer, plain.Plain(), [callback], max_epochs=2)
+
+    callbacks = build()
+    trainer = fit(quiet_trainer, plain.Plain(), [*callbacks, Summary()], max_epochs=2)
+    logged = trainer.callback_metrics
+    for callback, single, name, usual in zip(
+        callbacks, build(), [*["val/{}_raw_pixels"] * 2, *["{}/rank"] * 2], ["linear", "early", "collapse",
+        "early_collapse"], strict=True,
+    ):  # fmt: skip
+        expected = alone(single).callback_metrics[name.format(usual)]
+        assert logged[name.format(usual)] == expected
+        torch.testing.assert_close(callback.state_dict(), single.state_dict(), rtol=0, atol=0)
+    assert logged["collapse/rank"] != logged["early_collapse/rank"]
+    said = capsys.readouterr().out
+    assert "early trained" in said
+    assert "early_collapse: rank (RankMe)" in said
+    trainer.save_checkpoint(tmp_path / "run.ckpt")
+    again = build()
+    quiet_trainer(callbacks=again, max_epochs=2).fit(plain.Plain(), *plain.loaders(), ckpt_path=tmp_path / "run.ckpt")
+    torch.testing.assert_close(
+        [each.state_dict() for each in again], [each.state_dict() for each in callbacks], rtol=0, atol=0
+    )
+    for kind in (CollapseMonitor, ProbeReport):
+        with pytest.raises(MisconfigurationException, match=f"{kind.__name__} and Own both log as '{kind.name}'"):
+            fit(quiet_trainer, plain.Plain(), [kind(), type("Own", (kind,), {})()], max_epochs=1)
+
+
+def test_two_emas_are_refused_in_one_line(quiet_trainer: Any) -> None:
+    both = [EMACallback(pairs=[("backbone.0", "average.0")]), EMACallback(pairs=[("backbone.1", "average.1")])]
+    with pytest.raises(MisconfigurationException, match=r"has 2 EMACallbacks, .* with all networks in pairs=") as error:
+        fit(quiet_trainer, plain.Plain(), both, max_epochs=1)
+    assert "\n" not in str(error.value)
 
 
 @pytest.mark.parametrize("kind", ["Skips", "Manual"])

@@ -1,7 +1,6 @@
 # B batch, D width, C classes
 """What online probes share: labels by name, the metrics of each over a validation or a test, and the best so far."""
 
-import re
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -15,13 +14,14 @@ from jepa_lightning.callbacks.batch_items import Item
 from jepa_lightning.callbacks.probes.best import BestValues
 from jepa_lightning.callbacks.probes.fresh import FreshCallback
 from jepa_lightning.callbacks.probes.labels import ProbeLabels, data_name
+from jepa_lightning.callbacks.probes.named import NamedCallback
 from jepa_lightning.callbacks.sources import Source
 from jepa_lightning.options import PositiveInt
 from jepa_lightning.probing.label_kinds import LabelKind
 from jepa_lightning.probing.scores import ProbeScores
 
 
-class OnlineProbe(FreshCallback):
+class OnlineProbe(NamedCallback, FreshCallback):
     """Scores the features of a validation, or of a test, against the labels.
 
     Dtype and shape say what a label is, and so which metrics it gets; ``NAME`` is the probe's:
@@ -69,8 +69,6 @@ class OnlineProbe(FreshCallback):
         ValueError: if the name is not made of letters, digits, ``_`` and ``-``.
     """
 
-    name: str
-
     def __init__(
         self,
         num_classes: PositiveInt | dict[str, PositiveInt] | None = None,
@@ -79,12 +77,7 @@ class OnlineProbe(FreshCallback):
         labels: Item = 1,
         images: Item = 0,
     ) -> None:
-        if name is not None:
-            if not re.fullmatch(r"[\w-]+", name):
-                raise ValueError(
-                    f"{type(self).__name__}(name={name!r}): use letters, digits, _ and - alone, as it names metrics."
-                )
-            self.name = name
+        self.rename(name)
         self.num_classes = num_classes
         self.source = Source(type(self).__name__, features, labels, images)
         self._labels = ProbeLabels(type(self).__name__, "the data")
@@ -95,12 +88,6 @@ class OnlineProbe(FreshCallback):
     def best(self) -> dict[str, float]:
         """The best value so far of each name."""
         return self._best.values
-
-    @property
-    def state_key(self) -> str:
-        """The class, and the name where it is not the usual one."""
-        usual = self.name == getattr(type(self), "name", None)
-        return super().state_key if usual else f"{type(self).__qualname__}_{self.name}"
 
     @property
     @abstractmethod
@@ -149,11 +136,7 @@ class OnlineProbe(FreshCallback):
         """
         super().setup(trainer, pl_module, stage)
         self.source.forget()
-        others = [each for each in trainer.callbacks if isinstance(each, OnlineProbe)]  # type: ignore[attr-defined]
-        if other := next((each for each in others if each is not self and each.name == self.name), None):
-            raise MisconfigurationException(
-                f"{type(self).__name__} and {type(other).__name__} both log as '{self.name}': give one another name=."
-            )
+        self.require_own_name(trainer, OnlineProbe)
         known = getattr(trainer.datamodule, "num_classes", None)  # type: ignore[attr-defined]
         self._labels = ProbeLabels(type(self).__name__, data_name(trainer), self.num_classes, known)
 

@@ -12,6 +12,7 @@ from jepa_lightning.callbacks.batch_items import Item
 from jepa_lightning.callbacks.probes.fresh import FreshCallback
 from jepa_lightning.callbacks.probes.labels import ProbeLabels, data_name
 from jepa_lightning.callbacks.probes.loaders import training_loader, validation_loader
+from jepa_lightning.callbacks.probes.named import NamedCallback
 from jepa_lightning.callbacks.probes.report_samples import SampleReader
 from jepa_lightning.callbacks.sources import Source
 from jepa_lightning.options import NonNegativeInt, PositiveInt, check_options
@@ -22,7 +23,7 @@ from jepa_lightning.probing.scores import metric_name
 ATTENTIVE = ", attentive"  # after the name of what is probed
 
 
-class ProbeReport(FreshCallback):
+class ProbeReport(NamedCallback, FreshCallback):
     """Fits one and the same linear probe on raw pixels, on the encoder before training, and after it.
 
     The probe is a least-squares classifier on pooled features, and may be joined by an attentive one on tokens, which
@@ -43,6 +44,7 @@ class ProbeReport(FreshCallback):
         features: as in ``OnlineKNN``: the dotted name of a submodule, or None for a ``JEPAModule``.
         labels: as in ``OnlineProbe``.
         images: as in ``OnlineProbe``.
+        name: of the flat lines, in place of ``linear``, and of the state in checkpoints; two reports need two names.
 
     Attributes:
         accuracy: top-1 accuracy of each label (a single one is called ``""``), R2 of values as ``LABEL_r2`` and mAP of
@@ -57,6 +59,8 @@ class ProbeReport(FreshCallback):
         >>> # after trainer.fit: report.accuracy["random init"] and report.accuracy["trained"]
     """
 
+    name = "linear"
+
     def __init__(
         self,
         max_samples: PositiveInt = 2000,
@@ -65,8 +69,10 @@ class ProbeReport(FreshCallback):
         features: str | None = None,
         labels: Item = 1,
         images: Item = 0,
+        name: str | None = None,
     ) -> None:
         check_options(type(self), locals())
+        self.rename(name)
         self.source = Source(type(self).__name__, features, labels, images)
         self.max_samples, self.attentive_epochs = max_samples, attentive_epochs
         self.attentive_samples = max_samples if attentive_samples is None else attentive_samples
@@ -78,8 +84,13 @@ class ProbeReport(FreshCallback):
         self.accuracy = {}
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Finds out what labels there are with the first batch."""
+        """Finds out what labels there are with the first batch.
+
+        Raises:
+            MisconfigurationException: if another report has the same name.
+        """
         super().setup(trainer, pl_module, stage)
+        self.require_own_name(trainer, ProbeReport)
         self._labels = ProbeLabels(type(self).__name__, data_name(trainer), strict=False)
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -102,11 +113,11 @@ class ProbeReport(FreshCallback):
             return
         for kind in ("raw pixels", "random init"):
             found = self.accuracy.get(kind, {})
-            own = {metric_name("linear", name): value for name, value in found.items()}
+            own = {metric_name(self.name, name): value for name, value in found.items()}
             # the first label of each kind has the name without a label as well
             for name, value in found.items():
                 end = name.split("_")[-1]
-                own.setdefault(metric_name("linear", end if end in ("r2", "map") else ""), value)
+                own.setdefault(metric_name(self.name, end if end in ("r2", "map") else ""), value)
             for name, value in own.items():
                 pl_module.log(f"val/{name}_{kind.replace(' ', '_')}", value, sync_dist=True)
 
@@ -119,8 +130,9 @@ class ProbeReport(FreshCallback):
             ("an attentive", f"random init{ATTENTIVE}", f"trained{ATTENTIVE}"),
         ):
             if lost := not_improved(self.accuracy, before, after):
+                whose = f"{self.name}: " if self.is_renamed else ""
                 rank_zero_warn(
-                    f"Training ends with {probe} probe no better than on {before.removesuffix(ATTENTIVE)}: "
+                    f"{whose}Training ends with {probe} probe no better than on {before.removesuffix(ATTENTIVE)}: "
                     f"{', '.join(lost)}."
                 )
 
