@@ -119,7 +119,7 @@ def test_weights_in_half_precision_are_refused_before_training(tiny_ijepa, shape
 
 def test_two_callbacks_are_refused_since_targets_would_move_twice(tiny_ijepa, shapes, quiet_trainer):
     trainer = quiet_trainer(max_steps=1, callbacks=[EMACallback(), EMACallback(0.9)], limit_val_batches=0)
-    with pytest.raises(MisconfigurationException, match="two EMACallbacks"):
+    with pytest.raises(MisconfigurationException, match="has 2 EMACallbacks"):
         trainer.fit(tiny_ijepa(), datamodule=shapes())
 
 
