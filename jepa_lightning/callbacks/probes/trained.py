@@ -19,6 +19,7 @@ from jepa_lightning.probing.heads import ProbeHeads
 from jepa_lightning.probing.label_kinds import ValueLabel
 from jepa_lightning.probing.target_scale import TargetScale
 
+RENAMED = {"colour": "color"}  # labels of the procedural data that checkpoints may hold under a former name
 EVERY = 8  # optimizer steps between those whose features are encoded for a probe alone: it then adds a fifth to MAE's
 
 
@@ -197,8 +198,10 @@ class TrainedProbe(OnlineProbe):
         if self._restored is None:
             return
         saved = self._restored
-        before = (saved["classes"], saved["width"], saved["options"])
-        now = (self._described(), heads.width, dict(heads.options))
+        known = self._described()
+        classes = {label if label in known else RENAMED.get(label, label): n for label, n in saved["classes"].items()}
+        before = (classes, saved["width"], saved["options"])
+        now = (known, heads.width, dict(heads.options))
         if before != now:
             then, here = (
                 f"classes {classes} on {width} features{f' and {options}' if options else ''}"
