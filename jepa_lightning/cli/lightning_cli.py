@@ -15,10 +15,9 @@ from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 from lightning.pytorch.strategies import FSDPStrategy, ModelParallelStrategy
-from lightning.pytorch.utilities import rank_zero_only
 
 import jepa_lightning
-from jepa_lightning.checkpoints import CheckpointFiles, check_shards, import_classes, model_arguments, written_by
+from jepa_lightning.checkpoints import CheckpointFiles, import_classes, model_arguments, written_by
 from jepa_lightning.cli.commands import TRAINER_COMMANDS
 from jepa_lightning.cli.config_files import ConfigParser
 from jepa_lightning.cli.default_callbacks import as_list, with_defaults
@@ -26,9 +25,10 @@ from jepa_lightning.cli.errors import UsageError, explain, explain_usage
 from jepa_lightning.cli.exit_on_sigterm import ExitOnSIGTERM
 from jepa_lightning.cli.null_options import check_nulls
 from jepa_lightning.cli.other_model import leave_out_unused
-from jepa_lightning.cli.resume import find_last, given_checkpoint, last_places, runs_folder
+from jepa_lightning.cli.resume import chosen_checkpoint, runs_folder
 from jepa_lightning.cli.run_folder import RunFolder, board, check_checkpoint_folder, claim_logs, new_run
 from jepa_lightning.cli.run_lock import locked
+from jepa_lightning.cli.say import say
 from jepa_lightning.cli.trainer import CLITrainer
 from jepa_lightning.cli.trainer_options import check_trainer
 from jepa_lightning.data import JEPADataModule
@@ -103,7 +103,7 @@ class JEPACLI(LightningCLI):
         options = self.config[self.config.subcommand]
         check_values("command line", {"seed_everything": Seed | bool | None}, options.as_dict())
         check_trainer(options.trainer.as_dict())
-        self._find_checkpoint(options)
+        self.checkpoint, self.run_folder = chosen_checkpoint(options, self.config.subcommand)
         if self.checkpoint and Path(self.checkpoint).exists():
             import_classes(options.model.as_dict())  # those that the checkpoint may name
             model = model_arguments(Path(self.checkpoint), options.model.class_path)
@@ -116,7 +116,7 @@ class JEPACLI(LightningCLI):
             self._name_changes(saved)
         if left := leave_out_unused(self.config[self.config.subcommand].model, self.arguments):
             name = options.model.class_path.rpartition(".")[2]
-            _say(f"of the configuration, {name} would ignore these options, which are left out: {', '.join(left)}.")
+            say(f"of the configuration, {name} would ignore these options, which are left out: {', '.join(left)}.")
         # Lightning would read the file's options too, only from runs of a command line, and put them above all others
         self.config[self.config.subcommand].ckpt_path = None
 
@@ -128,7 +128,7 @@ class JEPACLI(LightningCLI):
             self.save_config_callback = None
             if self.checkpoint is None:
                 name = self.config[self.subcommand].model.class_path.rpartition(".")[2]
-                _say(f"no --ckpt_path: {name} has untrained weights, unless it loads others by itself.")
+                say(f"no --ckpt_path: {name} has untrained weights, unless it loads others by itself.")
             # those that save checkpoints have nothing to do here
             warnings.filterwarnings("ignore", message="Be aware that when using `ckpt_path`")
 
@@ -217,40 +217,7 @@ class JEPACLI(LightningCLI):
         ]
         if changed:
             self.changes = f"given for this run: {', '.join(changed)}"
-            _say(f"{self.changes}; leave an option out to keep the checkpoint's.")
-
-    def _find_checkpoint(self, options: Any) -> None:
-        """Sets the checkpoint, and the run to resume.
-
-        Raises:
-            FileNotFoundError: if it does not exist.
-            ValueError: if it is a folder that is no checkpoint.
-            UsageError: if its path is empty.
-        """
-        self.checkpoint = given = options.ckpt_path
-        if given is not None and not given.strip():
-            raise UsageError("--ckpt_path is empty: give the path of a checkpoint, or leave the option out.")
-        if given in ("last", "auto"):
-            self._find_last(options, given == "auto" and self.config.subcommand == "fit")
-        # Lightning knows some words, and addresses
-        elif given and given not in ("best", "hpc") and ":" not in given:
-            self.checkpoint = str(given_checkpoint(given))
-        if self.checkpoint and Path(self.checkpoint).is_dir():
-            check_shards(Path(self.checkpoint))
-
-    def _find_last(self, options: Any, auto: bool) -> None:
-        found, self.run_folder = find_last(options)
-        if found is None and not auto:
-            raise FileNotFoundError(
-                f"there is no last checkpoint, {last_places(options)}: give the path of one, or leave --ckpt_path out "
-                "to start a new run."
-            )
-        if auto:
-            does = f"resumes from {found}" if found else f"starts a new run, there is no {last_places(options)}"
-            _say(f"--ckpt_path auto: {does}.")
-        self.checkpoint = str(found) if found else None
-        if found:
-            warnings.filterwarnings("ignore", message="Checkpoint directory .* exists and is not empty")
+            say(f"{self.changes}; leave an option out to keep the checkpoint's.")
 
 
 def _parse(parser: LightningArgumentParser, arguments: Sequence[str], defaults: bool = True) -> Any:
@@ -260,11 +227,6 @@ def _parse(parser: LightningArgumentParser, arguments: Sequence[str], defaults: 
         raise UsageError(explain_usage(str(error))) from error
     check_nulls(config[config.subcommand])
     return config
-
-
-@rank_zero_only
-def _say(text: str) -> None:
-    print(f"jepa-lightning: {text}")
 
 
 def _default(logger: Any) -> bool:
