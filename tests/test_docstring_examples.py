@@ -1,4 +1,4 @@
-"""Every public class of these packages has an example in its docstring, and it runs."""
+"""Public classes of these packages, and functions that probe or evaluate, have an example, and it runs."""
 
 import doctest
 import inspect
@@ -6,9 +6,11 @@ from typing import Any
 
 import pytest
 
-from jepa_lightning import data, losses, modules
+from jepa_lightning import callbacks, data, evaluation, losses, modules
+from jepa_lightning.probing.attentive import attentive_probe
+from jepa_lightning.probing.linear import linear_probe
 
-PACKAGES = (modules, losses, data)
+PACKAGES = (modules, losses, data, callbacks)
 CLASSES = [
     value
     for package in PACKAGES
@@ -17,8 +19,12 @@ CLASSES = [
 ]
 
 
-@pytest.mark.parametrize("cls", CLASSES, ids=lambda cls: cls.__name__)
-def test_the_example_of_a_class_runs(cls: Any, capsys: Any) -> None:
+FUNCTIONS = [*map(evaluation.__dict__.get, evaluation.__all__), linear_probe, attentive_probe]
+
+
+@pytest.mark.parametrize("cls", [*CLASSES, *FUNCTIONS], ids=lambda cls: cls.__name__)
+def test_the_example_runs(cls: Any, capsys: Any, tmp_path: Any, monkeypatch: Any) -> None:
+    monkeypatch.chdir(tmp_path)
     # without names of the file it stands in: an example brings its imports
     (found,) = doctest.DocTestFinder(recurse=False).find(cls, cls.__name__, globs={})
     assert found.examples, f"{cls.__name__} has no example in its docstring"

@@ -61,6 +61,7 @@ class CollapseMonitor(NamedCallback, FreshCallback):
 
     Example:
         >>> from lightning.pytorch import Trainer
+        >>> from jepa_lightning.callbacks import CollapseMonitor
         >>> trainer = Trainer(callbacks=[CollapseMonitor(features="backbone", every_n_steps=100)])
     """
 

@@ -59,6 +59,7 @@ class FeatureWriter(BasePredictionWriter):
 
     Example:
         >>> from lightning.pytorch import Trainer
+        >>> from jepa_lightning.callbacks import FeatureWriter
         >>> trainer = Trainer(callbacks=[FeatureWriter("features.npz", features="backbone")])
         >>> # then trainer.predict(module, loader, return_predictions=False)
     """

@@ -11,6 +11,12 @@ class HyperparameterMetrics(Callback):
 
     Each metric of the last validation, such as ``val/linear``, is in the tab as ``final/linear``. Other loggers show
     hyperparameters beside metrics by themselves.
+
+    Example:
+        >>> from lightning.pytorch import Trainer
+        >>> from lightning.pytorch.loggers import TensorBoardLogger
+        >>> from jepa_lightning.callbacks import HyperparameterMetrics
+        >>> trainer = Trainer(logger=TensorBoardLogger("logs"), callbacks=[HyperparameterMetrics()])
     """
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:

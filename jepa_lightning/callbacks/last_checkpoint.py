@@ -34,6 +34,12 @@ class LastCheckpoint(ModelCheckpoint):
 
     Raises:
         MisconfigurationException: if ``every_n_steps`` is below 1.
+
+    Example:
+        >>> from lightning.pytorch import Trainer
+        >>> from jepa_lightning.callbacks import LastCheckpoint
+        >>> trainer = Trainer(callbacks=[LastCheckpoint("checkpoints", every_n_steps=1000)])
+        >>> # a later run resumes with trainer.fit(module, ckpt_path="checkpoints/last.ckpt")
     """
 
     def __init__(self, dirpath: str | None = None, every_n_steps: PositiveInt | None = None) -> None:

@@ -20,6 +20,11 @@ class StartFrom(Callback):
     Args:
         path: a checkpoint of the Trainer, such as ``logs/VJEPA/version_0/checkpoints/last.ckpt``, a file or a folder
             of shards.
+
+    Example:
+        >>> from lightning.pytorch import Trainer
+        >>> from jepa_lightning.callbacks import StartFrom
+        >>> trainer = Trainer(callbacks=[StartFrom("logs/VJEPA/version_0/checkpoints/last.ckpt")])
     """
 
     def __init__(self, path: str) -> None:

@@ -35,6 +35,11 @@ class Summary(Callback):
 
     It reads what other callbacks have found: accuracies of ``ProbeReport``, ``OnlineLinearProbe`` and ``OnlineKNN``,
     measures of ``CollapseMonitor``, paths of ``ModelCheckpoint``.
+
+    Example:
+        >>> from lightning.pytorch import Trainer
+        >>> from jepa_lightning.callbacks import OnlineKNN, Summary
+        >>> trainer = Trainer(callbacks=[OnlineKNN(), Summary()])
     """
 
     def __init__(self) -> None:

@@ -15,6 +15,11 @@ class Throughput(Callback):
     Time spent in validation is left out; loading, saving and logging count. It reads the clock of the host without
     waiting for the device. Lightning's ``ThroughputMonitor`` waits for the device at each batch, and also measures
     operations per second.
+
+    Example:
+        >>> from lightning.pytorch import Trainer
+        >>> from jepa_lightning.callbacks import Throughput
+        >>> trainer = Trainer(callbacks=[Throughput()], log_every_n_steps=20)
     """
 
     def __init__(self) -> None:

@@ -34,6 +34,7 @@ class EMACallback(Callback):
 
     Example:
         >>> from lightning.pytorch import Trainer
+        >>> from jepa_lightning.callbacks import EMACallback
         >>> trainer = Trainer(callbacks=[EMACallback(0.99, 0.99, pairs=[("encoder", "target_encoder")])])
     """
 

@@ -27,6 +27,14 @@ def surprise(module: VJEPA, clips: Tensor, context_frames: int, stride: int = 1)
 
     Raises:
         ValueError: if the clips are too short, or the seen frames are no whole number of tubelets, or all of a window.
+
+    Example:
+        >>> import torch
+        >>> from jepa_lightning import VJEPA
+        >>> from jepa_lightning.evaluation import surprise
+        >>> module = VJEPA("vit_tiny", image_size=32, patch_size=8, num_frames=8, depth=1, predictor_depth=1)
+        >>> surprise(module, torch.randn(2, 3, 12, 32, 32), context_frames=4, stride=2).shape
+        torch.Size([2, 3])
     """
     length, tubelet = module.num_frames, module.tubelet_size
     if clips.shape[2] < length:

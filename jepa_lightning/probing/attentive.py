@@ -40,6 +40,13 @@ def attentive_probe(
 
     Returns:
         As in ``linear_probe``.
+
+    Example:
+        >>> import torch
+        >>> from jepa_lightning.probing.attentive import attentive_probe
+        >>> tokens, labels = torch.randn(24, 4, 16), torch.arange(24) % 2
+        >>> list(attentive_probe(tokens, {"class": labels}, tokens, {"class": labels}, epochs=1))
+        ['class']
     """
     found: dict[str, float] = {}
     for name, kind in kinds_of(labels, val_labels).items():

@@ -29,6 +29,15 @@ def linear_probe(features: Tensor, labels: Labels, val_features: Tensor, val_lab
     Returns:
         Accuracy of classes by ``LABEL``, R2 of values by ``LABEL_r2``, mAP of multi-hot labels by ``LABEL_map``; the
         name of a metric alone where ``LABEL`` is empty.
+
+    Example:
+        >>> import torch
+        >>> from jepa_lightning.probing.linear import linear_probe
+        >>> features = torch.randn(60, 8)
+        >>> labels = {"sign": (features[:, 0] > 0).long(), "size": features[:, 1]}
+        >>> sorted(linear_probe(features[:40], {name: each[:40] for name, each in labels.items()},
+        ...                     features[40:], {name: each[40:] for name, each in labels.items()}))
+        ['sign', 'size_r2']
     """
     scaler = StandardScaler().fit(features.numpy())
     train, val = scaler.transform(features.numpy()), scaler.transform(val_features.numpy())

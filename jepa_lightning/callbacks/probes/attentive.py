@@ -45,6 +45,7 @@ class OnlineAttentiveProbe(TrainedProbe):
 
     Example:
         >>> from lightning.pytorch import Trainer
+        >>> from jepa_lightning.callbacks import OnlineAttentiveProbe
         >>> trainer = Trainer(callbacks=[OnlineAttentiveProbe(features="backbone.layer4", num_classes=10)])
     """
 

@@ -57,6 +57,7 @@ class OnlineKNN(OnlineProbe):
 
     Example:
         >>> from lightning.pytorch import Trainer
+        >>> from jepa_lightning.callbacks import OnlineKNN
         >>> trainer = Trainer(callbacks=[OnlineKNN(features="backbone", labels=1, num_classes=10)])
     """
 

@@ -30,6 +30,7 @@ class OnlineLinearProbe(TrainedProbe):
         Two probes, logged as ``val/linear`` and ``val/slow``; then one of a module that is not of this package:
 
         >>> from lightning.pytorch import Trainer
+        >>> from jepa_lightning.callbacks import OnlineLinearProbe
         >>> trainer = Trainer(callbacks=[OnlineLinearProbe(), OnlineLinearProbe(lr=1e-3, name="slow")])
         >>> probe = OnlineLinearProbe(features="backbone", labels=1, num_classes=10)
     """

@@ -54,6 +54,7 @@ class ProbeReport(NamedCallback, FreshCallback):
 
     Example:
         >>> from lightning.pytorch import Trainer
+        >>> from jepa_lightning.callbacks import ProbeReport
         >>> report = ProbeReport(features="backbone")
         >>> trainer = Trainer(callbacks=[report])
         >>> # after trainer.fit: report.accuracy["random init"] and report.accuracy["trained"]
