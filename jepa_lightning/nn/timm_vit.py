@@ -60,7 +60,8 @@ class TimmViT(nn.Module):
         self.patch: tuple[int, int] = tuple(model.patch_embed.patch_size)
         self.input_size, self.grid_size = image_size, grid_size(image_size, self.patch)
         self.width, self.depth = int(model.embed_dim), len(model.blocks)
-        self.heads = int(model.blocks[0].attn.num_heads)
+        # blocks have their attention under several names, and timm's parallel blocks have two
+        self.heads = next(int(part.num_heads) for part in model.blocks[0].modules() if hasattr(part, "num_heads"))
         model.reset_classifier(0, "")  # an attentive pooler would be a network without a gradient
         model.set_grad_checkpointing(gradient_checkpointing)
         # timm drops patches here, after positions are added, and has rotary positions follow what is kept

@@ -5,7 +5,8 @@ from torch import Tensor, nn
 
 from jepa_lightning.nn import TimmViT
 
-# class token; class and register tokens, LayerScale; neither; SwiGLU and RoPE of EVA-02; DINOv3's; RoPE of each block
+# class token; class and register tokens, LayerScale; neither; SwiGLU and RoPE of EVA-02; DINOv3's; RoPE of each block;
+# two attentions in each block
 NAMES = {
     "vit_tiny_patch16_224": 32,
     "timm:vit_small_patch14_reg4_dinov2": 42,
@@ -13,8 +14,9 @@ NAMES = {
     "eva02_tiny_patch14_224": 42,
     "timm:vit_small_patch16_dinov3": 48,
     "vit_small_patch16_rope_mixed_224": 48,
+    "vit_small_patch16_18x2_224": 32,
 }
-PREFIX = dict(zip(NAMES, (1, 5, 0, 1, 5, 1), strict=True))
+PREFIX = dict(zip(NAMES, (1, 5, 0, 1, 5, 1, 1), strict=True))
 
 
 def build(name: str, size: int | tuple[int, int] | None = None, **options: object) -> TimmViT:
