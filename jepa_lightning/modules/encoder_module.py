@@ -88,6 +88,8 @@ class EncoderModule(JEPAModule):
         """
         encoder = self.encoder_option
         if isinstance(encoder, str) and not encoder.startswith(PREFIX):
+            if encoder not in VIT_SIZES and timm.is_model(encoder):
+                raise ValueError(f"there is no encoder '{encoder}': did you mean {PREFIX}{encoder}?")
             return vit_size(encoder, **overrides)
         self.refuse_overrides(**overrides)
         return None

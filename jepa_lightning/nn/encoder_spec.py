@@ -29,7 +29,7 @@ def encoder_spec(encoder: Encoder) -> str | dict[str, Any]:
         The name, or a dict of ``class_path`` and ``init_args``.
 
     Raises:
-        ValueError: if a dict has other keys than these two.
+        ValueError: if a dict has other keys than these two, or if the encoder is none of the three.
     """
     if isinstance(encoder, str):
         return encoder
@@ -40,6 +40,11 @@ def encoder_spec(encoder: Encoder) -> str | dict[str, Any]:
                 f"{', '.join(map(str, encoder)) or 'none'}."
             )
         return {"class_path": encoder["class_path"], "init_args": encoder.get("init_args", {})}
+    if not isinstance(encoder, nn.Module):
+        what = f"the class {encoder.__name__}" if isinstance(encoder, type) else f"of type {type(encoder).__name__}"
+        raise ValueError(
+            f"encoder is {what}: give a name, a network (an instance of nn.Module), or the dict of its class."
+        )
     arguments, cls = getattr(encoder, "hparams", None), type(encoder)
     at_top = "." not in cls.__qualname__
     known = at_top and isinstance(arguments, Mapping) and _is_plain(arguments)

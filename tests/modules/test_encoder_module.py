@@ -182,6 +182,9 @@ class NoKeep(Patches):
         ),
         ({"class_path": "not_there.Net"}, {}, "the encoder's class not_there.Net cannot be imported"),
         ({"name": "x"}, {}, "has the keys class_path and init_args, and this one has name"),
+        (Patches, {}, r"encoder is the class Patches: give a name, a network \(an instance of nn.Module\)"),
+        (3, {}, "encoder is of type int: give a name"),
+        ("vit_small_patch14_reg4_dinov2", {}, "did you mean timm:vit_small_patch14_reg4_dinov2"),
     ],
 )
 def test_what_cannot_be_an_encoder_is_refused(encoder: Any, options: dict[str, Any], text: str) -> None:
