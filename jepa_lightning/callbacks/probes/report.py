@@ -156,6 +156,12 @@ class ProbeReport(NamedCallback, FreshCallback):
             val = reader.read(validation_loader(self.source.owner, trainer), self.max_samples)
             if train is None or val is None:
                 return {}
+            if not (train.features.isfinite().all() and val.features.isfinite().all()):
+                rank_zero_warn(
+                    f"{type(self).__name__} leaves out the probe of {kind}, since its features are not finite: lower "
+                    "the learning rate, or look at the data."
+                )
+                return {}
             fitted = train.first(self.max_samples)
             found = {kind: linear_probe(fitted.features, fitted.labels, val.features, val.labels)}
             if train.tokens is not None and val.tokens is not None:

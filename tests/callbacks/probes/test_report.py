@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 import torch
 from lightning.fabric.utilities.exceptions import MisconfigurationException
+from lightning.pytorch import Callback
 from lightning.pytorch.loggers import CSVLogger
 from torch import Tensor
 from torch.utils.data import DataLoader
@@ -102,6 +103,21 @@ def test_training_is_the_same_with_and_without(tiny_ijepa: Build, shapes: Build,
     (weights, generator), (weights_with, generator_with) = states
     assert all(torch.equal(a, b) for a, b in zip(weights, weights_with, strict=True))
     assert torch.equal(generator, generator_with)
+
+
+class Diverged(Callback):
+    def on_train_end(self, trainer: Any, pl_module: Any) -> None:
+        for weight in pl_module.target_encoder.parameters():
+            weight.data.fill_(torch.nan)
+
+
+def test_features_that_are_not_finite_are_left_out(tiny_ijepa: Build, shapes: Build, quiet_trainer: Build) -> None:
+    report = ProbeReport(40)
+    with pytest.warns(
+        UserWarning, match="ProbeReport leaves out the probe of trained, since its features are not finite"
+    ):
+        run(tiny_ijepa, shapes, quiet_trainer, Diverged(), report)
+    assert list(report.accuracy) == ["raw pixels", "random init"]
 
 
 def test_names_what_training_has_not_improved() -> None:
