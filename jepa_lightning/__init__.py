@@ -59,4 +59,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__, *FOLDERS})
+    return sorted({*__all__, *FOLDERS, *(name for name in globals() if name.startswith("__"))})
