@@ -46,7 +46,7 @@ def _parser() -> ArgumentParser:
     parser = ArgumentParser(
         prog="jepa-lightning consolidate",
         description="Makes one ordinary file of a checkpoint that is a folder of shards, as FSDP2 and FSDP1 write "
-        "them. It fits into the memory of this machine, and no GPU is needed.",
+        "them. The checkpoint has to fit into the memory of this machine; no GPU is needed.",
         exit_on_error=False,
     )
     parser.add_argument("folder", type=str, help="The checkpoint, such as logs/IJEPA/version_0/checkpoints/last.ckpt.")
