@@ -68,8 +68,8 @@ def pixels(part: list[Batch]) -> np.ndarray:
 def report(name: str, train: Samples, val: Samples) -> None:
     # the regularisation that leaves one out best, for each kind of features its own
     linear = make_pipeline(StandardScaler(), RidgeClassifierCV(np.logspace(-2, 6, 17))).fit(*train)
-    centred = make_pipeline(StandardScaler(with_std=False), Normalizer())
-    knn = make_pipeline(centred, KNeighborsClassifier(min(20, len(train[0])), weights="distance")).fit(*train)
+    centered = make_pipeline(StandardScaler(with_std=False), Normalizer())
+    knn = make_pipeline(centered, KNeighborsClassifier(min(20, len(train[0])), weights="distance")).fit(*train)
     print(f"{name:<20}{train[0].shape[1]:>8}{linear.score(*val):>10.3f}{knn.score(*val):>10.3f}")
 
 

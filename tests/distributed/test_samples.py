@@ -16,7 +16,7 @@ from torch import distributed as dist
 from jepa_lightning import DINO, BarlowTwins, LeJEPA, MoCo, SimCLR, VICReg
 from jepa_lightning.distributed import gather_samples, rank, world_size
 from jepa_lightning.losses import (
-    Centre,
+    Center,
     SIGReg,
     Uniformity,
     VarianceCovariance,
@@ -127,7 +127,7 @@ def find(part: slice) -> dict[str, Any]:
     """What a process finds that has a part of the joint batch."""
     found = losses_of(part, LOSSES)
     found["assigned"] = sinkhorn_knopp(60 * numbers(IMAGES, 3, seed=3)[part], 0.5)
-    centre = Centre(5)
+    centre = Center(5)
     for step in range(3):
         centre(numbers(IMAGES, 5, seed=4 + step)[part])
     found["centre"] = centre.value

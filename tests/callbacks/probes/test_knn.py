@@ -36,7 +36,7 @@ class Bank(LightningDataModule):
 
 
 def reference(train, val, k, temperature):
-    """Accuracy of scikit-learn's classifier on centred rows, with the same weights on the same distance."""
+    """Accuracy of scikit-learn's classifier on centered rows, with the same weights on the same distance."""
     mean = train[0].mean(dim=0)
     known = train[1] >= 0
     knn = KNeighborsClassifier(
