@@ -7,9 +7,10 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 from torch.nn import functional as F
-from torchmetrics import MeanAbsoluteError, Metric, R2Score
-from torchmetrics.classification import MulticlassAccuracy, MultilabelAveragePrecision
-from torchmetrics.utilities import dim_zero_cat
+from torchmetrics import MeanAbsoluteError, Metric
+from torchmetrics.classification import MulticlassAccuracy
+
+from jepa_lightning.probing.metrics import DefinedR2, PresentAveragePrecision, precise
 
 
 class LabelKind(ABC):
@@ -157,7 +158,7 @@ class ValueLabel(LabelKind):
 
     def metrics(self) -> dict[str, Metric]:
         """R2 and mean absolute error."""
-        r2 = _DefinedR2()
+        r2 = DefinedR2()
         # sums get their shape from the first update, and a rank may have no labeled sample
         r2.update(*(torch.zeros(0, self.size) if self.size > 1 else torch.zeros(0) for _ in range(2)))
         return {"r2": r2, "mae": MeanAbsoluteError()}
@@ -214,7 +215,7 @@ class TagLabel(LabelKind):
 
     def metrics(self) -> dict[str, Metric]:
         """Mean average precision."""
-        return {"map": _PresentAveragePrecision(self.size, average=None, validate_args=False)}
+        return {"map": PresentAveragePrecision(self.size, average=None, validate_args=False)}
 
     def scored(self, outputs: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
         """Labeled rows, brought into [0, 1]: the metric would take a sigmoid of some batches and not of others."""
@@ -225,27 +226,6 @@ class TagLabel(LabelKind):
     def from_neighbors(self, weights: Tensor, values: Tensor) -> Tensor:
         """Weighted share of the neighbors that have each tag."""
         return _weighted_mean(weights, values.to(weights.dtype))
-
-
-class _DefinedR2(R2Score):
-    """Mean over the columns whose targets differ. R2Score counts the others as 0 or 1, and small targets among them."""
-
-    def compute(self) -> Tensor:
-        """A scalar, NaN where no column is left."""
-        mean_square, mean = self.sum_squared_error / self.total, self.sum_error / self.total
-        variance = mean_square - mean.square()
-        # what is left of equal numbers by rounding, in each of the sums
-        differ = variance > self.total * torch.finfo(variance.dtype).eps * mean_square
-        return (1 - self.residual / self.total / variance)[differ].mean()
-
-
-class _PresentAveragePrecision(MultilabelAveragePrecision):
-    """Mean over the tags that a sample has: the precision of the others is not defined, and would count as 0."""
-
-    def compute(self) -> Tensor:  # type: ignore[override]
-        """A scalar, NaN where there is no tag at all."""
-        each: Tensor = super().compute()
-        return each[(dim_zero_cat(self.target) > 0).any(dim=0)].mean()
 
 
 def form_of(target: Tensor) -> tuple[type[LabelKind], int] | None:
@@ -269,11 +249,6 @@ def in_form(kind: LabelKind, target: Tensor) -> Tensor:
     if isinstance(kind, ValueLabel):
         return target.reshape(len(target), -1).float()
     return target.long()
-
-
-def precise(device: torch.device) -> torch.dtype:
-    """Double precision, where the device has it."""
-    return torch.float32 if device.type == "mps" else torch.float64
 
 
 def _largest(values: Tensor, wrong: Tensor) -> Tensor:

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 from torchmetrics import Metric
 
-from jepa_lightning.probing.label_kinds import LabelKind, precise
+from jepa_lightning.probing.label_kinds import LabelKind
+from jepa_lightning.probing.metrics import precise
 
 ByLabel = Mapping[str, Tensor]
 

@@ -5,7 +5,7 @@ import torch
 from lightning.pytorch import Trainer
 from torch import Tensor
 
-from jepa_lightning.probing.label_kinds import precise
+from jepa_lightning.probing.metrics import precise
 
 
 class TargetScale:
