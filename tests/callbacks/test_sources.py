@@ -64,3 +64,40 @@ def test_a_loss_of_none_skips_in_automatic_optimization_alone() -> None:
     assert not is_skipped(made, {"loss": torch.zeros(())})
     made.automatic_optimization = False
     assert not is_skipped(made, {})
+
+
+def test_features_are_not_shared_between_two_places_in_the_run(quiet_trainer: Any) -> None:
+    source, trainer, made, images = Source("A", "backbone"), quiet_trainer(), module(), torch.randn(2, 8)
+    trainer.callbacks = [SimpleNamespace(source=source)]
+    trainer.training = True
+    source.pooled(trainer, made, None, (images, None))
+    source.pooled(trainer, made, None, (images, None))
+    assert made.backbone.calls == 1
+    # a data set may give the same tensor again, when the weights have changed
+    trainer.validating = True
+    source.pooled(trainer, made, None, (images, None))
+    assert made.backbone.calls == 2
+
+
+def test_features_are_computed_in_the_precision_of_the_trainer(quiet_trainer: Any) -> None:
+    made = LightningModule()
+    made.backbone = nn.Linear(8, 4)
+    images = torch.randn(2, 8)
+    for precision, dtype in (("32-true", torch.float32), ("bf16-mixed", torch.bfloat16)):
+        found = Source("A", "backbone").pooled(quiet_trainer(precision=precision), made, None, (images, None))
+        assert found.dtype == dtype
+
+
+def test_tokens_of_all_views_and_features_that_are_not_shared(quiet_trainer: Any) -> None:
+    source, trainer, made = Source("A", "backbone"), quiet_trainer(), module()
+    trainer.callbacks = [SimpleNamespace(source=source)]
+    views = [torch.randn(2, 8, 2, 2), torch.randn(2, 8, 2, 2)]
+    expected = torch.cat([view.flatten(2).transpose(1, 2) for view in views], dim=1)
+    assert torch.equal(source.encode(trainer, made, None, views, pool=False), expected)
+    assert made.backbone.calls == 2
+    # a network that has changed in the meantime is called again
+    source.encode(trainer, made, None, views, shared=False)
+    assert made.backbone.calls == 4
+    source.forget()
+    source.encode(trainer, made, None, views)
+    assert made.backbone.calls == 6
