@@ -1,5 +1,5 @@
 # N images, D width
-"""Linear probe and nearest neighbours on the frozen features of a checkpoint, beside random weights and raw pixels.
+"""Linear probe and nearest neighbors on the frozen features of a checkpoint, beside random weights and raw pixels.
 
 python examples/probe_a_checkpoint.py CHECKPOINT --data digits
 python examples/probe_a_checkpoint.py CHECKPOINT --data DIR --layers 4
@@ -66,7 +66,7 @@ def pixels(part: list[Batch]) -> np.ndarray:
 
 
 def report(name: str, train: Samples, val: Samples) -> None:
-    # the regularisation that leaves one out best, for each kind of features its own
+    # the regularization that leaves one out best, for each kind of features its own
     linear = make_pipeline(StandardScaler(), RidgeClassifierCV(np.logspace(-2, 6, 17))).fit(*train)
     centered = make_pipeline(StandardScaler(with_std=False), Normalizer())
     knn = make_pipeline(centered, KNeighborsClassifier(min(20, len(train[0])), weights="distance")).fit(*train)

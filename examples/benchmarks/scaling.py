@@ -1,4 +1,4 @@
-"""Samples per second of IJEPA over several processes, where the time of a step goes, and memory: measured, or modelled.
+"""Samples per second of IJEPA over several processes, where the time of a step goes, and memory: measured, or modeled.
 
 python examples/benchmarks/scaling.py
 python examples/benchmarks/scaling.py --processes 1 8 --encoder vit_large --depth 24 --image-size 224 --patch-size 16

@@ -20,9 +20,9 @@ class Alarm(NamedTuple):
     text: str
 
 
-# In runs of I-JEPA on small images the energy first falls to a quarter with no gap at all, while position is learnt; in
-# those that go well the gap then opens. Pooled features of an untrained network may have an effective rank of 1.5 (they
-# tell bright from dark): it then rises, or falls towards 1 while their std and RankMe grow.
+# In runs of I-JEPA on small images the energy first falls to a quarter with no gap at all, while position is learned;
+# in those that go well the gap then opens. Pooled features of an untrained network may have an effective rank of 1.5
+# (they tell bright from dark): it then rises, or falls towards 1 while their std and RankMe grow.
 ALARMS = {
     "rank": Alarm(
         "effective_rank",

@@ -162,7 +162,7 @@ class FeatureWriter(BasePredictionWriter):
             if not len(rows):
                 raise MisconfigurationException("there are no features to write: the predict loader gave no batch.")
             self._write(trainer, rows)
-        trainer.strategy.barrier()  # so that no device goes on before there is a file
+        trainer.strategy.barrier()  # so that no device continues before there is a file
 
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Removes what is not the file."""

@@ -1,4 +1,4 @@
-"""The present state of a run in one checkpoint, to go on from."""
+"""The present state of a run in one checkpoint, to resume from."""
 
 import math
 import os
@@ -21,7 +21,7 @@ class LastCheckpoint(ModelCheckpoint):
     """Keeps ``last.ckpt`` at the state of the latest validation, and of the end; under FSDP it may be a folder.
 
     ``ModelCheckpoint(save_last=True)`` writes it only when it writes another file, so that beside a best score it grows
-    old. States of the end of an epoch are left out too: a run that is limited by ``max_steps`` alone goes on from them
+    old. States of the end of an epoch are left out too: a run that is limited by ``max_steps`` alone resumes from them
     one epoch too late. Without validation it is written at the last batch of each epoch.
 
     It is written whole or not at all. SIGTERM, SIGHUP, SIGUSR1 and SIGUSR2 wait for the end of a step, and of a batch
@@ -184,7 +184,7 @@ def _is_last_step(trainer: Trainer) -> bool:
 
 
 def _validation_follows(trainer: Trainer, batch_idx: int) -> bool:
-    """Whether a batch ends in a validation. A run that goes on from just before it would leave it out."""
+    """Whether a batch ends in a validation. A run that resumes from just before it would leave it out."""
     every = trainer.check_val_every_n_epoch
     if not trainer.enable_validation or (every is not None and (trainer.current_epoch + 1) % every):
         return False

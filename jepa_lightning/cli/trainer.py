@@ -24,7 +24,7 @@ class CLITrainer(Trainer):
         """Saves, and puts the checkpoint under its name when all ranks have written their part.
 
         What Lightning saves when SLURM requeues the job (``hpc_ckpt_N.ckpt``, one more each time) becomes
-        ``last.ckpt``, so that there is one checkpoint to go on from.
+        ``last.ckpt``, so that there is one checkpoint to resume from.
 
         Args:
             filepath: The checkpoint's name.

@@ -164,7 +164,7 @@ class JEPADataModule(LightningDataModule, ABC):
         return state
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Goes on with that seed from that place."""
+        """Resumes with that seed from that place."""
         self._restored = state_dict
         # FSDP restores when the schedule has asked for the loader already
         if isinstance(loader := self._train_loader, ResumableDataLoader) and "loader" in state_dict:

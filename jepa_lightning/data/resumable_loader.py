@@ -11,11 +11,11 @@ from jepa_lightning.data.draws import DrawSampler
 class ResumableDataLoader(DataLoader[Any]):
     """A DataLoader that Lightning's checkpoints remember the place of, in samples of all ranks.
 
-    So a run may go on with another number of ranks, and sees what is left of the epoch.
+    So a run may resume with another number of ranks, and sees what is left of the epoch.
     """
 
     _taken = 0  # samples of this rank
-    _place = (0, 0)  # epoch and sample to go on from
+    _place = (0, 0)  # epoch and sample to resume from
 
     def __iter__(self) -> Any:
         """Iterates over what is left of the epoch."""

@@ -2,7 +2,7 @@
 """Content of tokens: what is left of them when the mean of their position is taken away.
 
 A predictor knows positions without looking. Where they explain most of the tokens' variance, the prediction loss falls
-while nothing is learnt about images; a statistic of the batch on what is left does not let that happen.
+while nothing is learned about images; a statistic of the batch on what is left does not let that happen.
 """
 
 import torch

@@ -27,7 +27,7 @@ class ProbeHeads(nn.Module):
         raise NotImplementedError
 
     def average_gradients(self, counts: Tensor) -> None:
-        """Turns gradients of sums into those of means, for ``counts`` labelled samples of each label."""
+        """Turns gradients of sums into those of means, for ``counts`` labeled samples of each label."""
         raise NotImplementedError
 
     def statistics(self) -> Sequence[Tensor]:

@@ -19,7 +19,7 @@ class LinearHeads(ProbeHeads):
         device: where to build it.
     """
 
-    least = 2  # a single sample has no variance to normalise by
+    least = 2  # a single sample has no variance to normalize by
 
     def __init__(self, width: int, classes: list[int], device: torch.device) -> None:
         super().__init__()

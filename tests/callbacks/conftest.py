@@ -103,10 +103,10 @@ def clusters() -> Callable[..., tuple[Tensor, Tensor]]:
     """Features of as many well separated clusters as there are classes, and their labels."""
 
     def build(size: int, classes: int = 3, width: int = 8, seed: int = 0) -> tuple[Tensor, Tensor]:
-        centres = 4 * torch.randn(classes, width, generator=torch.Generator().manual_seed(9))
+        centers = 4 * torch.randn(classes, width, generator=torch.Generator().manual_seed(9))
         generator = torch.Generator().manual_seed(seed)
         labels = torch.randint(0, classes, (size,), generator=generator)
-        return centres[labels] + torch.randn(size, width, generator=generator), labels
+        return centers[labels] + torch.randn(size, width, generator=generator), labels
 
     return build
 

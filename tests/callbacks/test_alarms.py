@@ -14,7 +14,7 @@ HARMLESS = [
     {"std": 0.1},
     {"content_share": 0.2},
     {"energy": 0.03, "energy_gap": 0.3},
-    {"energy": 0.1, "energy_gap": 0.0},  # early: position is learnt before content
+    {"energy": 0.1, "energy_gap": 0.0},  # early: position is learned before content
 ]
 
 

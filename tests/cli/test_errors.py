@@ -122,7 +122,7 @@ def test_configurations_that_cannot_be_understood(tiny_cli: str, capsys: Any, wr
         ("--model.image_size 16", "target_scale (0.15, 0.2) is less than one token of a 2x2 grid"),
         ("--model.encoder vit_tinny", "there is no encoder 'vit_tinny': did you mean vit_tiny?"),
         ("--model.optimizer adamww", "there is no optimizer 'adamww': did you mean adamw"),
-        ("--data ImageFolderDataModule --data.root unlabelled", "OnlineLinearProbe needs labels, and ImageFolderData"),
+        ("--data ImageFolderDataModule --data.root unlabeled", "OnlineLinearProbe needs labels, and ImageFolderData"),
         ("--data ImageFolderDataModule --data.root damaged", "images in damaged cannot be read"),
         ("--data ImageFolderDataModule --data.root damaged --data.num_workers 1", "images in damaged cannot be read"),
         (
@@ -158,9 +158,9 @@ def test_configurations_that_cannot_be_understood(tiny_cli: str, capsys: Any, wr
 )
 def test_input_that_does_not_work(tiny_cli: str, capsys: Any, args: str, line: str) -> None:
     Path("empty").mkdir()
-    Path("unlabelled").mkdir()
+    Path("unlabeled").mkdir()
     for i in range(24):
-        Image.new("RGB", (32, 32)).save(f"unlabelled/{i}.png")
+        Image.new("RGB", (32, 32)).save(f"unlabeled/{i}.png")
     for i in range(48):
         path = Path(f"damaged/{'ab'[i % 2]}/{i}.png")
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -249,7 +249,7 @@ def test_a_step_on_two_ranks_is_that_of_one_on_the_joint_batch(
     assert scale > 1e-4
     difference = (mean_over(ranks, name, "gradient") - alone[name]["gradient"]).abs().max()
     assert difference < 1e-5 * max(1.0, scale)
-    # queues, centres and counts of draws
+    # queues, centers and counts of draws
     for found in ranks:
         torch.testing.assert_close(found[name]["buffers"], alone[name]["buffers"], rtol=1e-5, atol=1e-5)
 

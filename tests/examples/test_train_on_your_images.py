@@ -7,9 +7,9 @@ import pytest
 OPTIONS = ["--output", "out", "--steps", "2", "--batch-size", "8", "--image-size", "32", "--num-workers", "0"]
 
 
-@pytest.mark.parametrize("labelled", [True, False])
-def test_gives_a_checkpoint_and_the_features_of_every_image(example, folder, labelled):
-    if not labelled:
+@pytest.mark.parametrize("labeled", [True, False])
+def test_gives_a_checkpoint_and_the_features_of_every_image(example, folder, labeled):
+    if not labeled:
         for path in folder.glob("*/*"):
             shutil.move(path, folder)
         for path in folder.glob("*/"):
@@ -20,7 +20,7 @@ def test_gives_a_checkpoint_and_the_features_of_every_image(example, folder, lab
     assert found["features"].shape == (24, 192)
     assert np.isfinite(found["features"]).all()
     assert sorted(found["paths"]) == sorted(str(p.relative_to(folder)) for p in folder.rglob("*.*"))
-    if labelled:
+    if labeled:
         classes = [str(path).split("/")[0] for path in found["paths"]]
         assert [("even", "odd")[label] for label in found["labels"]] == classes
     else:

@@ -59,7 +59,7 @@ def test_position_tables_run_over_frames_rows_and_columns(
 
 
 def slow_positions(table: Tensor, old: Sequence[int], new: Sequence[int]) -> Tensor:
-    """Linear along each axis between the centres of tokens, ``[N, D]``; a shorter clip has the first ones."""
+    """Linear along each axis between the centers of tokens, ``[N, D]``; a shorter clip has the first ones."""
     values = table.reshape(*old, -1)
     for axis, (size, wanted) in enumerate(zip(old, new, strict=True)):
         places = (np.arange(wanted) + 0.5) * size / wanted - 0.5

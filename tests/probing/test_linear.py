@@ -12,8 +12,8 @@ from jepa_lightning.probing.linear import linear_probe
 def blobs(size: int, seed: int) -> tuple[Tensor, Tensor]:
     rng = np.random.default_rng(seed)
     labels = rng.integers(0, 3, size)
-    centres = np.random.default_rng(9).normal(size=(3, 6)) * 100
-    features = (centres[labels] + rng.normal(size=(size, 6)) * 60).astype(np.float32)
+    centers = np.random.default_rng(9).normal(size=(3, 6)) * 100
+    features = (centers[labels] + rng.normal(size=(size, 6)) * 60).astype(np.float32)
     return torch.from_numpy(features), torch.from_numpy(labels)
 
 

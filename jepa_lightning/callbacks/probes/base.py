@@ -205,7 +205,7 @@ class OnlineProbe(NamedCallback, FreshCallback):
         self._labels.check(trainer, pl_module.device)
         each = [self._of_loader(loader, pl_module.device) for loader in range(loaders)]
         counts = trainer.strategy.reduce(torch.stack([scores.counts for scores in each]), reduce_op="sum")
-        self.require_labelled(bool(counts.any()), "validation" if stage == "val" else "the test", trainer)
+        self.require_labeled(bool(counts.any()), "validation" if stage == "val" else "the test", trainer)
         for loader, (scores, count) in enumerate(zip(each, counts, strict=True)):
             figures = scores.figures(self.name, count)
             end = f"/dataloader_idx_{loader}" if loader else ""
@@ -219,8 +219,8 @@ class OnlineProbe(NamedCallback, FreshCallback):
             if stage == "val" and loader == 0 and figures:
                 self._best.watch(f"val/{figures[0].name}", figures[0].value)
 
-    def require_labelled(self, found: bool, where: str, trainer: Trainer) -> None:
-        """Refuses to go on with data in which no sample is labelled.
+    def require_labeled(self, found: bool, where: str, trainer: Trainer) -> None:
+        """Refuses data in which no sample is labeled.
 
         Raises:
             MisconfigurationException: if none was found.
@@ -228,8 +228,8 @@ class OnlineProbe(NamedCallback, FreshCallback):
         if not found:
             self._labels.require_number()
             raise MisconfigurationException(
-                f"{type(self).__name__} found no labelled sample in {where}: the labels of {data_name(trainer)} are "
-                "None or -1. Use labelled data, or leave the callback out."
+                f"{type(self).__name__} found no labeled sample in {where}: the labels of {data_name(trainer)} are "
+                "None or -1. Use labeled data, or leave the callback out."
             )
 
     def state_dict(self) -> dict[str, Any]:

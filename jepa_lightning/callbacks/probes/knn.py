@@ -1,5 +1,5 @@
-# B batch, D width, C classes, M samples in the bank, K neighbours
-"""A nearest-neighbour classifier at validation: nothing to train, and sensitive to the geometry of the features."""
+# B batch, D width, C classes, M samples in the bank, K neighbors
+"""A nearest-neighbor classifier at validation: nothing to train, and sensitive to the geometry of the features."""
 
 from collections.abc import Iterable, Sized
 from typing import Any
@@ -40,7 +40,7 @@ class OnlineKNN(OnlineProbe):
 
     Args:
         num_classes: as in ``OnlineProbe``.
-        k: neighbours that vote, or all where there are fewer.
+        k: neighbors that vote, or all where there are fewer.
         temperature: of the weights.
         max_samples: images in the bank, drawn once; bounds time and memory, ``[B, max_samples]`` for each batch.
             Warns where these are fewer than 10 a class.
@@ -189,7 +189,7 @@ class OnlineKNN(OnlineProbe):
             given = _gather(torch.cat(parts), trainer)
             if (known := kind.labeled(given)).any():
                 self._bank[label] = joint[known], given[known]
-        self.require_labelled(bool(self._bank), "the training images it compares with", trainer)
+        self.require_labeled(bool(self._bank), "the training images it compares with", trainer)
         self._warn_of_few()
 
     def _warn_of_few(self) -> None:

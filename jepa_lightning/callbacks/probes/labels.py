@@ -151,7 +151,7 @@ class ProbeLabels:
     def _unnumbered(self, name: str) -> MisconfigurationException:
         of = f" of {listed([name])}" if name else ""
         return MisconfigurationException(
-            f"{self._owner} needs labels, and {self._data} has no num_classes{of}: use labelled data, give the "
+            f"{self._owner} needs labels, and {self._data} has no num_classes{of}: use labeled data, give the "
             "callback num_classes, or leave it out."
         )
 

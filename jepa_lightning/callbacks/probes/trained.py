@@ -148,7 +148,7 @@ class TrainedProbe(OnlineProbe):
             )
         seen = self._restored["seen"] if self._restored else self._heads is not None and bool(self._seen)
         if self._took_batch:
-            self.require_labelled(seen, "training", trainer)
+            self.require_labeled(seen, "training", trainer)
 
     def state_dict(self) -> dict[str, Any]:
         """Heads, their statistics and optimizer, and the best values."""

@@ -34,7 +34,7 @@ class ShardPlan:
 
 
 def plan_shards(data: FilesDataModule, shard_mb: float = 64.0) -> ShardPlan:
-    """Puts the files of both splits into shards, by chance, as a shard of one class would make uniform batches.
+    """Puts the files of both splits into shards, at random, as a shard of one class would make uniform batches.
 
     Args:
         data: files, read as for training.

@@ -1,4 +1,4 @@
-"""The order of samples in shards: shards by chance, and samples by chance among those near them."""
+"""The order of samples in shards: shards at random, and samples at random among those near them."""
 
 from collections.abc import Iterator
 from typing import ClassVar

@@ -66,7 +66,7 @@ class StreamingDataModule(JEPADataModule):
         root: what ``jepa-lightning pack`` wrote: a folder, or the address of one in an object store that litdata
             knows (``s3://``, ``gs://``, ``azure://``, ``r2://``, ``hf://``).
         window: by how many places a sample of an epoch may be moved. Shards come in a new order every epoch, and their
-            files were put into them by chance, so it need not be large.
+            files were put into them at random, so it need not be large.
         cache_dir: where shards of an object store are kept; None is ``~/.cache/jepa_lightning``.
         max_cache_gb: how much of them, for each split on each machine; None is no limit.
         storage_options: of the connection to an object store, for litdata.

@@ -1,4 +1,4 @@
-"""Shards written one after the other, so that a run that was stopped goes on where it was."""
+"""Shards written one after the other, so that a run that was stopped resumes where it was."""
 
 import json
 import shutil

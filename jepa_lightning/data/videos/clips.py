@@ -56,7 +56,7 @@ class ClipSampler:
 
         Args:
             video: where they are from.
-            train: start by chance.
+            train: start at random.
             place: where to start otherwise, from 0 to 1 of the places that there are.
 
         Raises:
@@ -93,7 +93,7 @@ class ClipView:
     Attributes:
         sampler: chooses the frames.
         crops: what happens to them, uint8 ``[T, C, H, W]``; each gives a view of each clip.
-        train: choose by chance.
+        train: choose at random.
         clips: how many there are, spread over the video.
     """
 

@@ -34,7 +34,7 @@ def validate(trainer, echo, table, labels, num_classes, batch_size=2):
     return trainer.validate(echo, datamodule=table(val, val, num_classes, batch_size), verbose=False)[0]
 
 
-def test_accuracy_counts_samples_and_leaves_out_the_unlabelled(echo, table, quiet_trainer):
+def test_accuracy_counts_samples_and_leaves_out_the_unlabeled(echo, table, quiet_trainer):
     labels = torch.tensor([0, 1, -1, 2, -1])
     assert validate(quiet_trainer(callbacks=[Guess()]), echo(), table, labels, 3) == {"val/guess": pytest.approx(2 / 3)}
 
@@ -62,7 +62,7 @@ def test_a_label_that_no_sample_has_is_not_logged(echo, table, quiet_trainer):
 
 @pytest.mark.parametrize("labels", [None, torch.full((5,), -1)])
 def test_validation_without_labels_is_refused(echo, table, quiet_trainer, labels):
-    with pytest.raises(MisconfigurationException, match=r"Guess found no labelled sample in validation: .* of Table"):
+    with pytest.raises(MisconfigurationException, match=r"Guess found no labeled sample in validation: .* of Table"):
         validate(quiet_trainer(callbacks=[Guess()]), echo(), table, labels, 3)
 
 

@@ -18,8 +18,8 @@ def overlapping(size, seed, offset=20.0):
     """Rows of three classes that overlap, far from the origin, so that centring matters."""
     generator = torch.Generator().manual_seed(seed)
     classes = torch.randint(0, 3, (size,), generator=generator)
-    centres = torch.eye(3, 6)
-    return offset + centres[classes] + torch.randn(size, 6, generator=generator), classes
+    centers = torch.eye(3, 6)
+    return offset + centers[classes] + torch.randn(size, 6, generator=generator), classes
 
 
 class Bank(LightningDataModule):
@@ -43,8 +43,8 @@ def reference(train, val, k, temperature):
         n_neighbors=k, metric="cosine", weights=lambda distance: np.exp((1 - distance) / temperature)
     )
     knn.fit((train[0] - mean)[known].numpy(), train[1][known].numpy())
-    labelled = val[1] >= 0
-    return knn.score((val[0] - mean)[labelled].numpy(), val[1][labelled].numpy())
+    labeled = val[1] >= 0
+    return knn.score((val[0] - mean)[labeled].numpy(), val[1][labeled].numpy())
 
 
 @pytest.mark.parametrize(("k", "temperature"), [(1, 0.07), (5, 0.07), (20, 0.07), (20, 1.0)])
@@ -60,7 +60,7 @@ def test_it_equals_scikit_learn(echo, table, quiet_trainer, k, temperature):
     assert probe.best == {"val/knn": pytest.approx(expected)}
 
 
-def test_each_label_has_neighbours_of_its_own(echo, table, quiet_trainer):
+def test_each_label_has_neighbors_of_its_own(echo, table, quiet_trainer):
     train, val = overlapping(150, 0), overlapping(97, 1)
     half = torch.where(torch.arange(150) % 2 == 0, train[1] % 2, -1)
     labels, val_labels = {"a": train[1], "b": half}, {"a": val[1], "b": val[1] % 2}
@@ -73,7 +73,7 @@ def test_each_label_has_neighbours_of_its_own(echo, table, quiet_trainer):
     }
 
 
-def test_more_neighbours_than_images_means_all_of_them(echo, table, quiet_trainer):
+def test_more_neighbors_than_images_means_all_of_them(echo, table, quiet_trainer):
     train, val = overlapping(12, 0), overlapping(30, 1)
     data = Bank(table(train, val, 3, batch_size=16))
     found = quiet_trainer(callbacks=[OnlineKNN(k=50)]).validate(echo(), datamodule=data, verbose=False)[0]
@@ -172,7 +172,7 @@ def test_a_validation_without_training_samples_is_refused(echo, table, quiet_tra
 def test_training_images_without_labels_are_refused(echo, table, quiet_trainer):
     rows, _ = overlapping(20, 0)
     data = table((rows, None), overlapping(10, 1), 3, batch_size=10)
-    with pytest.raises(MisconfigurationException, match="no labelled sample in the training images it compares with"):
+    with pytest.raises(MisconfigurationException, match="no labeled sample in the training images it compares with"):
         quiet_trainer(callbacks=[OnlineKNN()]).validate(echo(), datamodule=data, verbose=False)
 
 

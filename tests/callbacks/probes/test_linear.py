@@ -45,7 +45,7 @@ def slow_probe(features, labels, classes, batch_size, accumulate, epochs, lr):
 
 
 @pytest.mark.parametrize("accumulate", [1, 3])
-def test_it_equals_a_slow_loop_with_accumulation_and_unlabelled_samples(
+def test_it_equals_a_slow_loop_with_accumulation_and_unlabeled_samples(
     echo, table, clusters, quiet_trainer, accumulate
 ):
     features, first = clusters(32)
@@ -82,7 +82,7 @@ def test_training_without_labels_is_refused(echo, table, clusters, quiet_trainer
     data = table((clusters(32)[0], labels), clusters(16), 3, batch_size=8)
     trainer = quiet_trainer(callbacks=[OnlineLinearProbe()], max_epochs=1)
     with pytest.raises(
-        MisconfigurationException, match=r"OnlineLinearProbe found no labelled sample in training: .* of Table"
+        MisconfigurationException, match=r"OnlineLinearProbe found no labeled sample in training: .* of Table"
     ):
         trainer.fit(echo(), datamodule=data)
 
@@ -101,9 +101,9 @@ def test_a_batch_of_one_sample_changes_nothing(echo, table, clusters, quiet_trai
 
 def test_a_batch_without_labels_changes_nothing(echo, loader, clusters, quiet_trainer):
     features, labels = clusters(16)
-    labelled, unlabelled = Batch([features], labels=labels), Batch([-features])
+    labeled, unlabeled = Batch([features], labels=labels), Batch([-features])
     probes = [OnlineLinearProbe(num_classes=3), OnlineLinearProbe(num_classes=3)]
-    for probe, batches in zip(probes, ([labelled], [unlabelled, labelled]), strict=True):
+    for probe, batches in zip(probes, ([labeled], [unlabeled, labeled]), strict=True):
         trainer = quiet_trainer(callbacks=[probe], max_epochs=1, accumulate_grad_batches=2, limit_val_batches=0)
         trainer.fit(echo(), loader(batches))
     first, second = (probe.state_dict()["probe"]["heads"] for probe in probes)

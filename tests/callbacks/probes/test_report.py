@@ -168,7 +168,7 @@ def test_the_start_is_kept_in_checkpoints_and_never_measured_on_trained_weights(
     assert list(late.accuracy) == ["raw pixels", "trained"]
 
 
-class Labelled:
+class Labeled:
     """Gives a data set other labels."""
 
     def __init__(self, source: Any, label: Callable[[int], Any]) -> None:
@@ -195,7 +195,7 @@ def test_labels_that_are_missing_or_alone(
 ) -> None:
     data, report = shapes(), ProbeReport()
     data.setup()
-    data.train_set, data.val_set = Labelled(data.train_set, label), Labelled(data.val_set, label)
+    data.train_set, data.val_set = Labeled(data.train_set, label), Labeled(data.val_set, label)
     quiet_trainer(max_steps=1, callbacks=[report]).fit(tiny_ijepa(), data)
     assert [list(row) for row in report.accuracy.values()] == [found] * len(report.accuracy)
     assert bool(report.accuracy) is bool(found)

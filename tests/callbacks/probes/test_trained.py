@@ -82,7 +82,7 @@ def written_out(heads, tokens, labels, batch_size, epochs, lr, weight_decay):
 
 # the norm is of each micro-batch, as in any network
 @pytest.mark.parametrize(("batch_size", "accumulate", "normalize"), [(16, 1, True), (16, 1, False), (8, 2, False)])
-def test_it_equals_training_written_out_with_accumulation_and_unlabelled_samples(
+def test_it_equals_training_written_out_with_accumulation_and_unlabeled_samples(
     fit, places, batch_size, accumulate, normalize
 ):
     tokens, place = places(32)
@@ -139,7 +139,7 @@ def test_options_of_another_run_are_refused_or_taken(fit, places):
     assert [group["lr"] for group in state["optimizer"]["param_groups"]] == [0.5, 0.5, 0.2, 0.2]
 
 
-def test_a_batch_of_one_trains_where_nothing_is_normalised(fit, places):
+def test_a_batch_of_one_trains_where_nothing_is_normalized(fit, places):
     state, _ = fit(OnlineAttentiveProbe(), places(4), batch_size=1)
     assert state["seen"]
 
