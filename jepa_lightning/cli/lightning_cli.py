@@ -36,6 +36,7 @@ from jepa_lightning.modules import JEPAModule
 from jepa_lightning.options import Seed, check_values
 
 DESCRIPTION = "Trains and evaluates joint-embedding predictive architectures and their baselines."
+FROM_DATA = ("mean", "std")  # options of a model that it takes from its data, and its checkpoints hold
 # readers of folders of shards
 FSDP = {ModelParallelStrategy: "FSDP2", FSDPStrategy: "FSDP1"}
 
@@ -111,8 +112,11 @@ class JEPACLI(LightningCLI):
                 saved = _parse(parser, [*self.arguments, *model])
             except UsageError as error:
                 raise UsageError(f"the options in the checkpoint {self.checkpoint} do not fit: {error}") from error
-            given = _parse(parser, self.arguments, defaults=False)[saved.subcommand].model
-            self.config = parser.parse_object({saved.subcommand: {"model": given.as_dict()}}, saved)
+            given = _parse(parser, self.arguments, defaults=False)[saved.subcommand].model.as_dict()
+            for option in FROM_DATA:  # null, as in the configuration of a run, leaves them to the data that it had
+                if (given.get("init_args") or {}).get(option, ...) is None:
+                    del given["init_args"][option]
+            self.config = parser.parse_object({saved.subcommand: {"model": given}}, saved)
             self._name_changes(saved)
         if left := leave_out_unused(self.config[self.config.subcommand].model, self.arguments):
             name = options.model.class_path.rpartition(".")[2]

@@ -4,12 +4,14 @@ What a command needs is imported when it is called: the list of commands is ther
 """
 
 import os
+import select
 import signal
 import sys
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib import import_module
+from typing import TextIO
 
 import jepa_lightning
 from jepa_lightning.cli.commands import TOOLS, TRAINER_COMMANDS, overview
@@ -92,11 +94,27 @@ def _nobody_reads() -> bool:
     """Whether standard output is a pipe that its reader has closed, as `head` does; what is left of it is dropped."""
     try:
         sys.stdout.flush()
+        if not _is_closed(sys.stdout):
+            return False
     except BrokenPipeError:
-        # else the interpreter tries again at its end, and complains
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return True
-    return False
+        pass
+    # otherwise the interpreter writes again at its end, which raises an error
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return True
+
+
+def _is_closed(stream: TextIO) -> bool:
+    """Whether the reader of a pipe has closed it; without a buffer (``PYTHONUNBUFFERED``) flushing does not tell."""
+    poll = getattr(select, "poll", None)  # Windows has none
+    try:
+        descriptor = stream.fileno()
+    except (OSError, ValueError):  # a stream that is not a file
+        return False
+    if poll is None:
+        return False
+    watch = poll()
+    watch.register(descriptor, select.POLLOUT)
+    return any(event & select.POLLERR for _, event in watch.poll(0))
 
 
 @contextmanager

@@ -8,7 +8,7 @@ TABLE = """
 | VJEPA       | representation | EMA target, predictor, masking       | no                  | no              |
 | BarlowTwins | representation | statistics of the batch              | yes                 | no              |
 | BYOL        | representation | EMA target, predictor, stop-gradient | yes                 | no              |
-| DINO        | representation | EMA teacher, centring, sharpening    | yes                 | no              |
+| DINO        | representation | EMA teacher, centering, sharpening   | yes                 | no              |
 | LeJEPA      | representation | statistics of the batch              | yes                 | no              |
 | MoCo        | representation | negatives                            | yes                 | yes             |
 | SimCLR      | representation | negatives                            | yes                 | yes             |
