@@ -57,7 +57,11 @@ def test_clips_have_the_same_bytes_everywhere() -> None:
 def test_clips_do_not_depend_on_the_processor() -> None:
     """Torch's kernels without vector instructions, in a process of their own."""
     run = subprocess.run(
-        [sys.executable, "-c", "from tests.data.test_physics import digest; print(digest(False), digest(True))"],
+        [
+            sys.executable,
+            "-c",
+            "from tests.data.procedural.test_physics import digest; print(digest(False), digest(True))",
+        ],
         env={**os.environ, "ATEN_CPU_CAPABILITY": "default", "PYTHONPATH": os.pathsep.join([".", *sys.path])},
         capture_output=True,
         text=True,

@@ -59,7 +59,7 @@ def test_scenes_have_the_same_bytes_everywhere() -> None:
 def test_scenes_do_not_depend_on_the_processor() -> None:
     """Torch's kernels without vector instructions, in a process of their own."""
     run = subprocess.run(
-        [sys.executable, "-c", "from tests.data.test_shapes import digest; print(digest())"],
+        [sys.executable, "-c", "from tests.data.procedural.test_shapes import digest; print(digest())"],
         env={**os.environ, "ATEN_CPU_CAPABILITY": "default", "PYTHONPATH": os.pathsep.join([".", *sys.path])},
         capture_output=True,
         text=True,
