@@ -70,8 +70,8 @@ METHODS: dict[str, tuple[type[JEPAModule], dict[str, Any], dict[str, Any]]] = {
     ),
     "MAE": (
         MAE,
-        # keys have no use for a bias: its gradient is a rounding error, which Adam makes steps of, more so with Xavier's
-        # larger weights
+        # the bias of keys has no gradient but rounding errors, of which Adam makes whole steps; they are larger with
+        # Xavier's weights
         {"decoder_depth": 1, "decoder_dim": 24, "decoder_heads": 3, "lr": 1e-3, "init": "normal"},
         {"accumulate_grad_batches": 2},
     ),
