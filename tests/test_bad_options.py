@@ -18,6 +18,8 @@ WRONG = (-1, math.nan, math.inf, 10**30, 1e30, "", "text", [], {"unknown": 1}, T
 LATE = {"optimizer", "optimizer_options", "warmup"}
 # names and paths, which may be any text, and mappings with any keys
 TEXT = {"root", "cache_dir", "train", "val", "path", "dirpath", "name", "default_root_dir", "model_registry"}
+# names of submodules, and names or places in a batch, which only a module and a batch can refuse
+SOURCES = {"features", "images", "labels", "paths"}
 NO_LIMIT = {"max_epochs", "max_steps", "num_sanity_val_steps"}
 LISTS = {"logger", "callbacks", "plugins"}
 KEYS = {"storage_options", "num_classes"}
@@ -56,8 +58,8 @@ def takes(option: str, hint: str, value: Any) -> bool:
     if value is True:
         return "bool" in hint or "Literal[1" in hint
     if value == -1 or value == []:
-        return option in (NO_LIMIT if value == -1 else LISTS)
-    return option in (KEYS if isinstance(value, dict) else TEXT if isinstance(value, str) else ())
+        return option in (NO_LIMIT | SOURCES if value == -1 else LISTS)
+    return option in (KEYS if isinstance(value, dict) else TEXT | SOURCES if isinstance(value, str) else ())
 
 
 def cases() -> dict[type, list[tuple[str, Any]]]:

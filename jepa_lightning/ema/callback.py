@@ -46,6 +46,8 @@ class EMACallback(Callback):
         pairs: Sequence[tuple[str, str]] | None = None,
     ) -> None:
         check_options(type(self), locals())
+        if pairs is not None and not pairs:
+            raise ValueError("pairs is empty, so there is nothing to move: leave it out for those of the module.")
         if start > end:
             raise ValueError(f"the EMA runs from {start} to {end}: give the smaller decay first.")
         if schedule not in get_args(EMASchedule):

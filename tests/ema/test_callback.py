@@ -195,3 +195,8 @@ def test_the_decay_of_each_step_is_logged(tiny_ijepa, shapes, quiet_trainer, tmp
     with open(f"{trainer.logger.log_dir}/metrics.csv") as file:
         logged = [float(row["train/ema_decay"]) for row in csv.DictReader(file) if row["train/ema_decay"]]
     assert logged == pytest.approx([0.9, 0.92, 0.94, 0.96])
+
+
+def test_an_empty_list_of_pairs_is_refused():
+    with pytest.raises(ValueError, match="pairs is empty"):
+        EMACallback(pairs=[])
