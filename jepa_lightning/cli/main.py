@@ -65,7 +65,7 @@ def _main(arguments: list[str]) -> None:
         text = None if os.environ.get(DEBUG) else explain(error)
         if text is None:
             raise
-        # all ranks have the former, and one says so
+        # every rank raises a CheckpointException, and rank zero prints it
         say = rank_zero_only(print) if isinstance(error, CheckpointException) else print
         say(f"jepa-lightning: error: {text}", file=sys.stderr)
         sys.exit(2 if isinstance(error, UsageError) else 1)

@@ -26,11 +26,11 @@ def leave_out_unused(model: Any, arguments: Sequence[str]) -> list[str]:
     module, _, name = model.class_path.rpartition(".")
     cls: type[JEPAModule] = getattr(import_module(module), name)
     options = model.init_args.as_dict()
-    found = []
+    found, given = [], {each.partition("=")[0].replace(".init_args.", ".") for each in arguments}
     for option in cls.unused_options(options):
-        given = any(each.split("=")[0].startswith(f"--model.{option}") for each in arguments)
         default = default_of(cls, option)
-        if option in options and not given and as_plain(options[option]) != as_plain(default):
+        known = option in options and f"--model.{option}" not in given
+        if known and as_plain(options[option]) != as_plain(default):
             model.init_args[option] = default
             found.append(option)
     return found

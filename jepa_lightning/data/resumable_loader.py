@@ -52,8 +52,8 @@ class ResumableDataLoader(DataLoader[Any]):
             )
         if (step := self._size * self._ranks) != state["step"]:
             rank_zero_warn(
-                f"the run goes on with {step} samples a step, and had {state['step']}: an epoch has another number of "
-                "steps now, and so has the schedule. To change nothing keep batch_size times devices the same."
+                f"the run resumes with {step} samples a step, and had {state['step']}: the number of steps in an "
+                "epoch, and with it the schedule, changes. To change nothing keep batch_size times devices the same."
             )
 
     @property

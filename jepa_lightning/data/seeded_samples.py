@@ -65,8 +65,8 @@ class SeededCollate:
     Attributes:
         collate: of the pipeline.
         stand_in: gives another sample for a draw, where a whole batch could not be read.
-        fill: whether the batch keeps its size where a sample could not be read: another one of it then stands twice,
-            the second time without a label and with index -1. Ranks that compare samples need batches of one size, and
+        fill: whether the batch keeps its size where a sample could not be read: a duplicate of another sample takes its
+            place, without a label and with index -1. Ranks that compare samples need batches of one size, and
             so does batch normalization in training.
     """
 

@@ -24,7 +24,7 @@ def rope_table(grid: Sequence[int], head_width: int, style: RopeStyle) -> Tensor
         grid: (frames, rows, columns), or (rows, columns) for an image, which is a frame 0.
         head_width: E.
         style: ``exact`` turns both coordinates of a pair by one angle. ``vjepa2`` is what the V-JEPA 2 code does and
-            its weights need: the angles stand twice in a row over the channels while pairs are neighbors, so that the
+            its weights need: the table of angles is tiled twice over the channels while pairs are adjacent, so that the
             two coordinates mostly have two angles, and lengths change.
 
     Returns:

@@ -39,3 +39,5 @@ def test_the_quickstart_trains_any_method_on_images(name: str, capsys: pytest.Ca
 def test_what_the_command_line_gives_is_refused_and_not_left_out() -> None:
     with pytest.raises(ValueError, match=r"SimCLR: ema=.* has no effect"):
         Built("fit", "--config", QUICKSTART, "--model", "SimCLR", "--model.ema", "[0.9, 1.0]")
+    cli = Built("fit", "--config", QUICKSTART, "--model", "SimCLR", "--model.ema_schedule", "linear")  # its default
+    assert tuple(cli.model.hparams["ema"]) == (0.996, 1.0)

@@ -213,7 +213,7 @@ def test_a_run_goes_on_with_another_number_of_ranks(before: int, after: int) -> 
 def test_another_number_of_samples_a_step_is_said() -> None:
     first, other = loader(), loader(batch_size=2)
     next(iter(first))
-    with pytest.warns(UserWarning, match="goes on with 2 samples a step, and had 4"):
+    with pytest.warns(UserWarning, match="resumes with 2 samples a step, and had 4"):
         other.load_state_dict(first.state_dict())
     assert labels(other) == labels(loader(batch_size=2))[4:]
 

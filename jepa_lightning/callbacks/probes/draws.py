@@ -111,7 +111,7 @@ def sampler_keys(owner: str, loader: DataLoader[Any], size: int) -> Sequence[Any
 
 def _takes_all(sampler: Any, dataset: Any) -> bool:
     """Whether a sampler is one of those that leave out no sample of the data set."""
-    # a subclass may leave out some, and says so if it does not
+    # a subclass may leave out samples, unless its attribute takes_all is True
     if type(sampler) not in (SequentialSampler, RandomSampler, DistributedSampler):
         return getattr(sampler, "takes_all", False)
     source = sampler.dataset if isinstance(sampler, DistributedSampler) else sampler.data_source
