@@ -1,4 +1,4 @@
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -392,12 +392,19 @@ class FullSharedMemory(Scenes):
 
     def __getitem__(self, index: int) -> Any:
         if index == 8:
-            torch.UntypedStorage._share_fd_cpu_ = torch.UntypedStorage._share_filename_cpu_ = no_memory
+            for name in ("_share_fd_cpu_", "_share_filename_cpu_"):
+                setattr(torch.UntypedStorage, name, no_memory_beyond(getattr(torch.UntypedStorage, name)))
         return super().__getitem__(index)
 
 
-def no_memory(*_: Any, **__: Any) -> Any:
-    raise RuntimeError("unable to allocate shared memory(shm) for file </torch_1>: No space left on device (28)")
+def no_memory_beyond(share: Callable[..., Any]) -> Callable[..., Any]:
+    def share_again(storage: torch.UntypedStorage, *args: Any) -> Any:
+        # an earlier batch, whose memory is already shared, may still be on its way to the main process
+        if storage.is_shared():
+            return share(storage, *args)
+        raise RuntimeError("unable to allocate shared memory(shm) for file </torch_1>: No space left on device (28)")
+
+    return share_again
 
 
 def test_a_worker_that_finds_no_shared_memory_ends_the_run_and_does_not_hang() -> None:
