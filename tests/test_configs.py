@@ -78,7 +78,13 @@ def test_a_trainer_config_says_how_it_is_used(path: Path) -> None:
     assert yaml.safe_load(text).keys() <= {"trainer", "ckpt_path"}
 
 
-@pytest.mark.parametrize("path", names([path for path in ALL if built_in(path)]))
+def run_often(path: Path) -> Any:
+    """A parameter: what the README starts with is run by default, the recipes of all methods are slow tests."""
+    marks = [] if path.name == "quickstart.yaml" else [pytest.mark.slow]
+    return pytest.param(path, id=str(path.relative_to(CONFIGS)), marks=marks)
+
+
+@pytest.mark.parametrize("path", [run_often(path) for path in ALL if built_in(path)])
 def test_a_config_with_built_in_data_runs(path: Path, capsys: Any) -> None:
     procedural = any(name in path.read_text() for name in PROCEDURAL)
     small = ["--data.num_train=64", "--data.num_val=16"] if procedural else []

@@ -134,6 +134,7 @@ def test_under_slurm_signals_are_left_to_lightning(monkeypatch: Any) -> None:
         assert signal.getsignal(signal.SIGUSR1) is signal.SIG_DFL
 
 
+@pytest.mark.slow
 def test_it_can_be_imported_where_signals_are_missing() -> None:
     code = (
         "import signal, sys\n"

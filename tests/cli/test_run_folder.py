@@ -146,6 +146,7 @@ def test_several_loggers_and_a_resumed_run(tiny_cli: str, tmp_path: Path) -> Non
     assert len(list(Path("metrics").rglob("metrics.csv"))) == 3
 
 
+@pytest.mark.slow
 def test_two_runs_at_once_have_two_folders_with_their_own_files(jobs: Any, tiny_cli: str, tmp_path: Path) -> None:
     (tmp_path / "who.py").write_text(
         "import os\n"
@@ -203,6 +204,7 @@ def test_ranks_agree_on_a_folder(jobs: Any, tiny_cli: str, tmp_path: Path, launc
         assert len(list(run.glob("events*"))) == (logger == "null")
 
 
+@pytest.mark.slow
 def test_a_second_resume_of_a_run_is_refused_while_the_first_one_runs(
     tiny_cli: str, tmp_path: Path, capsys: Any
 ) -> None:

@@ -41,6 +41,7 @@ def test_a_folder_is_for_one_process_until_it_ends(tmp_path: Path) -> None:
         assert (tmp_path / "run/.lock").read_text().startswith(f"process {os.getpid()} on ")
 
 
+@pytest.mark.slow
 def test_a_worker_that_survives_a_killed_run_does_not_hold_its_folder(tmp_path: Path) -> None:
     process, said = hold(tmp_path, "fork")
     worker = int(said[0])

@@ -2,6 +2,7 @@ import pytest
 import torch
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:Training ends with a linear probe")
 def test_trains_and_reloads_with_the_statistics_of_the_data(example, capsys):
     example("spectrograms.py").main(["--steps", "20"])

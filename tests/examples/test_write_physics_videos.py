@@ -13,6 +13,7 @@ pytest.importorskip("av")
 SCRIPT = Path(__file__).parents[2] / "examples/write_physics_videos.py"
 
 
+@pytest.mark.slow
 def test_films_lie_in_the_folder_of_their_class_and_show_its_scene(tmp_path):
     sizes = ["--num_train", "6", "--num_val", "3", "--num_frames", "4", "--processes", "1", "--seed", "3"]
     # its processes find what they run by its name, so it must be a program of its own
