@@ -20,6 +20,7 @@ from jepa_lightning.modules.finite_loss import FiniteLoss
 from jepa_lightning.modules.optimization import optimizer_and_schedule
 from jepa_lightning.modules.portable import Portable
 from jepa_lightning.modules.preprocessing import preprocess
+from jepa_lightning.modules.small_batch import warn_of_small_batch
 from jepa_lightning.modules.traits import Traits
 from jepa_lightning.modules.unused_options import refuse_rate_of_another, refuse_unused
 from jepa_lightning.nn import compile_blocks
@@ -110,6 +111,9 @@ class JEPAModule(Portable, ABC):
     predict_tokens: bool = False  # whether ``predict`` gives the features of each token too
     not_plain: ClassVar[Sequence[str]] = ()  # options that may be no plain data, which the subclass saves by itself
     least_samples: int = 1  # smallest batch that has a loss; the last batch of an evaluation may be smaller
+    # samples a step, on all devices, that the default ``lr`` is for, where the paper has a rule for others; else None
+    paper_batch: int | None = None
+    paper_rule: ClassVar[Literal["linear", "square root"]] = "linear"  # how that rule has the rate follow the batch
 
     def __init__(
         self,
@@ -145,6 +149,7 @@ class JEPAModule(Portable, ABC):
         self._seed: int | None = None
         self._finite_loss = FiniteLoss()
         self._total_steps: float | None = None
+        self._batch_is_judged = False
 
     @abstractmethod
     def objective(self, batch: Batch, progress: float) -> StepOutput:
@@ -273,7 +278,7 @@ class JEPAModule(Portable, ABC):
                     "with mode max (callbacks OnlineKNN and OnlineLinearProbe), or train/loss."
                 )
         super().on_fit_start()
-        self._total_steps = None
+        self._total_steps, self._batch_is_judged = None, False
         self._seed = torch.initial_seed() if self._seed is None else self._seed
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
@@ -309,6 +314,9 @@ class JEPAModule(Portable, ABC):
     def _step(self, batch: Batch, batch_idx: int, stage: str) -> dict[str, Tensor | None]:
         self._check_batch(batch)
         size, training = len(batch.views[0]), stage == "train"
+        if training and not self._batch_is_judged:
+            self._batch_is_judged = True
+            warn_of_small_batch(self, size)
         if not training and not (self.objective_in_validation and size >= self.least_samples):
             tokens = encode(self, batch.views, pool=False)
             return {"loss": None, "features": tokens.mean(dim=1), "tokens": tokens}

@@ -61,6 +61,7 @@ class BYOL(JointEmbedding):
     traits: ClassVar = Traits(
         "representation", "EMA target, predictor, stop-gradient", needs_augmentations=True, needs_negatives=False
     )
+    paper_batch = 4096
 
     def __init__(
         self,

@@ -87,6 +87,7 @@ class DINO(MultiCrop):
     traits: ClassVar = Traits(
         "representation", "EMA teacher, centering, sharpening", needs_augmentations=True, needs_negatives=False
     )
+    paper_batch = 1024
 
     def __init__(
         self,

@@ -78,6 +78,7 @@ class MAE(EncoderModule):
     """
 
     traits: ClassVar = Traits("pixels", "reconstruction", needs_augmentations=False, needs_negatives=False)
+    paper_batch = 4096
 
     def __init__(
         self,

@@ -84,6 +84,7 @@ class MoCo(JointEmbedding):
     """
 
     traits: ClassVar = Traits("representation", "negatives", needs_augmentations=True, needs_negatives=True)
+    paper_batch = 256
 
     def __init__(
         self,
@@ -109,7 +110,7 @@ class MoCo(JointEmbedding):
         chosen = PAPER[version] | {name: value for name, value in given.items() if value is not None}
         super().__init__(encoder, ema_schedule=ema_schedule, final_lr=final_lr, **chosen, **kwargs)
         self.version, self.temperature = version, temperature
-        self.least_samples = 2 if third else 1
+        self.least_samples, self.paper_batch = (2, 4096) if third else (1, 256)
         hidden = projector_hidden or (4096 if third else self.width)
         dim = projector_dim or (256 if third else 128)
         if third:

@@ -32,8 +32,8 @@ class SimCLR(JointEmbedding):
         temperature: divides the cosines before the softmax; 0.1 is the paper's best for its large batches.
         optimizer: name of the optimizer, any of ``timm.optim.list_optimizers()``; LARS treats biases and norms as plain
             SGD does.
-        lr: peak learning rate. The default is the paper's for a batch of 4,096 images on all devices; its rule for
-            other batches is 0.3 x batch / 256.
+        lr: peak learning rate. The default is the paper's for a batch of 4,096 images on all devices; its rules for
+            other batches are 0.3 x batch / 256, and for small ones 0.075 x sqrt(batch) (appendix B.1).
         final_lr: learning rate of the last step.
         weight_decay: weight decay of all weights but biases and norms.
         warmup: length of the linear warm-up of the learning rate: a number of steps, a share of the run, or a text such
@@ -49,6 +49,8 @@ class SimCLR(JointEmbedding):
     """
 
     traits: ClassVar = Traits("representation", "negatives", needs_augmentations=True, needs_negatives=True)
+    paper_batch = 4096
+    paper_rule = "square root"
     least_samples = 2
 
     def __init__(

@@ -50,6 +50,7 @@ class SimSiam(JointEmbedding):
     traits: ClassVar = Traits(
         "representation", "predictor, stop-gradient", needs_augmentations=True, needs_negatives=False
     )
+    paper_batch = 512
 
     def __init__(
         self,

@@ -49,6 +49,7 @@ class VICReg(JointEmbedding):
     traits: ClassVar = Traits(
         "representation", "statistics of the batch", needs_augmentations=True, needs_negatives=False
     )
+    paper_batch = 2048
     least_samples = 2
 
     def __init__(
