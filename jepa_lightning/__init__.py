@@ -45,8 +45,8 @@ __all__ = [
     "__version__",
 ]
 FOLDERS = (
-    "callbacks", "checkpoints", "cli", "data", "distributed", "ema", "evaluation", "interop", "losses", "masking",
-    "modules", "nn", "optim", "probing",
+    "callbacks", "checkpoints", "cli", "data", "distributed", "ema", "energy", "evaluation", "interop", "losses",
+    "masking", "modules", "nn", "optim", "probing",
 )  # fmt: skip
 
 

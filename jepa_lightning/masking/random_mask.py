@@ -5,10 +5,11 @@ Source: MAE (arXiv 2111.06377), section 3.
 """
 
 from collections.abc import Sequence
-from math import prod
+from math import ceil, prod
 
 import torch
 
+from jepa_lightning.masking.cover import masks_of
 from jepa_lightning.types import Masks
 
 
@@ -40,3 +41,14 @@ class RandomMask:
         order = torch.rand(batch_size, self.num_tokens, generator=generator).argsort(dim=1)
         context, target = order[:, : self.num_context], order[:, self.num_context :]
         return Masks(context.sort(dim=1).values, target.sort(dim=1).values[:, None])
+
+    def cover(self) -> list[Masks]:
+        """Masks of one sample that together ask for every token, the same at each call; see ``covering_masks``.
+
+        Tokens stand in a circle in a random order, and the targets are windows that start evenly spaced.
+        """
+        order = torch.randperm(self.num_tokens, generator=torch.Generator().manual_seed(0))
+        num_target = self.num_tokens - self.num_context
+        number = ceil(self.num_tokens / min(self.num_context, num_target))
+        starts = [i * self.num_tokens // number for i in range(number)]
+        return [masks_of(order.roll(-start)[None, :num_target].sort().values, self.num_tokens) for start in starts]

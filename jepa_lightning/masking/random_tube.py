@@ -26,14 +26,23 @@ class RandomTubeMask:
     """
 
     def __init__(self, grid_size: Sequence[int], ratio: float = 0.9) -> None:
-        self.num_frames, *space = check_grid(grid_size)
+        self.grid_size = check_grid(grid_size)
+        self.num_frames, *space = self.grid_size
         self.positions = RandomMask(space, ratio)
 
     def __call__(
         self, batch_size: int, generator: torch.Generator | None = None, sizes: torch.Generator | None = None
     ) -> Masks:
         """Draws masks for ``batch_size`` clips; see ``MaskSampler``. Sizes are always the same."""
-        context, target = self.positions(batch_size, generator)
+        return self._tubes(self.positions(batch_size, generator))
+
+    def cover(self) -> list[Masks]:
+        """Masks of one sample that together ask for every token, the same at each call; see ``covering_masks``."""
+        return [self._tubes(masks) for masks in self.positions.cover()]
+
+    def _tubes(self, masks: Masks) -> Masks:
+        """Masks of a frame's positions through time."""
+        context, target = masks
         return Masks(self._through_time(context), self._through_time(target.flatten(1))[:, None])
 
     def _through_time(self, positions: Tensor) -> Tensor:

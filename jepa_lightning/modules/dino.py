@@ -160,11 +160,10 @@ class DINO(MultiCrop):
             teacher = self.target_head(self.features(self.target_encoder, target))
         return self.head(self.features(self.encoder, context)), teacher
 
-    def energy(self, batch: Batch) -> Tensor:
-        """Cross-entropy of the student's assignment of the first view with the teacher's of the last, ``[B]``."""
-        student, teacher = self.embed(batch.views[0], batch.views[-1])
-        assigned = torch.softmax((teacher.float() - self.centre.value) / self.teacher_temperature[1], dim=1)
-        return -(assigned * torch.log_softmax(student.float() / self.student_temperature, dim=1)).sum(dim=1)
+    def distance(self, predicted: Tensor, target: Tensor) -> Tensor:
+        """Cross-entropy of the student's assignments with the teacher's, from ``[B, P]`` logits of both: ``[B]``."""
+        assigned = torch.softmax((target.float() - self.centre.value) / self.teacher_temperature[1], dim=1)
+        return -(assigned * torch.log_softmax(predicted.float() / self.student_temperature, dim=1)).sum(dim=1)
 
     def objective(self, batch: Batch, progress: float) -> StepOutput:
         """Cross-entropy of each view's assignment with the teacher's of the other global views; moves the center."""

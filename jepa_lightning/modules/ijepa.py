@@ -12,10 +12,10 @@ from torch import Tensor, nn
 from jepa_lightning.data.pipelines import Pipeline, masked_image_pipeline
 from jepa_lightning.losses import Distance
 from jepa_lightning.masking import MultiBlockMask
-from jepa_lightning.modules.latent_prediction import LatentPrediction, blocks_of
+from jepa_lightning.modules.latent_prediction import LatentPrediction
 from jepa_lightning.modules.regularizer import RegularizerName, build_regularizer
 from jepa_lightning.modules.traits import Traits
-from jepa_lightning.nn import VisionTransformer
+from jepa_lightning.nn import VisionTransformer, blocks_of
 from jepa_lightning.nn.encoder_spec import Encoder
 from jepa_lightning.options import Flip, ImageSize, Length, NonNegativeFloat, PositiveInt, PositiveRange, ShareRange
 from jepa_lightning.types import Batch, Masks, StepOutput
@@ -177,16 +177,11 @@ class IJEPA(LatentPrediction):
             logs[name] = penalty.detach()
         return StepOutput(loss, layers[-1].mean(dim=1), logs, tokens=layers[-1])
 
-    def energy(self, batch: Batch) -> Tensor:
-        """Distance between what the context of the first view predicts and the target blocks of the last, ``[B]``.
-
-        A training batch of several crops holds no true pair in this sense: give it ``views[:1]``.
-        """
+    def predictions(self, batch: Batch) -> Sequence[Tensor]:
+        """What the context of the first crop predicts, one ``[B, M, Kt, D]``."""
         masks, *_ = self.check_masks(batch, self.num_crops, "crops")
         context = self.context_encoder(batch.views[0], keep=masks.context)
-        predicted = self.predictor(context, masks.context, masks.target)
-        target = self.target_tokens(self.encode_target(batch.views[-1]))
-        return self.distance(predicted, blocks_of(target, masks))
+        return [self.predictor(context, masks.context, masks.target)]
 
     def _penalties(self, contexts: Sequence[Tensor], masks: Sequence[Masks]) -> dict[str, Tensor]:
         """Terms that keep from collapse, from the context tokens ``[B, Kc, D]`` of each crop."""

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from jepa_lightning.data.augmentation import Augmentation, augmented_pipeline
 from jepa_lightning.data.pipelines import Interpolation, Pipeline
 from jepa_lightning.ema import frozen_copy
+from jepa_lightning.energy import Sides, energy_of
 from jepa_lightning.losses import prediction_distance
 from jepa_lightning.modules.building import building
 from jepa_lightning.modules.encoder_module import EncoderModule
@@ -161,10 +162,18 @@ class JointEmbedding(EncoderModule):
         first, second = (self.projector(self.features(self.encoder, view)) for view in (context, target))
         return first, second
 
-    def energy(self, batch: Batch) -> Tensor:
-        """2 - 2 cos of what the method compares of the first and the last view, ``[B]``."""
+    def sides(self, batch: Batch) -> Sides:
+        """What the method compares of the first and of the last view, ``[B, P]`` each."""
         context, target = self.embed(batch.views[0], batch.views[-1])
-        return 2 * prediction_distance(context, target, "cosine")
+        return Sides([context], target)
+
+    def distance(self, predicted: Tensor, target: Tensor) -> Tensor:
+        """2 - 2 cos of ``[B, P]`` and ``[B, P]``, unless the method says otherwise: ``[B]``."""
+        return 2 * prediction_distance(predicted, target, "cosine")
+
+    def energy(self, batch: Batch) -> Tensor:
+        """Distance of what the method compares of the first and the last view, ``[B]``."""
+        return energy_of(self.sides(batch), (), self.distance)
 
     def two_views(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """The views of a batch.

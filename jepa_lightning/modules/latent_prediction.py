@@ -10,10 +10,11 @@ import torch
 from torch import Tensor, nn
 
 from jepa_lightning.ema import frozen_copy
+from jepa_lightning.energy import Sides, energy_of
 from jepa_lightning.losses import Distance, VarianceCovariance, normalize_targets, prediction_distance, token_content
 from jepa_lightning.modules.building import building
 from jepa_lightning.modules.encoder_module import EncoderModule
-from jepa_lightning.nn import Predictor, take_tokens
+from jepa_lightning.nn import Predictor
 from jepa_lightning.nn.encoder_spec import Encoder
 from jepa_lightning.options import ImageSize, NonNegativeFloat, PositiveInt, ShareBelowOne, ShareRange
 from jepa_lightning.types import Batch, Masks
@@ -183,6 +184,21 @@ class LatentPrediction(EncoderModule):
         """Distance of ``[B, M, Kt, D]`` predicted and target tokens for each sample: ``[B]``."""
         return prediction_distance(predicted, target, self.distance_name)
 
+    def predictions(self, batch: Batch) -> Sequence[Tensor]:
+        """What the contexts of the first view predict, ``[B, M, Kt, D]`` for each of the masks that an energy is of."""
+        raise NotImplementedError
+
+    def sides(self, batch: Batch) -> Sides:
+        """What the contexts of the first view predict, and the target tokens of the last, ``[B, N, D]``."""
+        return Sides(self.predictions(batch), self.target_tokens(self.encode_target(batch.views[-1])))
+
+    def energy(self, batch: Batch) -> Tensor:
+        """Distance between what the contexts of the first view predict and the target blocks of the last, ``[B]``.
+
+        A training batch of several crops holds no true pair in this sense: give it ``views[:1]``.
+        """
+        return energy_of(self.sides(batch), batch.masks, self.distance)
+
     @torch.no_grad()
     def encode_target(self, view: Tensor) -> list[Tensor]:
         """Target tokens of the whole view, ``[B, N, D]`` of each target layer; the last is the encoder's output."""
@@ -260,8 +276,3 @@ class LatentPrediction(EncoderModule):
                 "collate with module.pipeline().collate."
             )
         return batch.masks
-
-
-def blocks_of(tokens: Tensor, masks: Masks) -> Tensor:
-    """The target blocks of ``[B, N, D]`` tokens: ``[B, M, Kt, D]``."""
-    return take_tokens(tokens, masks.target.flatten(1)).reshape(*masks.target.shape, -1)

@@ -95,10 +95,9 @@ class LeJEPA(MultiCrop):
         view = Augmentation(blur=0.5, solarize=0.2)
         return (view, view, view)
 
-    def energy(self, batch: Batch) -> Tensor:
-        """Squared distance between the projections of the first and the last view, a mean over P, ``[B]``."""
-        context, target = self.embed(batch.views[0], batch.views[-1])
-        return (context - target).float().square().mean(dim=1)
+    def distance(self, predicted: Tensor, target: Tensor) -> Tensor:
+        """Squared distance between ``[B, P]`` projections of two views, a mean over P: ``[B]``."""
+        return (predicted - target).float().square().mean(dim=1)
 
     def objective(self, batch: Batch, progress: float) -> StepOutput:
         """Distance to the mean of the global views, and the normality of each view over the samples of all ranks."""

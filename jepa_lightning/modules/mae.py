@@ -6,12 +6,13 @@ from typing import Any, ClassVar, Literal, cast
 from torch import Tensor, nn
 
 from jepa_lightning.data.pipelines import Interpolation, Pipeline, masked_image_pipeline
+from jepa_lightning.energy import Sides, energy_of
 from jepa_lightning.losses import prediction_distance
 from jepa_lightning.masking import RandomMask
 from jepa_lightning.modules.building import building
 from jepa_lightning.modules.encoder_module import EncoderModule
 from jepa_lightning.modules.traits import Traits
-from jepa_lightning.nn import Predictor, VisionTransformer, init_xavier_weights, patchify, take_tokens
+from jepa_lightning.nn import Predictor, VisionTransformer, init_xavier_weights, patchify
 from jepa_lightning.nn import grid_size as grid_of
 from jepa_lightning.nn.encoder_spec import Encoder
 from jepa_lightning.options import (
@@ -174,14 +175,30 @@ class MAE(EncoderModule):
 
     def objective(self, batch: Batch, progress: float) -> StepOutput:
         """Squared error of the masked patches; no full view is encoded, so there are no features."""
-        return StepOutput(self._errors(batch, views=1).mean(), None, {})
+        self._check(batch, views=1)
+        return StepOutput(energy_of(self.sides(batch), batch.masks, self.distance).mean(), None, {})
 
     def energy(self, batch: Batch) -> Tensor:
         """Squared error between what the first view's context predicts and the last view's masked patches, ``[B]``."""
-        return self._errors(batch, views=2)
+        return energy_of(self.sides(batch), batch.masks, self.distance)
 
-    def _errors(self, batch: Batch, views: int) -> Tensor:
-        """Squared error of each image's masked patches, ``[B]``.
+    def sides(self, batch: Batch) -> Sides:
+        """What the first view's context predicts, one ``[B, 1, Kt, C * p * p]``, and all patches of the last view."""
+        self._check(batch, views=2)
+        (masks,) = batch.masks
+        context = self.encoder(batch.views[0], keep=masks.context)
+        patches = patchify(batch.views[-1], self.patch_size)
+        if self.normalize_pixels:
+            mean, variance = patches.mean(dim=-1, keepdim=True), patches.var(dim=-1, keepdim=True)
+            patches = (patches - mean) / (variance + 1e-6).sqrt()
+        return Sides([self.decoder(context, masks.context, masks.target)], patches)
+
+    def distance(self, predicted: Tensor, target: Tensor) -> Tensor:
+        """Squared error of ``[B, 1, Kt, C * p * p]`` predicted patches, a mean over patches and pixels: ``[B]``."""
+        return prediction_distance(predicted, target, "l2")
+
+    def _check(self, batch: Batch, views: int) -> None:
+        """Refuses what is no batch of masked images.
 
         Raises:
             ValueError: if the batch has more views, or another number of masks than one.
@@ -191,11 +208,3 @@ class MAE(EncoderModule):
                 f"{type(self).__name__} takes one view with one mask, got {len(batch.views)} and {len(batch.masks)}: "
                 "collate with module.pipeline().collate."
             )
-        (masks,) = batch.masks
-        context = self.encoder(batch.views[0], keep=masks.context)
-        predicted = self.decoder(context, masks.context, masks.target)
-        patches = take_tokens(patchify(batch.views[-1], self.patch_size), masks.target.flatten(1))
-        if self.normalize_pixels:
-            mean, variance = patches.mean(dim=-1, keepdim=True), patches.var(dim=-1, keepdim=True)
-            patches = (patches - mean) / (variance + 1e-6).sqrt()
-        return prediction_distance(predicted.flatten(1, 2), patches, "l2")

@@ -4,7 +4,7 @@
 Source: arXiv 2404.08471; V-JEPA 2, with rotary positions: arXiv 2506.09985.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, ClassVar
 
 import torch
@@ -14,9 +14,9 @@ from jepa_lightning.data.pipelines import Pipeline
 from jepa_lightning.data.videos.clips import ClipSampler, masked_video_pipeline
 from jepa_lightning.losses import Distance, prediction_distance
 from jepa_lightning.masking import CausalMask, MaskSampler, MultiBlock3DMask
-from jepa_lightning.modules.latent_prediction import LatentPrediction, blocks_of
+from jepa_lightning.modules.latent_prediction import LatentPrediction
 from jepa_lightning.modules.traits import Traits
-from jepa_lightning.nn import RopeStyle, VisionTransformer
+from jepa_lightning.nn import RopeStyle, VisionTransformer, blocks_of
 from jepa_lightning.nn.encoder_spec import Encoder
 from jepa_lightning.options import (
     EMARange,
@@ -248,12 +248,10 @@ class VJEPA(LatentPrediction):
             logs["content_regularizer"] = penalty.detach()
         return StepOutput(loss, layers[-1].mean(dim=1), logs, tokens=layers[-1])
 
-    def energy(self, batch: Batch) -> Tensor:
-        """Distance between what the contexts of the first view predict and the targets of the last, ``[B]``."""
+    def predictions(self, batch: Batch) -> Sequence[Tensor]:
+        """What the contexts of the first view predict, ``[B, M, Kt, D]`` for each kind of mask."""
         masks = self.check_masks(batch, self.num_kinds, "kinds")
-        tokens = self.target_tokens(self.encode_target(batch.views[-1]))
-        each = [self.distance_given(tokens, batch.views[0], kind, number) for number, kind in enumerate(masks)]
-        return torch.stack(each).mean(dim=0)
+        return [self._predict(batch.views[0], kind, number)[1] for number, kind in enumerate(masks)]
 
     def distance_given(self, tokens: Tensor, view: Tensor, masks: Masks, kind: int) -> Tensor:
         """Distance between what the context of a view predicts and the targets among given tokens.

@@ -9,7 +9,7 @@ from jepa_lightning.nn.pos_embed import grid_size, sincos_pos_embed
 from jepa_lightning.nn.predictor import Predictor
 from jepa_lightning.nn.rope import RopeStyle, rope_table, rotate
 from jepa_lightning.nn.timm_vit import TimmViT
-from jepa_lightning.nn.tokens import take_tokens
+from jepa_lightning.nn.tokens import blocks_of, take_tokens
 from jepa_lightning.nn.transformer_block import TransformerBlock, compile_blocks
 from jepa_lightning.nn.vit import VIT_SIZES, VisionTransformer, ViTSize, vit_size
 
@@ -28,6 +28,7 @@ __all__ = [
     "ViTSize",
     "VisionTransformer",
     "attend",
+    "blocks_of",
     "compile_blocks",
     "grid_size",
     "init_xavier_weights",
