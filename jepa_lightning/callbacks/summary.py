@@ -152,7 +152,9 @@ def _places(trainer: Trainer, pl_module: LightningModule) -> list[str]:
     boards = [logger for logger in trainer.loggers if isinstance(logger, TensorBoardLogger)]
     commands = [f"tensorboard --logdir {_short(board.root_dir)}" for board in boards[:1]]
     config = Path(folder, "config.yaml")
-    if saved and (configured or (trainer.loggers and config.is_file())):
+    # the commands are for modules of this package
+    known = hasattr(pl_module, "predict_layers")
+    if saved and known and (configured or (trainer.loggers and config.is_file())):
         chosen = f"--config {_short(config)} --ckpt_path {next(iter(saved))}"
         commands += [f"jepa-lightning {command} {chosen}" for command in ("validate", "predict")]
     elif saved:

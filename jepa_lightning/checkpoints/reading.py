@@ -2,11 +2,13 @@
 
 import json
 import re
+import sys
 from pathlib import Path
 from typing import Any
 
 from jepa_lightning.checkpoints.classes import check_classes
 from jepa_lightning.checkpoints.form import check_form
+from jepa_lightning.checkpoints.made_by import refuse_other_method
 from jepa_lightning.checkpoints.plain import read_plain
 from jepa_lightning.checkpoints.sharded import read_rest
 from jepa_lightning.checkpoints.whole import present
@@ -55,13 +57,17 @@ def model_arguments(path: Path, class_path: str) -> list[str]:
     Raises:
         ValueError: if it cannot be read, is of another class, or names classes that have not been imported.
     """
-    options = dict(read_checkpoint(path).get("hyper_parameters", {}))
+    content = read_checkpoint(path)
+    options = dict(content.get("hyper_parameters", {}))
     options.pop("_instantiator", None)
     made_by = options.pop("_class_path", class_path)
     if made_by != class_path:
         raise ValueError(
             f"{path} is a checkpoint of {made_by}, not of {class_path}: give --model {made_by}, or another checkpoint."
         )
+    module, _, name = class_path.rpartition(".")
+    if isinstance(owner := getattr(sys.modules.get(module), name, None), type):
+        refuse_other_method(owner, content, path)
     options = saved_options(class_path, options)
     check_classes(options, path)
     return [f"--model.{name}={_as_text(value)}" for name, value in options.items()]

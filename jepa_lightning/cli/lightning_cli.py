@@ -133,8 +133,9 @@ class JEPACLI(LightningCLI):
             if self.checkpoint is None:
                 name = self.config[self.subcommand].model.class_path.rpartition(".")[2]
                 say(f"no --ckpt_path: {name} has untrained weights, unless it loads others by itself.")
-            # those that save checkpoints have nothing to do here
-            warnings.filterwarnings("ignore", message="Be aware that when using `ckpt_path`")
+            # those that save checkpoints have nothing to do here, nor to restore
+            for message in ("Be aware that when using `ckpt_path`", "The dirpath has changed from"):
+                warnings.filterwarnings("ignore", message=message)
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """Adds what the configuration leaves open."""

@@ -1,12 +1,13 @@
 # B batch, C channels, N tokens, D width
 """What all methods share that have one encoder: which one it is, and the channels of what it sees."""
 
+import math
 from collections.abc import Sequence
 from typing import Any, cast
 
 import timm
 from lightning.pytorch.utilities import rank_zero_warn
-from torch import nn
+from torch import Tensor, nn
 
 from jepa_lightning.data.channels import default_statistics
 from jepa_lightning.modules.base import JEPAModule
@@ -142,9 +143,14 @@ class EncoderModule(JEPAModule):
         """Takes the patch size of a network that has its own.
 
         Raises:
-            ValueError: if another one was given.
+            ValueError: if another one was given, or one for a network of timm that has none.
         """
         if (patch := getattr(network, "patch", None)) is None:
+            if isinstance(self.encoder_option, str) and self.patch_size != PATCH_SIZE:
+                raise ValueError(
+                    f"patch_size={self.patch_size} has no effect, since {self.encoder_label} has no patches whose size "
+                    "can be set: leave it out."
+                )
             return
         if self.patch_size not in (PATCH_SIZE, patch[-1]):
             raise ValueError(
@@ -152,6 +158,24 @@ class EncoderModule(JEPAModule):
                 "pixels: leave it out."
             )
         self.patch_size = int(patch[-1])
+
+    def check_tokens(self, tokens: Tensor, grid_size: Sequence[int], width: int) -> None:
+        """Refuses an encoder whose tokens are not those that it says.
+
+        Args:
+            tokens: of a whole view, ``[B, N, D]``.
+            grid_size: tokens along each axis, as the encoder says.
+            width: D, as the encoder says.
+
+        Raises:
+            ValueError: if they are others.
+        """
+        if tokens.ndim != 3 or tuple(tokens.shape[1:]) != (math.prod(grid_size), width):
+            raise ValueError(
+                f"the encoder {self.encoder_label} gives {list(tokens.shape)} for {len(tokens)} whole views, and says "
+                f"grid_size={tuple(grid_size)} and width={width}, which are [{len(tokens)}, {math.prod(grid_size)}, "
+                f"{width}]: correct its grid_size or width."
+            )
 
     def take_statistics(self, mean: Sequence[float], std: Sequence[float]) -> None:
         """Takes mean and std from the data, where the module was given none; checkpoints hold them.

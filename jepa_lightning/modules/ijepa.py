@@ -163,11 +163,11 @@ class IJEPA(LatentPrediction):
             )
         self.check_size(batch.views[0])
         masks, *_ = each = self.check_masks(batch, self.num_crops, "crops")
+        layers = self.encode_target(batch.views[0])  # first, since it checks the grid
         contexts = [
             self.context_encoder(crop, keep=kept.context)
             for crop, kept in zip(batch.views, each, strict=False)  # evaluation has one view alone
         ]
-        layers = self.encode_target(batch.views[0])
         predicted = self.predictor(contexts[0], masks.context, masks.target)
         tokens = self.target_tokens(layers)
         loss = self.distance(predicted, blocks_of(tokens, masks)).mean()

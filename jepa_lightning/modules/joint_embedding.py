@@ -1,7 +1,7 @@
 # B batch, C channels, H W height and width, N tokens, D width, P projection width
 """What the methods that compare augmented views of an image share: backbone, views, and the checks of both."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
 from torch import Tensor, nn
@@ -15,7 +15,7 @@ from jepa_lightning.modules.building import building
 from jepa_lightning.modules.encoder_module import EncoderModule
 from jepa_lightning.nn import VIT_SIZES, Stem, TimmBackbone, VisionTransformer, vit_size
 from jepa_lightning.nn.encoder_spec import Encoder
-from jepa_lightning.nn.timm_model import timm_name
+from jepa_lightning.nn.timm_model import has_patches, timm_name
 from jepa_lightning.options import FinalRate, Flip, ImageSize, NonNegativeFloat, PositiveInt, ShareBelowOne, ShareRange
 from jepa_lightning.types import Batch
 
@@ -107,6 +107,14 @@ class JointEmbedding(EncoderModule):
         self.interpolation = interpolation
         with building(self):
             self.encoder = self.build_encoder()
+
+    @classmethod
+    def unused_options(cls, options: Mapping[str, Any]) -> dict[str, str]:
+        """Beside those of the base: the size of patches, for networks that have none."""
+        unused, encoder = super().unused_options(options), options.get("encoder")
+        if isinstance(encoder, str) and encoder not in VIT_SIZES and not has_patches(encoder):
+            unused["patch_size"] = f"{encoder} has no patches whose size can be set"
+        return unused
 
     def build_encoder(self) -> nn.Module:
         """The encoder, ``[B, C, H, W]`` to ``[B, N, D]``; override it for a network of your own with ``width``."""

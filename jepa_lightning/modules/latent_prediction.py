@@ -190,7 +190,8 @@ class LatentPrediction(EncoderModule):
 
     def sides(self, batch: Batch) -> Sides:
         """What the contexts of the first view predict, and the target tokens of the last, ``[B, N, D]``."""
-        return Sides(self.predictions(batch), self.target_tokens(self.encode_target(batch.views[-1])))
+        target = self.target_tokens(self.encode_target(batch.views[-1]))  # first, since it checks the grid
+        return Sides(self.predictions(batch), target)
 
     def energy(self, batch: Batch) -> Tensor:
         """Distance between what the contexts of the first view predict and the target blocks of the last, ``[B]``.
@@ -203,8 +204,11 @@ class LatentPrediction(EncoderModule):
     def encode_target(self, view: Tensor) -> list[Tensor]:
         """Target tokens of the whole view, ``[B, N, D]`` of each target layer; the last is the encoder's output."""
         if self.target_layers == 1:
-            return [self.target_encoder(view)]
-        return cast(list[Tensor], self.target_encoder(view, layers=range(-self.target_layers, 0)))
+            layers = [self.target_encoder(view)]
+        else:
+            layers = cast(list[Tensor], self.target_encoder(view, layers=range(-self.target_layers, 0)))
+        self.check_tokens(layers[-1], self.grid_size, self.encoder_width)
+        return layers
 
     def target_tokens(self, layers: Sequence[Tensor]) -> Tensor:
         """What is predicted, ``[B, N, D]``: the layers of ``encode_target``, normalized and averaged."""

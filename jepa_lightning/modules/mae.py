@@ -3,10 +3,12 @@
 
 from typing import Any, ClassVar, Literal, cast
 
+import torch
 from torch import Tensor, nn
 
 from jepa_lightning.data.pipelines import Interpolation, Pipeline, masked_image_pipeline
 from jepa_lightning.energy import Sides, energy_of
+from jepa_lightning.features import eval_mode
 from jepa_lightning.losses import prediction_distance
 from jepa_lightning.masking import RandomMask
 from jepa_lightning.modules.building import building
@@ -142,6 +144,7 @@ class MAE(EncoderModule):
             if self.size is not None:  # other encoders bring their weights
                 init_xavier_weights(self.encoder)
         self.masks = RandomMask(grid, mask_ratio)
+        self._grid_is_checked = False
 
     def build_encoder(self) -> nn.Module:
         """The encoder; override it for a network of your own with ``grid_size`` and ``width``."""
@@ -186,6 +189,8 @@ class MAE(EncoderModule):
         """What the first view's context predicts, one ``[B, 1, Kt, C * p * p]``, and all patches of the last view."""
         self._check(batch, views=2)
         (masks,) = batch.masks
+        if not self._grid_is_checked:
+            self._check_grid(batch.views[0][:1])
         context = self.encoder(batch.views[0], keep=masks.context)
         patches = patchify(batch.views[-1], self.patch_size)
         if self.normalize_pixels:
@@ -208,3 +213,10 @@ class MAE(EncoderModule):
                 f"{type(self).__name__} takes one view with one mask, got {len(batch.views)} and {len(batch.masks)}: "
                 "collate with module.pipeline().collate."
             )
+
+    @torch.no_grad()
+    def _check_grid(self, view: Tensor) -> None:
+        """Refuses an encoder whose grid is another one than it says, which masks would index beyond its end."""
+        with eval_mode(self.encoder):
+            self.check_tokens(self.encoder(view), self.encoder.grid_size, self.encoder.width)  # type: ignore[arg-type]
+        self._grid_is_checked = True

@@ -1,5 +1,6 @@
 """A LightningModule whose checkpoints go from any strategy to any other."""
 
+import re
 from inspect import signature
 from io import BytesIO
 from pathlib import Path
@@ -14,13 +15,17 @@ from torch.optim import Optimizer
 from typing_extensions import Self
 
 from jepa_lightning.checkpoints import (
+    MADE_BY,
     OPTIMIZERS,
     check_classes,
     check_resumable,
+    class_path,
     is_finite,
     local_copy,
+    maker,
     read_checkpoint,
     read_shards,
+    refuse_other_method,
     tables_of_another_size,
 )
 from jepa_lightning.modules.finite_loss import diverged
@@ -60,7 +65,7 @@ class Portable(LightningModule):
 
         Raises:
             FileNotFoundError: if there is none.
-            ValueError: if it is damaged, of another code base, or holds more than plain data.
+            ValueError: if it is damaged, of another method or code base, or holds more than plain data.
         """
         how = {"map_location": map_location, "hparams_file": hparams_file, "strict": strict, **kwargs}
         if "weights_only" in signature(LightningModule.load_from_checkpoint).parameters:  # since Lightning 2.6
@@ -72,6 +77,7 @@ class Portable(LightningModule):
             folder = path.is_dir()
             checkpoint = read_shards(path, optimizer=False) if folder else read_checkpoint(path)
             saved = checkpoint.get(cls.CHECKPOINT_HYPER_PARAMS_KEY, {})
+            refuse_other_method(cls, checkpoint, checkpoint_path)
             options = saved_options(cls, saved)
             check_classes({name: value for name, value in options.items() if name not in kwargs}, checkpoint_path)
             if options.get("pretrained"):  # the weights are the checkpoint's
@@ -81,11 +87,20 @@ class Portable(LightningModule):
                 readable = BytesIO()
                 torch.save({**checkpoint, cls.CHECKPOINT_HYPER_PARAMS_KEY: options}, readable)
                 readable.seek(0)
-            module: Self = super().load_from_checkpoint(readable, **how)
+            try:
+                module: Self = super().load_from_checkpoint(readable, **how)
+            except TypeError as error:
+                if option := re.search(r"unexpected keyword argument '(\w+)'", str(error)):
+                    made_by = maker(checkpoint) or "another class"
+                    raise ValueError(
+                        f"{checkpoint_path} is a checkpoint of {made_by}, and {class_path(cls)} has no option "
+                        f"{option[1]}: load it as the class that it is of."
+                    ) from error
+                raise
             return module
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Gives the optimizer's states the names of their parameters. Weights that are not finite are not saved.
+        """Names the class, and the parameters of the optimizer's states. Weights that are not finite are not saved.
 
         Raises:
             FloatingPointError: if they are not, on any rank.
@@ -94,6 +109,7 @@ class Portable(LightningModule):
             optimizers = self.trainer.optimizers
             lr = optimizers[0].param_groups[0]["lr"] if optimizers else None
             raise diverged("weights are not finite", self.global_step, lr)
+        checkpoint[MADE_BY] = class_path(type(self))
         if "optimizer_states" not in checkpoint:  # weights may be saved alone
             return
         checkpoint[OPTIMIZERS] = [type(optimizer).__name__ for optimizer in self.trainer.optimizers]
@@ -102,7 +118,8 @@ class Portable(LightningModule):
                 name_states_(state, optimizer, self)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Leaves position tables of another size as they are built here."""
+        """Refuses the weights of another method; leaves position tables of another size as they are built here."""
+        refuse_other_method(type(self), checkpoint, "this file")
         own = self.state_dict()
         for state in (checkpoint[name] for name in STATES if name in checkpoint):
             state.update({name: own[name] for name in tables_of_another_size(state, self)})

@@ -26,6 +26,16 @@ def timm_name(name: str) -> str:
     return bare
 
 
+def has_patches(name: str) -> bool:
+    """Whether a network is a Vision Transformer with patches of one size.
+
+    Args:
+        name: one of ``timm.list_models()``, with or without ``timm:`` and a tag; False for others.
+    """
+    bare = name.removeprefix(PREFIX).partition(".")[0]
+    return timm.models.is_model_in_modules(bare, ("vision_transformer", "eva"))
+
+
 def create_timm_model(
     name: str,
     image_size: tuple[int, int],
@@ -51,7 +61,7 @@ def create_timm_model(
     bare = timm_name(name)
     if timm.get_pretrained_cfg_value(bare.partition(".")[0], "fixed_input_size"):
         options["img_size"] = image_size
-        if timm.models.is_model_in_modules(bare.partition(".")[0], ("vision_transformer", "eva")):
+        if has_patches(bare):
             options["dynamic_img_size"] = True
     if drop_path:
         options["drop_path_rate"] = drop_path

@@ -8,6 +8,7 @@ import pytest
 import torch
 from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.demos.boring_classes import BoringModel
 from torch.utils.data import DataLoader
 
 from jepa_lightning.callbacks import OnlineKNN, OnlineLinearProbe, ProbeReport, Summary
@@ -92,6 +93,20 @@ def test_places_and_commands(
         line.startswith("    jepa-lightning predict --config lightning_logs/version_1/config.yaml --ckpt_path ")
         for line in printed(capsys)
     )
+
+
+def test_a_module_of_another_kind_is_not_sent_to_commands_that_refuse_it(
+    quiet_trainer: Build, tmp_path: Path, monkeypatch: Any, capsys: Any
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("lightning_logs/version_0").mkdir(parents=True)
+    Path("lightning_logs/version_0/config.yaml").touch()
+    monkeypatch.setattr(Trainer, "log_dir", "lightning_logs/version_0")
+    trainer = quiet_trainer(callbacks=[Summary()], enable_checkpointing=True, logger=True, max_steps=1)
+    trainer.fit(BoringModel())
+    lines = printed(capsys, "BoringModel")
+    assert any(line.startswith('    BoringModel.load_from_checkpoint("lightning_logs/version_') for line in lines)
+    assert not any("jepa-lightning" in line for line in lines)
 
 
 @pytest.mark.parametrize("validations", [0, 1])

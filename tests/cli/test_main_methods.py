@@ -69,6 +69,12 @@ def test_options_of_the_optimizer_by_name(tiny_cli: str) -> None:
     ("args", "line", "code"),
     [
         ("SimCLR --model.encoder resnet18", "width and depth and heads cannot be set for resnet18, which has its ", 1),
+        (
+            "SimCLR --model.encoder resnet18 --model.width=null --model.depth=null --model.heads=null "
+            "--model.patch_size=8",
+            "patch_size=8 has no effect, since resnet18 has no patches whose size can be set: leave it out.",
+            1,
+        ),
         ("BYOL --model.encoder vit_tinny", "there is no encoder 'vit_tinny': did you mean vit_tiny", 1),
         ("BYOL --model.stem cifar", "stem 'cifar' is for ResNets like resnet18, not for vit_tiny.", 1),
         ("MoCo --model.version v4", "model.version: expected one of 'v2', 'v3', got v4", 2),

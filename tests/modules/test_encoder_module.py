@@ -161,6 +161,31 @@ def test_a_network_without_hparams_trains_with_a_warning() -> None:
     assert module.hparams.encoder["init_args"] is None
 
 
+class Misstated(Patches):
+    """Says a finer grid, or another width, than it has."""
+
+    def __init__(self, grid_size: tuple[int, int] = (8, 8), width: int = 24) -> None:
+        super().__init__()
+        self.grid_size, self.width = grid_size, width
+
+
+@pytest.mark.filterwarnings("ignore:the arguments of the encoder")
+@pytest.mark.parametrize(
+    "module",
+    [
+        lambda: IJEPA(encoder=Misstated(), image_size=64, **TINY),
+        lambda: IJEPA(encoder=Misstated((3, 3)), image_size=64, **{**TINY, "min_keep": 1}),
+        lambda: IJEPA(encoder=Misstated((4, 4), 48), image_size=64, **TINY),
+        lambda: MAE(encoder=Misstated(), image_size=64, patch_size=8, decoder_depth=1, decoder_dim=8, decoder_heads=2),
+    ],
+    ids=["finer", "coarser", "width", "MAE"],
+)
+def test_an_encoder_that_misstates_its_tokens_is_named(module: Callable[[], EncoderModule]) -> None:
+    pattern = r"^the encoder .*Misstated gives \[\d, 16, 24\] for \d whole views, and says grid_size=.*width\.$"
+    with pytest.raises(ValueError, match=pattern):
+        masked_loss(module())
+
+
 class NoKeep(Patches):
     def forward(self, x: Tensor) -> Tensor:  # type: ignore[override]
         return super().forward(x)

@@ -10,7 +10,7 @@ from jepa_lightning import BYOL
 from jepa_lightning.nn import VisionTransformer
 
 Build = Callable[..., Any]
-RESNET = {"encoder": "resnet18", "width": None, "depth": None, "heads": None}
+RESNET = {"encoder": "resnet18", "width": None, "depth": None, "heads": None, "patch_size": 16}
 
 
 def test_any_of_timms_backbones_trains_and_evaluates(tiny_method: Build, views_of: Build) -> None:
@@ -44,6 +44,14 @@ def test_batch_norm_inside_a_targets_backbone_follows_its_mode(tiny_method: Buil
         ({**RESNET, "encoder": "qqqqqq"}, r"there is no encoder 'qqqqqq': timm\.list_models\(\) has their names"),
         ({**RESNET, "depth": 2}, "depth cannot be set for resnet18, which has its own: set it to null, or choose one"),
         ({"encoder": "resnet18"}, "width and depth and heads cannot be set for resnet18, .*: set them to null"),
+        (
+            {**RESNET, "patch_size": 8},
+            "patch_size=8 has no effect, since resnet18 has no patches whose size can be set",
+        ),
+        (
+            {**RESNET, "encoder": "swin_tiny_patch4_window7_224", "patch_size": 4},
+            "patch_size=4 has no effect, since swin_tiny_patch4_window7_224 has no patches",
+        ),
         ({"stem": "cifar"}, "stem 'cifar' is for ResNets like resnet18, not for vit_tiny"),
         ({**RESNET, "encoder": "vit_tiny_patch16_224", "stem": "cifar"}, "'cifar' is for ResNets like resnet18, not"),
         ({"heads": 5}, "width 48 is not a multiple of heads 5"),

@@ -9,9 +9,9 @@ from lightning.pytorch import Callback
 from lightning.pytorch.callbacks import ModelCheckpoint
 from torch import nn
 
-from jepa_lightning import IJEPA, SimCLR
+from jepa_lightning import BYOL, IJEPA, SimCLR
 from jepa_lightning.callbacks import LastCheckpoint
-from jepa_lightning.checkpoints import CheckpointFiles
+from jepa_lightning.checkpoints import MADE_BY, CheckpointFiles
 from jepa_lightning.modules.portable import name_states_
 
 Build = Callable[..., Any]
@@ -177,3 +177,33 @@ def test_a_file_that_is_trusted_may_hold_more_than_plain_data(tiny_ijepa: Build,
     with pytest.raises(ValueError, match="holds more than plain data"):
         IJEPA.load_from_checkpoint(tmp_path / "last.ckpt")
     assert IJEPA.load_from_checkpoint(tmp_path / "last.ckpt", weights_only=False).hparams == model.hparams
+
+
+OTHER = r"is a checkpoint of jepa_lightning\.modules\.ijepa\.IJEPA, not of \S+\.BYOL: load it as IJEPA"
+
+
+def test_a_checkpoint_of_another_method_is_refused_by_its_class(
+    tiny_ijepa: Build, shapes: Build, quiet_trainer: Build, tmp_path: Path
+) -> None:
+    path = tmp_path / "ijepa.ckpt"
+    model = saved(tiny_ijepa, shapes, quiet_trainer, path)
+    with pytest.raises(ValueError, match=rf"^\S+ijepa\.ckpt {OTHER}"):
+        BYOL.load_from_checkpoint(path)
+    other = BYOL("vit_tiny", width=48, depth=1, heads=3, image_size=32, patch_size=8, projector_dim=8, lr=0.1)
+    trainer = quiet_trainer()
+    with pytest.raises(ValueError, match=f"^this file {OTHER}"):
+        trainer.validate(other, shapes(), ckpt_path=path, verbose=False)
+
+    class Mine(IJEPA): ...
+
+    for cls in (IJEPA, Mine):
+        torch.testing.assert_close(cls.load_from_checkpoint(path).state_dict(), model.state_dict(), rtol=0, atol=0)
+    # a former file from Python, which does not say its class
+    content = torch.load(path, weights_only=True)
+    del content[MADE_BY]
+    torch.save(content, path)
+    assert IJEPA.load_from_checkpoint(path)
+    with pytest.raises(
+        ValueError, match=r"is a checkpoint of another class, and \S+BYOL has no option \w+: load it as"
+    ):
+        BYOL.load_from_checkpoint(path)
