@@ -33,6 +33,8 @@ def pack(arguments: Sequence[str]) -> None:
     if is_address(options.output):
         raise UsageError(f"--output {options.output} is an address: write to a folder, and upload that.")
     data: FilesDataModule = parser.instantiate_classes(options).data
+    if data.in_channels is not None:
+        raise UsageError("in_channels has no effect, since images in shards are read as RGB: leave it out.")
     output = Path(options.output).expanduser()
     # shards in the folder of the files would be taken for files, or hide them
     root = data.root.resolve()

@@ -81,8 +81,12 @@ class FilesDataModule(JEPADataModule):
             raise ValueError(f"{where} is for validation, and of the class {unknown[0].label!r}, which training lacks.")
         if not val:
             train, val = self._split(train)
-        files = self.files(self.root, [*train, *val], self.class_names, self.max_bad_share)
+        files = self.file_set([*train, *val])
         return Subset(files, range(len(train))), Subset(files, range(len(train), len(files)))
+
+    def file_set(self, files: Sequence[MediaFile]) -> MediaFiles:
+        """The data set of files, whose classes are known by now."""
+        return self.files(self.root, files, self.class_names, self.max_bad_share)
 
     def _split(self, files: Sequence[MediaFile]) -> tuple[list[MediaFile], list[MediaFile]]:
         """Draws a share of each class, at least one file of those with two."""

@@ -166,6 +166,11 @@ def test_a_killed_command_goes_on_and_ends_with_the_same_bytes(folder: Path) -> 
     assert contents(folder / "killed") == contents(folder / "whole")
 
 
+def test_channels_other_than_rgb_do_not_go_into_shards(folder: Path, error: Callable[..., str]) -> None:
+    assert error(*IMAGES, "out", "--data.in_channels", "13").startswith("in_channels has no effect, since images in ")
+    assert not (folder / "out").exists()
+
+
 def test_shards_do_not_go_into_the_folder_of_the_files(folder: Path, error: Callable[..., str]) -> None:
     assert error(*IMAGES, "images").startswith("--output images is the folder of the files themselves")
     assert sorted(path.name for path in (folder / "images").iterdir()) == ["a", "b"]

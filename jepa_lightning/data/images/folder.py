@@ -1,16 +1,36 @@
 """Any folder of images."""
 
-from typing import ClassVar
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, ClassVar
 
+from jepa_lightning.data.file_walk import MediaFile
 from jepa_lightning.data.folder import FolderDataModule
+from jepa_lightning.data.images.bands import BandFiles
 from jepa_lightning.data.images.files import IMAGE_EXTENSIONS, ImageFiles
+from jepa_lightning.data.media_files import MediaFiles
+from jepa_lightning.options import PositiveFloat, check_options
 
 
 class ImageFolderDataModule(FolderDataModule):
     """A folder of images: ``train/CLASS/*`` and ``val/CLASS/*``, or ``CLASS/*``, or images without labels.
 
-    For ImageNet unpack its archives to ``train/CLASS`` and ``val/CLASS``. Options, and how folders are read, are those
-    of ``FolderDataModule``.
+    For ImageNet unpack its archives to ``train/CLASS`` and ``val/CLASS``. How folders are read is
+    ``FolderDataModule``'s.
+
+    Images are read as RGB. With ``in_channels`` all their channels are read, and that many they must have: of TIFF
+    files, whose channels may be pages (which needs the extra ``bands``), and of ``.npy`` files, arrays ``[C, H, W]``,
+    ``[H, W, C]``, or ``[H, W]`` for one channel. Values become 0 to 1 by their type, not by those of an image
+    (``data.images.bands.read_bands``), and ``mean`` and ``std`` are of these.
+
+    Args:
+        root: the folder.
+        max_value: the value in ``.npy`` and TIFF files that becomes 1, such as 10000 for reflectances of Sentinel-2;
+            None divides uint8 by 255 and uint16 by 65535, and takes floats as they are.
+        options: of ``FilesDataModule``.
+
+    Raises:
+        ValueError: if ``max_value`` is given without ``in_channels``.
 
     Example:
         >>> import tempfile
@@ -28,5 +48,24 @@ class ImageFolderDataModule(FolderDataModule):
         (('cat', 'dog'), 16)
     """
 
-    extensions = IMAGE_EXTENSIONS
+    extensions: Sequence[str] = IMAGE_EXTENSIONS
     files: ClassVar = ImageFiles
+
+    def __init__(self, root: str | Path, max_value: PositiveFloat | None = None, **options: Any) -> None:
+        check_options(type(self), locals())
+        super().__init__(root, **options)
+        if max_value is not None and self.in_channels is None:
+            raise ValueError(
+                f"max_value={max_value:g} is for files that are read with all their channels: give in_channels too."
+            )
+        self.max_value = max_value
+        if self.in_channels is not None:
+            self.extensions = (*IMAGE_EXTENSIONS, ".npy")
+
+    def file_set(self, files: Sequence[MediaFile]) -> MediaFiles:
+        """The data set of files, as RGB or with the channels that were asked for."""
+        if self.in_channels is None:
+            return super().file_set(files)
+        return BandFiles(
+            self.root, files, self.class_names, self.max_bad_share, channels=self.in_channels, max_value=self.max_value
+        )
