@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any, ClassVar, Literal, get_args
 
 import torch
+from timm.models import ResNet
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -16,7 +17,7 @@ from jepa_lightning.losses import info_nce_loss
 from jepa_lightning.modules.byol import ASYMMETRIC
 from jepa_lightning.modules.joint_embedding import JointEmbedding, target_copy
 from jepa_lightning.modules.traits import Traits
-from jepa_lightning.nn import KeyQueue, mlp_head
+from jepa_lightning.nn import KeyQueue, TimmBackbone, mlp_head
 from jepa_lightning.options import (
     EMARange,
     FinalRate,
@@ -45,9 +46,10 @@ class MoCo(JointEmbedding):
     joint instead. Version 3 compares samples of the batch: two batches of 32, accumulated, are not one of 64.
 
     The defaults of version 2 are the paper's for a ResNet-50 on ImageNet-1k, those of version 3 the paper's for Vision
-    Transformers, whatever the encoder: a projector of 3 layers and a predictor whose output is normalized, where the
-    paper gives a ResNet 2 layers and leaves the predictor's output as it is. The patch projection of a Vision
-    Transformer is trained; the paper freezes it.
+    Transformers. The heads of version 3 follow the encoder, as in the paper: a ResNet of timm has a projector of 2
+    layers and a predictor whose output is not normalized; other encoders have 3 layers and a normalized output. Its
+    optimizer does not: with a ResNet the paper trains by LARS, so set ``optimizer``, ``lr`` and ``weight_decay``. The
+    patch projection of a Vision Transformer is trained; the paper freezes it.
 
     Args:
         encoder: name of the encoder: a Vision Transformer of this package (``vit_small``), or any of
@@ -114,8 +116,9 @@ class MoCo(JointEmbedding):
         hidden = projector_hidden or (4096 if third else self.width)
         dim = projector_dim or (256 if third else 128)
         if third:
-            self.projector = mlp_head([self.width, hidden, hidden, dim], last_norm=True)
-            self.predictor: nn.Module = mlp_head([dim, hidden, dim], last_norm=True)
+            resnet = isinstance(self.encoder, TimmBackbone) and isinstance(self.encoder.model, ResNet)
+            self.projector = mlp_head([self.width, *[hidden] * (1 if resnet else 2), dim], last_norm=True)
+            self.predictor: nn.Module = mlp_head([dim, hidden, dim], last_norm=not resnet)
         else:
             self.projector = mlp_head([self.width, hidden, dim], norm=False)
             self.predictor, self.queue = nn.Identity(), KeyQueue(queue_size, dim)

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from jepa_lightning.types import Batch
@@ -35,6 +35,22 @@ def directions(head: Any, encoder: Any, view: Tensor) -> Tensor:
 def own_among(logits: list[Tensor], own: int) -> Tensor:
     """Cross-entropy of one of the logits."""
     return torch.logsumexp(torch.stack(logits), dim=0) - logits[own]
+
+
+def test_the_heads_of_version_3_are_the_papers_for_the_encoder(tiny_method: Build, views_of: Build) -> None:
+    def layers(head: nn.Module) -> list[str]:
+        return [type(layer).__name__ for layer in head]  # type: ignore[attr-defined]
+
+    inner = ["Linear", "BatchNorm1d", "ReLU"]
+    last = ["Linear", "BatchNorm1d"]
+    model = tiny_method("MoCo v3")
+    assert layers(model.projector) == [*inner, *inner, *last]
+    assert layers(model.predictor) == [*inner, *last]
+    resnet = {"encoder": "resnet18", "width": None, "depth": None, "heads": None, "patch_size": 16}
+    model = tiny_method("MoCo v3", **resnet)
+    assert layers(model.projector) == layers(model.target_projector) == [*inner, *last]
+    assert layers(model.predictor) == [*inner, "Linear"]
+    assert model.objective(views_of(model, size=4), 0.0).loss.isfinite()
 
 
 @pytest.mark.parametrize("temperature", [0.2, 0.07])
