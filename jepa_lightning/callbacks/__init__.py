@@ -2,6 +2,9 @@ from jepa_lightning.callbacks.collapse import CollapseMonitor
 from jepa_lightning.callbacks.feature_writer import FeatureWriter
 from jepa_lightning.callbacks.hyperparameters import HyperparameterMetrics
 from jepa_lightning.callbacks.last_checkpoint import LastCheckpoint
+from jepa_lightning.callbacks.pictures.image_logger import ImageLogger
+from jepa_lightning.callbacks.pictures.mask_pictures import MaskPictures
+from jepa_lightning.callbacks.pictures.token_pca import TokenPCA
 from jepa_lightning.callbacks.probes.attentive import OnlineAttentiveProbe
 from jepa_lightning.callbacks.probes.knn import OnlineKNN
 from jepa_lightning.callbacks.probes.linear import OnlineLinearProbe
@@ -16,7 +19,9 @@ __all__ = [
     "EMACallback",
     "FeatureWriter",
     "HyperparameterMetrics",
+    "ImageLogger",
     "LastCheckpoint",
+    "MaskPictures",
     "OnlineAttentiveProbe",
     "OnlineKNN",
     "OnlineLinearProbe",
@@ -24,4 +29,5 @@ __all__ = [
     "StartFrom",
     "Summary",
     "Throughput",
+    "TokenPCA",
 ]

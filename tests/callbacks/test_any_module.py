@@ -154,7 +154,7 @@ def test_several_validation_loaders_and_none(quiet_trainer: Any) -> None:
     trainer = fit(quiet_trainer, plain.Plain(), everything(), train, [val, val])
     assert trainer.callback_metrics["val/often/dataloader_idx_1"] == trainer.callback_metrics["val/often"]
     fit(quiet_trainer, plain.Plain(), everything()[:4], train)
-    with pytest.raises(MisconfigurationException, match="ProbeReport scores its probes on validation samples"):
+    with pytest.raises(MisconfigurationException, match="ProbeReport needs validation samples"):
         fit(quiet_trainer, plain.Plain(), everything(), train)
 
 

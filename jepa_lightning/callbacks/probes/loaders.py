@@ -51,8 +51,8 @@ def validation_loader(owner: str, trainer: Trainer) -> Iterable[Any]:
         found = data.val_dataloader()
     if not found:
         raise MisconfigurationException(
-            f"{owner} scores its probes on validation samples, and this fit has none: give the Trainer a validation "
-            "loader and the module a validation_step, or leave the callback out."
+            f"{owner} needs validation samples, and this fit has none: give the Trainer a validation loader and the "
+            "module a validation_step, or leave the callback out."
         )
     return first_loader(found)
 

@@ -1,0 +1,94 @@
+# K shown samples, N tokens, D width, P panels, H W height and width, h w the token grid
+"""What the tokens of the evaluation encoder tell apart, as colors."""
+
+from typing import Any, NamedTuple
+
+import torch
+from lightning.pytorch import LightningModule, Trainer
+from PIL import Image
+from torch import Tensor
+
+from jepa_lightning.callbacks.batch_items import Item
+from jepa_lightning.callbacks.pictures.base import Picture
+from jepa_lightning.callbacks.pictures.basis import principal_scores
+from jepa_lightning.callbacks.pictures.sheet import Row, draw_sheet, enlarge, images_row
+from jepa_lightning.callbacks.pictures.shown import colors_of, grid_of, panels_of, token_panels
+from jepa_lightning.callbacks.sources import Source
+from jepa_lightning.options import PositiveInt, check_options
+
+RANGE = 2.0  # standard deviations of a component from gray to a full color
+
+
+class _Found(NamedTuple):
+    panels: Tensor  # uint8 [K, P, 3, H, W]
+    scores: Tensor  # [K, N, 3]
+    grid: tuple[int, int, int]
+
+
+class TokenPCA(Picture):
+    """Draws the tokens of the evaluation encoder as colors: their three strongest components are red, green and blue.
+
+    Tokens of one color are alike for the encoder, whatever image they are of. The components are those of all shown
+    samples together, each scaled to one variance. Their signs and order are kept from one picture to the next, also
+    where a run resumes. Tokens come from a ``JEPAModule``, or from the submodule that ``features`` names on any other
+    LightningModule, as ``[B, N, D]`` or as maps ``[B, D, H, W]``. A clip is a strip over time.
+
+    Args:
+        every_n_steps: optimizer steps between pictures; None draws before the first step and after each quarter of the
+            run, or every 1,000 steps where its length is not known. The end of the run is drawn in any case.
+        num_images: validation samples to show, or as many as there are; None shows 8 images or 4 clips.
+        features: dotted name of a submodule that gives tokens; None for a ``JEPAModule``.
+        images: as in ``OnlineProbe``.
+        name: of the files, and of the state in checkpoints; two of these need two names.
+
+    Example:
+        >>> from lightning.pytorch import Trainer
+        >>> from jepa_lightning.callbacks import TokenPCA
+        >>> trainer = Trainer(callbacks=[TokenPCA(features="backbone")])
+    """
+
+    name = "token_pca"
+
+    def __init__(
+        self,
+        every_n_steps: PositiveInt | None = None,
+        num_images: PositiveInt | None = None,
+        features: str | None = None,
+        images: Item = 0,
+        name: str | None = None,
+    ) -> None:
+        check_options(type(self), locals())
+        super().__init__(every_n_steps, num_images, name, Source(type(self).__name__, features, None, images))
+        self._scores: Tensor | None = None  # [K * N, 3] of the last picture
+
+    def reset(self) -> None:
+        """Forgets the colors of the last picture."""
+        self._scores = None
+
+    def measure(self, trainer: Trainer, module: LightningModule) -> _Found:
+        """Images, and the components of their tokens."""
+        shown = self.shown(trainer, module)
+        tokens = self.source.encode(trainer, module, shown.batch, [shown.view], pool=False, shared=False)
+        network = None if self.source.features is None else self.source.network(module)
+        grid = grid_of(module, shown.view, tokens.shape[1], network)
+        self._scores = principal_scores(tokens.flatten(0, 1), self._scores)
+        return _Found(
+            panels_of(colors_of(module, shown.view), grid[0]), self._scores.reshape(*tokens.shape[:2], -1), grid
+        )
+
+    def draw(self, found: _Found, step: int) -> Image.Image:
+        """Rows of images and of the colors of their tokens."""
+        size = (found.panels.shape[-2], found.panels.shape[-1])
+        colors = (127.5 + 127.5 / RANGE * found.scores).clamp(0, 255).round().to(torch.uint8)
+        tokens = enlarge(token_panels(colors, found.grid), size)
+        rows = [images_row(found.panels), Row("tokens", tokens)]
+        return draw_sheet(rows, f"tokens of one color are alike for the encoder (step {step})")
+
+    def state_dict(self) -> dict[str, Any]:
+        """The components of the last picture, with which the next ones agree."""
+        return {"scores": self._scores}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Restores them."""
+        super().load_state_dict(state_dict)
+        self._scores = state_dict["scores"]
