@@ -4,6 +4,7 @@ from jepa_lightning.data.images.digits import DigitsDataModule
 from jepa_lightning.data.images.folder import ImageFolderDataModule
 from jepa_lightning.data.images.torchvision_sets import CIFAR10DataModule, CIFAR100DataModule, STL10DataModule
 from jepa_lightning.data.pipelines import Pipeline, RepeatedView, eval_view, masked_image_pipeline
+from jepa_lightning.data.procedural.odd_scenes import OddScenesDataModule, OddScenesDataset
 from jepa_lightning.data.procedural.physics import PhysicsVideoDataModule, PhysicsVideoDataset
 from jepa_lightning.data.procedural.physics_pairs import ViolationDataset, ViolationPair
 from jepa_lightning.data.procedural.shapes import ShapesDataModule, ShapesDataset
@@ -22,6 +23,8 @@ __all__ = [
     "DigitsDataModule",
     "ImageFolderDataModule",
     "JEPADataModule",
+    "OddScenesDataModule",
+    "OddScenesDataset",
     "PhysicsVideoDataModule",
     "PhysicsVideoDataset",
     "Pipeline",
