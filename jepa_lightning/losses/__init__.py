@@ -2,6 +2,7 @@ from jepa_lightning.losses.barlow import BarlowTwinsLoss, barlow_twins_loss
 from jepa_lightning.losses.content import token_content
 from jepa_lightning.losses.contrastive import InfoNCE, NTXent, info_nce_loss, nt_xent_loss
 from jepa_lightning.losses.distillation import Center, distillation_loss, sinkhorn_knopp
+from jepa_lightning.losses.info_nce import info_nce
 from jepa_lightning.losses.measures import content_share, effective_rank, feature_std, mean_cosine, rankme, ranks
 from jepa_lightning.losses.prediction import Distance, PredictionLoss, prediction_distance, prediction_loss
 from jepa_lightning.losses.sigreg import SIGReg, sigreg_loss
@@ -25,6 +26,7 @@ __all__ = [
     "distillation_loss",
     "effective_rank",
     "feature_std",
+    "info_nce",
     "info_nce_loss",
     "mean_cosine",
     "normalize_targets",
