@@ -42,7 +42,6 @@ arXiv 2102.06810, and Littwin et al., arXiv 2407.03475; the discrete rates above
 
 import argparse
 import math
-from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -168,7 +167,7 @@ class LinearJEPA:
 
 
 def start_of_predictor(setting: Setting, tiny: bool) -> float:
-    """p of the first P = p I; with weight decay the collapsed point has P = 0 too."""
+    """P of the first P = p I; with weight decay the collapsed point has P = 0 too."""
     if tiny and setting.decay:
         return TINY
     return 1.0 if setting.predictor == "none" or (setting.start != "small" and not tiny) else START
@@ -264,7 +263,9 @@ def table(results: dict[str, Result]) -> str:
         error = max(abs(a - b) for a, b in zip(result.measured, result.predicted, strict=True))
         angle = f"{result.angles[-1]:.2f}" if result.alive == WIDTH else "-"
         rates = [f"{1000 * rate:+.3f}" for rate in (result.measured[0], result.predicted[0])]
-        lines.append(f"| {name} | {angle} | {result.size:.2g} | {result.alive} | {' | '.join(rates)} | {1000 * error:.1e} |")
+        lines.append(
+            f"| {name} | {angle} | {result.size:.2g} | {result.alive} | {' | '.join(rates)} | {1000 * error:.1e} |"
+        )
     return "\n".join(lines)
 
 

@@ -18,6 +18,8 @@ from jepa_lightning.callbacks.probes.fresh import FreshCallback
 from jepa_lightning.callbacks.probes.named import NamedCallback
 from jepa_lightning.callbacks.sources import Source, is_skipped
 from jepa_lightning.distributed import gather_samples, sum_over_ranks
+from jepa_lightning.energy import blind_energy
+from jepa_lightning.energy.sides import has_sides
 from jepa_lightning.features import eval_mode
 from jepa_lightning.losses import content_share, feature_std, mean_cosine, ranks
 from jepa_lightning.options import Interval, PositiveInt, check_options
@@ -39,6 +41,8 @@ class CollapseMonitor(NamedCallback, FreshCallback):
     ``content_share`` is the share of the token variance between images at the same position, ``ema_drift`` the distance
     of target and online weights over the length of the latter. ``energy`` is that of true pairs, ``energy_other`` with
     the targets of another image, ``energy_gap`` their difference over the latter: near 0, content is not looked at.
+    ``energy_blind`` is that of predicting the mean of the targets, always (``energy.blind_energy``): an energy that is
+    not below it, while targets differ as much as at first, is that of features in fragments, which nothing predicts.
     ``alarm`` counts the alarms given; each is given once, as a warning.
 
     Measures are taken before a step, so the order of callbacks does not matter. The first ones, which alarms compare
@@ -199,10 +203,12 @@ class CollapseMonitor(NamedCallback, FreshCallback):
                 values |= {f"context_{name}": value for name, value in context.items()}
         if pairs:
             values["ema_drift"] = _drift(pairs)
-        true = pl_module.energy(Batch([first, last], masks)).mean()
+        views = Batch([first, last], masks)
+        true = pl_module.energy(views).mean()
         other = pl_module.energy(Batch([first, last.roll(1, 0)], masks)).mean()
         gap = (other - true) / other.clamp_min(torch.finfo(other.dtype).tiny)
-        return values | {"energy": true, "energy_other": other, "energy_gap": gap}
+        values |= {"energy": true, "energy_other": other, "energy_gap": gap}
+        return values | {"energy_blind": blind_energy(pl_module, views).mean()} if has_sides(pl_module) else values
 
 
 def has_energy(module: Any, batch: Any) -> bool:

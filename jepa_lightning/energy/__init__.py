@@ -1,3 +1,4 @@
+from jepa_lightning.energy.blind import blind_energy
 from jepa_lightning.energy.maps import energy_map, token_grid
 from jepa_lightning.energy.pairs import pair_energy, pairwise_energy, true_and_foreign
 from jepa_lightning.energy.separation import auroc
@@ -8,6 +9,7 @@ __all__ = [
     "Sided",
     "Sides",
     "auroc",
+    "blind_energy",
     "energy_map",
     "energy_of",
     "pair_energy",

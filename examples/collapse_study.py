@@ -1,0 +1,276 @@
+# B batch, S samples
+"""The collapse laboratory: one part of I-JEPA changed at a time, and what becomes of its features.
+
+python examples/collapse_study.py --out study
+python examples/collapse_study.py --quick --out quick
+
+All runs have the same small encoder, scenes, optimizer and steps, and are measured on the same other scenes: a linear
+probe, the rank, the share of content, and the energy of true and of foreign pairs over that of a blind prediction (the
+mean of the targets). OUT.csv keeps finished runs, and a study that was killed continues there. It ends with OUT.md, a
+table with the alarms that `CollapseMonitor` gives for such measures, and OUT.png, the curves.
+"""
+
+import argparse
+from pathlib import Path
+from statistics import mean, stdev
+from typing import Any
+
+import matplotlib
+import torch
+from collapse_variants import BASE, GROUPS, VARIANTS, OneKind, Variant
+from kept_rows import KeptRows, Row
+from lightning.pytorch import Callback, Trainer, seed_everything
+from torch.utils.data import DataLoader, Dataset
+
+from jepa_lightning import IJEPA
+from jepa_lightning.callbacks.alarms import AlarmBell
+from jepa_lightning.data import ShapesDataset
+from jepa_lightning.energy import blind_energy
+from jepa_lightning.features import eval_mode
+from jepa_lightning.losses import content_share, feature_std, ranks
+from jepa_lightning.probing.linear import linear_probe
+from jepa_lightning.types import Batch
+
+matplotlib.use("Agg")
+from matplotlib import pyplot
+
+# a smaller quickstart whose targets are the encoder's output alone, and that has no regularizer
+COMMON = {
+    "encoder": "vit_tiny", "image_size": 48, "patch_size": 8, "predictor_depth": 2, "predictor_dim": 32,
+    "predictor_heads": 2, "num_targets": 2, "crop_scale": (0.8, 1.0), "ema": (0.99, 0.99), "lr": 2e-3, "start_lr": 1e-5,
+    "warmup": 0.1, "final_weight_decay": 0.04,
+}  # fmt: skip
+PANELS = {
+    "linear probe of shape, %": ("context_shape",),
+    "RankMe": ("context_rank",),
+    "content share": ("context_content_share",),
+    "energy over that of the mean\n(solid true, dashed foreign)": ("energy", "energy_other"),
+}
+MEASURES = ("effective_rank", "std", "content_share", "energy", "energy_blind", "energy_gap")  # of which alarms know
+PAIRS = 256  # scenes whose energies are measured
+PATIENCE = 2  # measures in a row, as in CollapseMonitor
+
+
+class Scenes:
+    """Rendered scenes.
+
+    Args:
+        size: S.
+        offset: index of the first one.
+
+    Attributes:
+        images: uint8 ``[S, 3, H, W]``.
+        labels: int64 ``[S]`` by name.
+    """
+
+    def __init__(self, size: int, offset: int) -> None:
+        samples = [ShapesDataset(size, offset=offset)[i] for i in range(size)]
+        self.images = torch.stack([image for image, _, _ in samples])
+        self.labels = {name: torch.tensor([labels[name] for _, labels, _ in samples]) for name in samples[0][1]}
+
+
+class Curves(Callback):
+    """Measures a module before training and every few steps.
+
+    Measures of ``eval_encoder``, the target, have the names of ``CollapseMonitor``; those of the context encoder, which
+    gradients move, have ``context_`` in front.
+    """
+
+    def __init__(self, module: IJEPA, train: Scenes, val: Scenes, every: int) -> None:
+        self.every, self.labels, self.val_labels = every, train.labels, val.labels
+        self.rows: list[dict[str, Any]] = []
+        pipeline = module.pipeline()
+        with torch.random.fork_rng():
+            torch.manual_seed(0)  # the same masks in all runs
+            self.pairs = pipeline.collate([pipeline.eval_transform(image) for image in val.images[:PAIRS]])
+        self.images, self.val_images = (
+            torch.stack([pipeline.eval_transform(image)[0] for image in scenes.images]) for scenes in (train, val)
+        )
+
+    def on_train_start(self, trainer: Trainer, pl_module: Any) -> None:
+        """Measures what the run starts from."""
+        self.measure(trainer, pl_module)
+
+    def on_train_batch_end(self, trainer: Trainer, pl_module: Any, *_: Any) -> None:
+        """Measures every few steps, after the target has moved."""
+        if trainer.global_step % self.every == 0:
+            self.measure(trainer, pl_module)
+
+    def measure(self, trainer: Trainer, module: IJEPA) -> None:
+        """Adds a row."""
+        row: dict[str, Any] = {"step": trainer.global_step}
+        with torch.no_grad(), eval_mode(module), trainer.precision_plugin.forward_context():
+            view = self.pairs.views[0]
+            for prefix, encoder in (("", module.target_encoder), ("context_", module.context_encoder)):
+                tokens = encoder(view).float()
+                rank, effective = ranks(tokens.mean(dim=1))
+                found = {"rank": rank, "effective_rank": effective, "std": feature_std(tokens.mean(dim=1))}
+                found["content_share"] = content_share(tokens)
+                row |= {f"{prefix}{name}": float(value) for name, value in found.items()}
+            row |= {f"context_{label}": value for label, value in self.probe(module.context_encoder).items()}
+            if trainer.global_step in (0, trainer.max_steps):
+                row |= self.probe(module.target_encoder)
+            row["energy"] = float(module.energy(self.pairs).mean())
+            row["energy_other"] = float(module.energy(Batch([view, view.roll(1, 0)], self.pairs.masks)).mean())
+            row["energy_blind"] = float(blind_energy(module, self.pairs).mean())
+        row["energy_gap"] = (row["energy_other"] - row["energy"]) / max(row["energy_other"], 1e-38)
+        self.rows.append(row)
+
+    def probe(self, encoder: Any) -> dict[str, float]:
+        """Accuracy of a linear classifier of shapes, and the mean accuracy over all labels."""
+        train, val = (encoder(images).float().mean(dim=1) for images in (self.images, self.val_images))
+        accuracy = linear_probe(train, self.labels, val, self.val_labels)
+        return {"shape": accuracy["shape"], "labels": mean(accuracy.values())}
+
+
+class Views(Dataset[Any]):
+    """Training views of rendered scenes."""
+
+    def __init__(self, scenes: Scenes, module: IJEPA) -> None:
+        self.images, self.transform = scenes.images, module.pipeline().transform
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, index: int) -> Any:
+        return self.transform(self.images[index])
+
+
+def train(variant: Variant, seed: int, scenes: tuple[Scenes, Scenes, Scenes], options: argparse.Namespace) -> list[Any]:
+    """The measures of one run."""
+    seed_everything(seed, workers=True, verbose=False)
+    sizes = {"width": options.width, "depth": options.depth, "heads": 2}
+    module = variant.module(**COMMON | sizes | variant.options)
+    views, collate = Views(scenes[0], module), module.pipeline().collate
+    if variant.one_kind:
+        loader = DataLoader(views, batch_sampler=OneKind(scenes[0].labels, options.batch_size), collate_fn=collate)
+    else:
+        loader = DataLoader(views, options.batch_size, shuffle=True, drop_last=True, collate_fn=collate)
+    curves = Curves(module, *scenes[1:], options.every)
+    trainer = Trainer(
+        max_steps=options.steps, callbacks=[curves], precision=options.precision, logger=False,
+        limit_val_batches=0, enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False,
+    )  # fmt: skip
+    trainer.fit(module, loader)
+    return curves.rows
+
+
+def alarms(rows: list[Row]) -> list[str]:
+    """Kinds of the alarms that `CollapseMonitor` gives for such measures."""
+    bell = AlarmBell(PATIENCE)
+    for row in rows:
+        bell.check({name: float(row[name]) for name in MEASURES})
+    return bell.kinds
+
+
+def spread(values: list[float], digits: int = 1) -> str:
+    """Mean and standard deviation over seeds."""
+    return f"{mean(values):.{digits}f}" + (f" ± {stdev(values):.{digits}f}" if len(values) > 1 else "")
+
+
+def table(kept: KeptRows) -> str:
+    """A line for each kind of run, with the measures at its end, in Markdown."""
+    columns = {
+        "shape, %": ("context_shape", 100, 1), "target": ("shape", 100, 1), "all labels": ("context_labels", 100, 1),
+        "RankMe": ("context_rank", 1, 1), "content share": ("context_content_share", 1, 2),
+        "energy": ("energy", 1, 3),
+    }  # fmt: skip
+    lines = [f"| run | {' | '.join(columns)} | true / mean | foreign / mean | alarms |"]
+    lines += ["| --- |" + " --- |" * (len(columns) + 3)]
+    first = [rows[0] for name in VARIANTS for rows in kept.of(name) if name == BASE]
+    for name, ends in {
+        "before training": first,
+        **{name: [rows[-1] for rows in kept.of(name)] for name in VARIANTS},
+    }.items():
+        if not ends:
+            continue
+        cells = [spread([scale * float(row[key]) for row in ends], digits) for key, scale, digits in columns.values()]
+        for key in ("energy", "energy_other"):
+            cells.append(spread([float(row[key]) / max(float(row["energy_blind"]), 1e-38) for row in ends], 2))
+        given = [kind for rows in kept.of(name) for kind in alarms(rows)]
+        counts = [f"{kind} {given.count(kind)}/{len(ends)}" for kind in dict.fromkeys(given)]
+        lines.append(f"| {name} | {' | '.join(cells)} | {', '.join(counts)} |")
+    return "\n".join(lines)
+
+
+def plot(kept: KeptRows, path: Path) -> None:
+    """A row of panels for each group: mean over seeds, and bands of one standard deviation."""
+    figure, axes = pyplot.subplots(len(GROUPS), len(PANELS), figsize=(15, 12), sharex=True, sharey="col")
+    for line, group in zip(axes, GROUPS, strict=True):
+        names = [BASE, *(name for name, variant in VARIANTS.items() if variant.group == group)]
+        for panel, (label, keys) in zip(line, PANELS.items(), strict=True):
+            for i, name in enumerate(names):
+                for key in keys if kept.of(name) else ():
+                    draw(panel, kept.of(name), key, name, "black" if i == 0 else f"C{i - 1}")
+            if group == GROUPS[0]:
+                panel.set_title(label, fontsize=11)
+            if group == GROUPS[-1]:
+                panel.set_xlabel("step")
+        line[0].set_ylabel(group)
+        line[1].legend(fontsize=7)
+        line[-1].axhline(1, color="gray", linewidth=0.8)
+        line[-1].set_ylim(0, 2)
+    figure.tight_layout()
+    figure.savefig(path, dpi=70)
+
+
+def draw(panel: Any, runs: list[list[Row]], key: str, name: str, color: str) -> None:
+    """One curve with its band."""
+    scale = torch.tensor([[float(row["energy_blind"]) if "energy" in key else 1.0 for row in rows] for rows in runs])
+    values = torch.tensor([[float(row[key]) for row in rows] for rows in runs]) / scale.clamp_min(1e-38)
+    values = 100 * values if key == "context_shape" else values
+    steps, middle = [int(row["step"]) for row in runs[0]], values.mean(dim=0)
+    other = key == "energy_other"
+    panel.plot(
+        steps, middle, color=color, label=None if other else name, linestyle="--" if other else "-", linewidth=1.4
+    )
+    if len(runs) > 1:
+        band = values.std(dim=0)
+        panel.fill_between(steps, middle - band, middle + band, color=color, alpha=0.15, linewidth=0)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="one seed of 8 steps with a tiny encoder: does it run?")
+    parser.add_argument("--variants", nargs="+", choices=list(VARIANTS), default=list(VARIANTS), metavar="NAME")
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
+    parser.add_argument("--steps", type=int, default=100)
+    parser.add_argument("--every", type=int, default=25, help="steps between measures")
+    parser.add_argument("--batch-size", type=int, default=32)
+    parser.add_argument("--width", type=int, default=64)
+    parser.add_argument("--depth", type=int, default=3)
+    parser.add_argument("--train-scenes", type=int, default=4096)
+    parser.add_argument("--probe-scenes", type=int, default=512, help="to fit the probe, and as many to score it")
+    parser.add_argument("--precision", default="bf16-mixed", help="of the Trainer")
+    parser.add_argument("--out", type=Path, default=Path("collapse"), help="writes OUT.csv, OUT.md and OUT.png")
+    options = parser.parse_args(arguments)
+    if options.quick:
+        options.seeds, options.steps, options.every, options.batch_size = [0], 8, 4, 16
+        options.width, options.depth, options.train_scenes, options.probe_scenes = 48, 1, 256, 256
+    shared = ("steps", "every", "batch_size", "width", "depth", "train_scenes", "probe_scenes", "precision")
+    kept = KeptRows(options.out.with_suffix(".csv"), {name: getattr(options, name) for name in shared})
+    scenes = tuple(
+        Scenes(size, offset)
+        for size, offset in (
+            (options.train_scenes, 0),
+            (options.probe_scenes, 1 << 20),
+            (options.probe_scenes, 1 << 30),
+        )
+    )
+    for seed in options.seeds:
+        for name in options.variants:
+            if kept.has(name, seed):
+                continue
+            rows = train(VARIANTS[name], seed, scenes, options)
+            kept.add(name, seed, rows)
+            print(
+                f"{name}, seed {seed}: " + ", ".join(f"{key} {value:.3g}" for key, value in rows[-1].items()),
+                flush=True,
+            )
+            options.out.with_suffix(".md").write_text(table(kept) + "\n")
+    plot(kept, options.out.with_suffix(".png"))
+    print(f"\n{table(kept)}\n\nwritten to {options.out}.csv, .md and .png")
+
+
+if __name__ == "__main__":
+    main()
