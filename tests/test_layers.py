@@ -9,7 +9,7 @@ PACKAGE = Path(__file__).parents[1] / "jepa_lightning"
 LAYERS = {
     "types": 0, "options": 0, "renamed_options": 0, "rank_variables": 0, "submodules": 0,
     "nn": 1, "losses": 1, "masking": 1, "optim": 1, "ema": 1, "distributed": 1, "features": 1, "seeding": 1,
-    "checkpoints": 1, "probing": 1, "energy": 1,
+    "checkpoints": 1, "probing": 1, "energy": 1, "report": 1,
     "data": 2,
     "modules": 2.5,
     "callbacks": 3, "interop": 3, "evaluation": 3,
@@ -34,6 +34,7 @@ ALLOWED = {
     "seeding": set(),
     "probing": {"types", "options", "nn"},
     "energy": {"types", "features", "nn", "masking"},
+    "report": set(),
     "data": {"types", "options", "masking", "seeding"},
     # a module brings its pipeline, and adds the EMA of its targets by itself
     "modules": {
@@ -43,8 +44,8 @@ ALLOWED = {
     },
     # callbacks go by contracts, never by networks or a concrete module
     "callbacks": {
-        "types", "options", "losses", "distributed", "ema", "optim", "features", "checkpoints", "probing", "submodules",
-        "energy",
+        "types", "options", "losses", "distributed", "ema", "optim", "features", "checkpoints", "probing", "report",
+        "submodules", "energy",
     },
 }  # fmt: skip
 FILES = sorted(path.relative_to(PACKAGE).as_posix() for path in PACKAGE.rglob("*.py"))

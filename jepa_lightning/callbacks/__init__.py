@@ -9,6 +9,7 @@ from jepa_lightning.callbacks.probes.attentive import OnlineAttentiveProbe
 from jepa_lightning.callbacks.probes.knn import OnlineKNN
 from jepa_lightning.callbacks.probes.linear import OnlineLinearProbe
 from jepa_lightning.callbacks.probes.report import ProbeReport
+from jepa_lightning.callbacks.run_report import RunReport
 from jepa_lightning.callbacks.start_from import StartFrom
 from jepa_lightning.callbacks.summary import Summary
 from jepa_lightning.callbacks.throughput import Throughput
@@ -26,6 +27,7 @@ __all__ = [
     "OnlineKNN",
     "OnlineLinearProbe",
     "ProbeReport",
+    "RunReport",
     "StartFrom",
     "Summary",
     "Throughput",

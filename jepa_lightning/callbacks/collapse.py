@@ -60,6 +60,9 @@ class CollapseMonitor(NamedCallback, FreshCallback):
         images: as in ``OnlineProbe``.
         name: of the measures, in place of ``collapse``, and of the state in checkpoints; two monitors need two names.
 
+    Attributes:
+        alarms: step and text of each alarm that was given.
+
     Raises:
         ValueError: if there is nothing to measure with these numbers.
 
@@ -89,6 +92,7 @@ class CollapseMonitor(NamedCallback, FreshCallback):
         self.num_samples = num_samples
         self.memory = memory
         self.stop = stop
+        self.alarms: list[tuple[int, str]] = []
         self._bell = AlarmBell(patience)
         self._recent: Tensor | None = None  # [S, D], the newest last
         self._measured_step = -1
@@ -97,6 +101,7 @@ class CollapseMonitor(NamedCallback, FreshCallback):
     def reset(self) -> None:
         """Forgets what measures are compared with, and the alarms given."""
         self._bell = AlarmBell(self._bell.patience)
+        self.alarms = []
         self._recent, self._measured_step = None, -1
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -122,6 +127,7 @@ class CollapseMonitor(NamedCallback, FreshCallback):
         if not all(map(math.isfinite, values.values())):
             return
         for text in self._bell.check(values):
+            self.alarms.append((step, text))
             where = f"Step {step}, {self.name}" if self.is_renamed else f"Step {step}"
             rank_zero_warn(f"{where}: {text}{' The run ends here (stop=True).' if self.stop else ''}")
             trainer.should_stop = trainer.should_stop or self.stop
@@ -161,12 +167,13 @@ class CollapseMonitor(NamedCallback, FreshCallback):
 
     def state_dict(self) -> dict[str, Any]:
         """What the next measures depend on: with it a resumed run gives the same alarms."""
-        return {"bell": self._bell.state_dict(), "recent": self._recent}
+        return {"bell": self._bell.state_dict(), "alarms": list(self.alarms), "recent": self._recent}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Restores it."""
         super().load_state_dict(state_dict)
         self._bell.load_state_dict(state_dict["bell"])
+        self.alarms = list(state_dict.get("alarms", []))  # checkpoints of before have none
         self._recent = state_dict["recent"]
 
     def _wants_features(self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any) -> bool:

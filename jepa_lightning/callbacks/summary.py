@@ -1,19 +1,13 @@
 """One screen at the end of a run: what the features are worth, where things are, and what to run next."""
 
-import os
 import time
-from collections.abc import Iterable
-from pathlib import Path
-from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
-from lightning.pytorch.callbacks import ModelCheckpoint
-from lightning.pytorch.cli import SaveConfigCallback
-from lightning.pytorch.loggers import TensorBoardLogger
 
 from jepa_lightning.callbacks.collapse import CollapseMonitor
 from jepa_lightning.callbacks.probes.base import OnlineProbe
-from jepa_lightning.callbacks.probes.report import ProbeReport
+from jepa_lightning.callbacks.results import OTHERS, Row, accuracies, data_class, next_commands, places, short
+from jepa_lightning.callbacks.run_report import RunReport
 
 # names as logged, and as printed
 MEASURES = {
@@ -24,17 +18,12 @@ MEASURES = {
     "alarm": "alarms",
 }
 
-# ends of names that are no accuracy
-OTHERS = {"r2": "R2", "map": "mAP", "mae": "error"}
-
-Row = dict[str, float]  # accuracy by column
-
 
 class Summary(Callback):
     """Prints a summary at the end of ``fit``.
 
     It reads what other callbacks have found: accuracies of ``ProbeReport``, ``OnlineLinearProbe`` and ``OnlineKNN``,
-    measures of ``CollapseMonitor``, paths of ``ModelCheckpoint``.
+    measures of ``CollapseMonitor``, paths of ``ModelCheckpoint`` and ``RunReport``.
 
     Example:
         >>> from lightning.pytorch import Trainer
@@ -62,13 +51,16 @@ class Summary(Callback):
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Prints."""
         # on every rank: the Trainer finds its folder with all of them
-        lines = ["", self._head(trainer, pl_module), *_results(trainer, self._validated), *_places(trainer, pl_module)]
+        lines = ["", self._head(trainer, pl_module), *_results(trainer, self._validated)]
+        lines += [f"  {name:<12} {path}" for name, path in [*places(trainer), *_reports(trainer)]]
+        commands = next_commands(trainer, pl_module)
+        lines += [*(["  next:"] if commands else []), *(f"    {command}" for command in commands)]
         if trainer.is_global_zero:
             print("\n".join(lines))
 
     def _head(self, trainer: Trainer, pl_module: LightningModule) -> str:
-        data = trainer.datamodule  # type: ignore[attr-defined]
-        on = f" on {type(data).__name__}" if data is not None else ""
+        data = data_class(trainer)
+        on = f" on {data}" if data else ""
         last, first = trainer.global_step, self._first_step
         if first is None:
             return f"{type(pl_module).__name__}{on}: nothing left to train after step {last}"
@@ -77,7 +69,7 @@ class Summary(Callback):
 
 
 def _results(trainer: Trainer, validated: bool) -> list[str]:
-    rows = _accuracies(trainer)
+    rows = accuracies(trainer)
     lines = _table(rows) if rows else [_why_none(trainer, validated)]
     logged = trainer.callback_metrics
     monitors = [each for each in trainer.callbacks if isinstance(each, CollapseMonitor)]  # type: ignore[attr-defined]
@@ -90,6 +82,11 @@ def _results(trainer: Trainer, validated: bool) -> list[str]:
     return lines
 
 
+def _reports(trainer: Trainer) -> list[tuple[str, str]]:
+    reports = [each for each in trainer.callbacks if isinstance(each, RunReport)]  # type: ignore[attr-defined]
+    return [("report", short(each.path)) for each in reports if each.path is not None]
+
+
 def _why_none(trainer: Trainer, validated: bool) -> str:
     online = any(isinstance(callback, OnlineProbe) for callback in trainer.callbacks)  # type: ignore[attr-defined]
     if online and not validated:
@@ -97,35 +94,6 @@ def _why_none(trainer: Trainer, validated: bool) -> str:
     if online:
         return "  no probe was ready at a validation: there is no accuracy to report"
     return "  no probe has found labels: there is no accuracy to report"
-
-
-def _accuracies(trainer: Trainer) -> dict[str, Row]:
-    """Rows of the table by label."""
-    callbacks = trainer.callbacks  # type: ignore[attr-defined]
-    rows: dict[str, Row] = {}
-    for report in (callback for callback in callbacks if isinstance(callback, ProbeReport)):
-        for column, found in report.accuracy.items():
-            for label, value in found.items():
-                own = f"{report.name} {column}" if report.is_renamed else column
-                rows.setdefault(label, {})[own] = value
-    for probe in (callback for callback in callbacks if isinstance(callback, OnlineProbe)):
-        named = {name: name.removeprefix(f"val/{probe.name}").removeprefix("_") for name in probe.best}
-        for name, key in named.items():
-            if _is_repeated(key, named.values()) or "/" in key or key.split("_")[-1] == "mae":
-                continue
-            row = rows.setdefault(key, {})
-            row[f"{probe.name} best"] = probe.best[name]
-            if name in trainer.callback_metrics:
-                row[f"{probe.name} last"] = float(trainer.callback_metrics[name])
-    return rows
-
-
-def _is_repeated(key: str, keys: Iterable[str]) -> bool:
-    """Whether a value without a label's name is that of the first of several labels, which has its own row."""
-    ends = tuple(f"_{end}" for end in OTHERS)
-    if key in OTHERS:
-        return any(each.endswith(f"_{key}") for each in keys)
-    return not key and any(each and "/" not in each and each not in OTHERS and not each.endswith(ends) for each in keys)
 
 
 def _table(rows: dict[str, Row]) -> list[str]:
@@ -138,42 +106,3 @@ def _table(rows: dict[str, Row]) -> list[str]:
         cells = [(f"{100 * row[column]:.1f}" if column in row else "-").rjust(len(column)) for column in columns]
         lines.append("  ".join(["", (label or "class").ljust(width), *cells]))
     return lines
-
-
-def _places(trainer: Trainer, pl_module: LightningModule) -> list[str]:
-    """Where logs and checkpoints are, and commands that use them."""
-    folder = trainer.log_dir or ""
-    configured = any(isinstance(callback, SaveConfigCallback) for callback in trainer.callbacks)  # type: ignore[attr-defined]
-    logs = [_short(logger.log_dir) for logger in trainer.loggers if logger.log_dir]
-    saved = dict(_checkpoints(trainer))
-    lines = [f"  run          {_short(folder)}"] if configured else []
-    lines += [f"  logs         {path}" for path in logs if not configured or path != _short(folder)]
-    lines += [f"  checkpoint   {path}{note}" for path, note in saved.items()]
-    boards = [logger for logger in trainer.loggers if isinstance(logger, TensorBoardLogger)]
-    commands = [f"tensorboard --logdir {_short(board.root_dir)}" for board in boards[:1]]
-    config = Path(folder, "config.yaml")
-    # the commands are for modules of this package
-    known = hasattr(pl_module, "predict_layers")
-    if saved and known and (configured or (trainer.loggers and config.is_file())):
-        chosen = f"--config {_short(config)} --ckpt_path {next(iter(saved))}"
-        commands += [f"jepa-lightning {command} {chosen}" for command in ("validate", "predict")]
-    elif saved:
-        commands.append(f'{type(pl_module).__name__}.load_from_checkpoint("{next(iter(saved))}")')
-    return [*lines, *(["  next:"] if commands else []), *(f"    {command}" for command in commands)]
-
-
-def _checkpoints(trainer: Trainer) -> Iterable[tuple[str, str]]:
-    """Paths with a note, the best by a metric first."""
-    savers: list[Any] = [saver for saver in trainer.checkpoint_callbacks if isinstance(saver, ModelCheckpoint)]
-    for saver in sorted(savers, key=lambda saver: saver.monitor is None):
-        if saver.best_model_path:
-            score = f" (best {saver.monitor}: {float(saver.best_model_score):.3f})" if saver.monitor else ""
-            yield _short(saver.best_model_path), score
-        if saver.last_model_path:
-            yield _short(saver.last_model_path), ""
-
-
-def _short(path: str | Path) -> str:
-    """The path from here, where it is below here."""
-    relative = os.path.relpath(path)
-    return str(path) if relative.startswith("..") else relative

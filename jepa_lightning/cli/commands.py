@@ -18,6 +18,7 @@ TRAINER_COMMANDS = {
 }
 TOOLS = {
     "methods": Tool("jepa_lightning.cli.methods.methods", "print what each method predicts and needs"),
+    "inspect-run": Tool("jepa_lightning.cli.inspect_run.inspect_run", "write the report of a run as one HTML file"),
     "pack": Tool("jepa_lightning.cli.pack.pack", "write images or videos into shards, to be streamed"),
     "optimize": Tool("jepa_lightning.cli.pack.pack", "former name of pack"),
     "consolidate": Tool("jepa_lightning.cli.consolidate.consolidate", "make one file of a checkpoint in shards"),

@@ -5,11 +5,18 @@ from typing import Any
 from lightning.pytorch import Callback
 from lightning.pytorch.callbacks import Checkpoint, LearningRateMonitor, ModelCheckpoint, ThroughputMonitor
 
-from jepa_lightning.callbacks import HyperparameterMetrics, LastCheckpoint, OnlineLinearProbe, Summary, Throughput
+from jepa_lightning.callbacks import (
+    HyperparameterMetrics,
+    LastCheckpoint,
+    OnlineLinearProbe,
+    RunReport,
+    Summary,
+    Throughput,
+)
 
 
 def with_defaults(given: Any, saves: bool, logs: bool) -> list[Callback]:
-    """The callbacks of a configuration, with checkpoints where it names none, charts and the summary.
+    """The callbacks of a configuration, with checkpoints where it names none, charts, the report and the summary.
 
     Args:
         given: A callback, a list of them, or None.
@@ -28,6 +35,8 @@ def with_defaults(given: Any, saves: bool, logs: bool) -> list[Callback]:
         callbacks.append(Throughput())
     if logs and not _has(callbacks, HyperparameterMetrics):
         callbacks.append(HyperparameterMetrics())
+    if not _has(callbacks, RunReport):
+        callbacks.append(RunReport())
     if not _has(callbacks, Summary):
         callbacks.append(Summary())
     return callbacks
