@@ -46,7 +46,8 @@ PANELS = {
     "content share": ("context_content_share",),
     "energy over that of the mean\n(solid true, dashed foreign)": ("energy", "energy_other"),
 }
-MEASURES = ("effective_rank", "std", "content_share", "energy", "energy_blind", "energy_gap")  # of which alarms know
+# what alarms know of
+MEASURES = ("effective_rank", "std", "content_share", "energy", "energy_other", "energy_blind", "energy_gap")
 PAIRS = 256  # scenes whose energies are measured
 PATIENCE = 2  # measures in a row, as in CollapseMonitor
 
@@ -159,7 +160,7 @@ def alarms(rows: list[Row]) -> list[str]:
     """Kinds of the alarms that `CollapseMonitor` gives for such measures."""
     bell = AlarmBell(PATIENCE)
     for row in rows:
-        bell.check({name: float(row[name]) for name in MEASURES})
+        bell.check({name: float(row[name]) for name in MEASURES}, int(row["step"]))
     return bell.kinds
 
 

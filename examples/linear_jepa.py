@@ -86,7 +86,7 @@ class Setting(NamedTuple):
 
 
 class Data(NamedTuple):
-    """Centered images ``[n, d]``, and by NumPy's SVD the eigenvalues ``[d]`` and eigenvectors ``[d, d]`` (rows) of C."""
+    """Centered images ``[n, d]``, and by NumPy's SVD eigenvalues ``[d]`` and eigenvectors ``[d, d]`` (rows) of C."""
 
     images: Tensor
     values: Tensor

@@ -126,7 +126,7 @@ class CollapseMonitor(NamedCallback, FreshCallback):
         values = dict(zip(measures, joint.tolist(), strict=True))
         if not all(map(math.isfinite, values.values())):
             return
-        for text in self._bell.check(values):
+        for text in self._bell.check(values, step):
             self.alarms.append((step, text))
             where = f"Step {step}, {self.name}" if self.is_renamed else f"Step {step}"
             rank_zero_warn(f"{where}: {text}{' The run ends here (stop=True).' if self.stop else ''}")

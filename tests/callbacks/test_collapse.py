@@ -6,6 +6,7 @@ import torch
 from lightning.pytorch import Callback
 from lightning.pytorch.loggers import CSVLogger
 from torch import nn
+from torch.nn import functional as F
 
 from jepa_lightning import IJEPA
 from jepa_lightning.callbacks import CollapseMonitor
@@ -45,6 +46,11 @@ def test_measures_are_those_of_the_losses_at_the_right_steps(tiny_ijepa, shapes,
         tokens, context = module.target_encoder(images), module.context_encoder(images).mean(dim=1)
         true = module.energy(Batch([images], (masks,))).mean()
         other = module.energy(Batch([images, images[[5, 0, 1, 2, 3, 4]]], (masks,))).mean()
+        targets = [
+            module.target_tokens(module.encode_target(images[[i]]))[0, masks.target[i].flatten()] for i in range(6)
+        ]
+        mean = torch.cat(targets).mean(dim=0)
+        blind = torch.stack([F.smooth_l1_loss(mean.expand_as(each), each) for each in targets]).mean()
         online = torch.cat([p.flatten() for p in module.context_encoder.parameters()])
         target = torch.cat([p.flatten() for p in module.target_encoder.parameters()])
     pooled = torch.cat(keep.features[:7])[-40:]
@@ -54,7 +60,8 @@ def test_measures_are_those_of_the_losses_at_the_right_steps(tiny_ijepa, shapes,
         "context_rank": rankme(context), "context_effective_rank": effective_rank(context),
         "context_std": feature_std(context), "context_cosine": mean_cosine(context),
         "content_share": content_share(tokens), "ema_drift": (online - target).norm() / online.norm(),
-        "energy": true, "energy_other": other, "energy_gap": (other - true) / other, "alarm": torch.tensor(0.0),
+        "energy": true, "energy_other": other, "energy_gap": (other - true) / other, "energy_blind": blind,
+        "alarm": torch.tensor(0.0),
     }  # fmt: skip
     assert keep.logged[7].keys() == {f"collapse/{name}" for name in expected}
     for name, value in expected.items():
@@ -67,7 +74,7 @@ def test_measures_are_those_of_the_losses_at_the_right_steps(tiny_ijepa, shapes,
 def test_micro_batches_of_one_step_are_measured_once(tiny_ijepa, shapes, quiet_trainer):
     monitor, measured = CollapseMonitor(every_n_steps=1, memory=16), []
     measure = monitor._bell.check
-    monitor._bell.check = lambda values: measured.append(values) or measure(values)
+    monitor._bell.check = lambda values, step: measured.append(values) or measure(values, step)
     trainer = quiet_trainer(callbacks=[monitor], max_epochs=2, accumulate_grad_batches=2, limit_val_batches=0)
     trainer.fit(tiny_ijepa(), datamodule=shapes())
     assert trainer.global_step == len(measured) == 4
@@ -163,6 +170,32 @@ def test_a_healthy_run_gives_no_alarm(tiny_ijepa, shapes, quiet_trainer, recwarn
     assert not [warning for warning in recwarn if "collapse" in str(warning.message)]
 
 
+class Scattered(IJEPA):
+    """Its targets are in another order at each look, so nothing predicts them better than their mean."""
+
+    def target_tokens(self, layers):
+        tokens = super().target_tokens(layers)
+        order = torch.randperm(tokens.shape[0] * tokens.shape[1])
+        return tokens.flatten(0, 1)[order].view_as(tokens)
+
+
+@pytest.mark.parametrize(("kind", "count"), [(Scattered, 1), (IJEPA, 0)])
+def test_targets_that_nothing_predicts_give_an_alarm_and_others_none(
+    tiny_ijepa, shapes, quiet_trainer, recwarn, kind, count
+):
+    torch.manual_seed(0)
+    monitor = CollapseMonitor(every_n_steps=10, memory=16)
+    trainer = quiet_trainer(callbacks=[monitor], max_steps=70, limit_val_batches=0)
+    trainer.fit(tiny_ijepa(kind, lr=3e-3, ema=(1.0, 1.0)), datamodule=shapes())
+    given = [str(warning.message) for warning in recwarn if "fragmentation" in str(warning.message)]
+    assert len(given) == count
+    assert all(text.startswith("Step 69: the energy is high for all pairs") for text in given)
+    first, metrics = monitor.state_dict()["bell"]["first"], trainer.callback_metrics
+    share = float(metrics["collapse/energy"] / metrics["collapse/energy_blind"])
+    assert metrics["collapse/energy_blind"] > 0.5 * first["energy_blind"]
+    assert (share > 0.95) == bool(count), share
+
+
 def test_energy_is_that_of_one_crop_where_masks_point_into_it(tiny_ijepa, shapes, quiet_trainer):
     model = tiny_ijepa(regularizer="uniformity", projector_dim=16, num_crops=2, invariance=1.0)
     seen = []
@@ -170,7 +203,7 @@ def test_energy_is_that_of_one_crop_where_masks_point_into_it(tiny_ijepa, shapes
     model.energy = lambda batch: seen.append(batch) or energy(batch)
     monitor = CollapseMonitor(every_n_steps=2, num_samples=4, memory=16)
     quiet_trainer(callbacks=[monitor], max_steps=4, limit_val_batches=0).fit(model, datamodule=shapes())
-    true, other = seen[:2]
+    true, other, *_ = seen
     assert torch.equal(true.views[0], true.views[1])
     assert torch.equal(other.views[0].roll(1, 0), other.views[1])
 
