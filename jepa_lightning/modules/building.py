@@ -1,9 +1,12 @@
-"""What an error says when a network asks for an option that its module does not have yet."""
+"""How modules build their networks: the Vision Transformer that is masked, and what an error says about the order."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from torch import nn
+
+from jepa_lightning.nn import VisionTransformer
 
 
 @contextmanager
@@ -25,3 +28,21 @@ def building(module: nn.Module) -> Iterator[None]:
             f"{str(error).rstrip('.')}: networks are built within super().__init__(), so set what they need before "
             "that call."
         ) from error
+
+
+def masked_encoder(module: Any, **options: Any) -> nn.Module:
+    """The encoder of a method that has it encode a part of the tokens: that of a named size, or the one that was given.
+
+    Args:
+        module: an ``EncoderModule`` with ``size``, as of ``named_size``, ``drop_path`` and ``gradient_checkpointing``.
+        options: further ones of a named size's ``VisionTransformer``.
+
+    Raises:
+        ValueError: if what was given is no encoder, or an option does not apply to it.
+    """
+    shared = {"drop_path": module.drop_path, "gradient_checkpointing": module.gradient_checkpointing}
+    if module.size is None:
+        network: nn.Module = module.other_encoder(**shared)
+        return network
+    size = (module.image_size, module.patch_size, *module.size)
+    return VisionTransformer(*size, in_channels=module.in_channels, **shared, **options)

@@ -12,10 +12,11 @@ from torch import Tensor, nn
 from jepa_lightning.data.pipelines import Pipeline, masked_image_pipeline
 from jepa_lightning.losses import Distance
 from jepa_lightning.masking import MultiBlockMask
+from jepa_lightning.modules.building import masked_encoder
 from jepa_lightning.modules.latent_prediction import LatentPrediction
 from jepa_lightning.modules.regularizer import RegularizerName, build_regularizer
 from jepa_lightning.modules.traits import Traits
-from jepa_lightning.nn import VisionTransformer, blocks_of
+from jepa_lightning.nn import blocks_of
 from jepa_lightning.nn.encoder_spec import Encoder
 from jepa_lightning.options import Flip, ImageSize, Length, NonNegativeFloat, PositiveInt, PositiveRange, ShareRange
 from jepa_lightning.types import Batch, Masks, StepOutput
@@ -136,17 +137,7 @@ class IJEPA(LatentPrediction):
 
     def build_encoder(self) -> nn.Module:
         """The context encoder; override it for a network of your own with ``grid_size`` and ``width``."""
-        if self.size is None:
-            return self.other_encoder(drop_path=self.drop_path, gradient_checkpointing=self.gradient_checkpointing)
-        return VisionTransformer(
-            self.image_size,
-            self.patch_size,
-            *self.size,
-            in_channels=self.in_channels,
-            drop_path=self.drop_path,
-            legacy_init=self.legacy_init,
-            gradient_checkpointing=self.gradient_checkpointing,
-        )
+        return masked_encoder(self, legacy_init=self.legacy_init)
 
     def pipeline(self) -> Pipeline:
         """Cropped views, each with multi-block masks of its own."""

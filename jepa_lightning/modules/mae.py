@@ -11,10 +11,10 @@ from jepa_lightning.energy import Sides, energy_of
 from jepa_lightning.features import eval_mode
 from jepa_lightning.losses import prediction_distance
 from jepa_lightning.masking import RandomMask
-from jepa_lightning.modules.building import building
+from jepa_lightning.modules.building import building, masked_encoder
 from jepa_lightning.modules.encoder_module import EncoderModule
 from jepa_lightning.modules.traits import Traits
-from jepa_lightning.nn import Predictor, VisionTransformer, init_xavier_weights, patchify
+from jepa_lightning.nn import Predictor, init_xavier_weights, patchify
 from jepa_lightning.nn import grid_size as grid_of
 from jepa_lightning.nn.encoder_spec import Encoder
 from jepa_lightning.options import (
@@ -122,42 +122,41 @@ class MAE(EncoderModule):
         self.crop_scale, self.flip, self.interpolation = crop_scale, flip, interpolation
         self.size = self.named_size(width=width, depth=depth, heads=heads)
         self.drop_path, self.gradient_checkpointing = drop_path, gradient_checkpointing
+        self.decoder_size = (decoder_dim, decoder_depth, decoder_heads)
         with building(self):
             self.encoder = self.build_encoder()
-        grid, encoder_width = cast(tuple[int, ...], self.encoder.grid_size), cast(int, self.encoder.width)
-        if tuple(grid) != grid_of(self.image_size, (self.patch_size, self.patch_size)):
-            raise ValueError(
-                f"the encoder has a grid of {grid} tokens, and patches of patch_size={self.patch_size} do not make one "
-                f"of images of {self.image_size}: set patch_size to the side of the encoder's patches."
-            )
-        self.decoder = Predictor(
-            grid,
-            encoder_width,
-            decoder_dim,
-            decoder_depth,
-            decoder_heads,
-            gradient_checkpointing=gradient_checkpointing,
-            out_width=self.in_channels * self.patch_size**2,
-        )
+            if self.grid_size != grid_of(self.image_size, (self.patch_size, self.patch_size)):
+                raise ValueError(
+                    f"the encoder has a grid of {self.grid_size} tokens, and patches of patch_size={self.patch_size} "
+                    f"do not make one of images of {self.image_size}: set patch_size to the side of the encoder's "
+                    "patches."
+                )
+            self.decoder = self.build_decoder()
         if init == "xavier":
             init_xavier_weights(self.decoder)
             if self.size is not None:  # other encoders bring their weights
                 init_xavier_weights(self.encoder)
-        self.masks = RandomMask(grid, mask_ratio)
+        self.masks = RandomMask(self.grid_size, mask_ratio)
         self._grid_is_checked = False
 
     def build_encoder(self) -> nn.Module:
         """The encoder; override it for a network of your own with ``grid_size`` and ``width``."""
-        if self.size is None:
-            return self.other_encoder(drop_path=self.drop_path, gradient_checkpointing=self.gradient_checkpointing)
-        return VisionTransformer(
-            self.image_size,
-            self.patch_size,
-            *self.size,
-            in_channels=self.in_channels,
-            drop_path=self.drop_path,
+        return masked_encoder(self)
+
+    def build_decoder(self) -> nn.Module:
+        """The decoder; called as ``decoder(context, masks.context, masks.target)``, and gives pixels of patches."""
+        return Predictor(
+            self.grid_size,
+            cast(int, self.encoder.width),
+            *self.decoder_size,
             gradient_checkpointing=self.gradient_checkpointing,
+            out_width=self.in_channels * self.patch_size**2,
         )
+
+    @property
+    def grid_size(self) -> tuple[int, ...]:
+        """Tokens along each axis of the grid."""
+        return tuple(cast(tuple[int, ...], self.encoder.grid_size))
 
     @property
     def eval_encoder(self) -> nn.Module:
@@ -218,5 +217,5 @@ class MAE(EncoderModule):
     def _check_grid(self, view: Tensor) -> None:
         """Refuses an encoder whose grid is another one than it says, which masks would index beyond its end."""
         with eval_mode(self.encoder):
-            self.check_tokens(self.encoder(view), self.encoder.grid_size, self.encoder.width)  # type: ignore[arg-type]
+            self.check_tokens(self.encoder(view), self.grid_size, cast(int, self.encoder.width))
         self._grid_is_checked = True

@@ -14,9 +14,10 @@ from jepa_lightning.data.pipelines import Pipeline
 from jepa_lightning.data.videos.clips import ClipSampler, masked_video_pipeline
 from jepa_lightning.losses import Distance, prediction_distance
 from jepa_lightning.masking import CausalMask, MaskSampler, MultiBlock3DMask
+from jepa_lightning.modules.building import masked_encoder
 from jepa_lightning.modules.latent_prediction import LatentPrediction
 from jepa_lightning.modules.traits import Traits
-from jepa_lightning.nn import RopeStyle, VisionTransformer, blocks_of
+from jepa_lightning.nn import RopeStyle, blocks_of
 from jepa_lightning.nn.encoder_spec import Encoder
 from jepa_lightning.options import (
     EMARange,
@@ -171,23 +172,15 @@ class VJEPA(LatentPrediction):
 
     def build_encoder(self) -> nn.Module:
         """The context encoder; override it for a network of your own with ``grid_size`` and ``width``."""
-        if self.size is None:
-            if self.num_frames > 1 and isinstance(self.encoder_option, str):
-                raise ValueError(
-                    f"{self.encoder_option} takes images, and num_frames is {self.num_frames}: set it to 1, or use "
-                    "IJEPA."
-                )
-            return self.other_encoder(drop_path=self.drop_path, gradient_checkpointing=self.gradient_checkpointing)
-        return VisionTransformer(
-            self.image_size,
-            self.patch_size,
-            *self.size,
-            in_channels=self.in_channels,
+        if self.size is None and self.num_frames > 1 and isinstance(self.encoder_option, str):
+            raise ValueError(
+                f"{self.encoder_option} takes images, and num_frames is {self.num_frames}: set it to 1, or use IJEPA."
+            )
+        return masked_encoder(
+            self,
             num_frames=self.num_frames,
             tubelet_size=self.tubelet_size,
-            drop_path=self.drop_path,
             legacy_init=self.legacy_init,
-            gradient_checkpointing=self.gradient_checkpointing,
             pos_order="hw",
             pos_uniform=self.uniform_power,
             rope=self.rope_style,
