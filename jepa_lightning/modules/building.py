@@ -40,9 +40,9 @@ def masked_encoder(module: Any, **options: Any) -> nn.Module:
     Raises:
         ValueError: if what was given is no encoder, or an option does not apply to it.
     """
-    shared = {"drop_path": module.drop_path, "gradient_checkpointing": module.gradient_checkpointing}
+    shared: dict[str, Any] = {"drop_path": module.drop_path, "gradient_checkpointing": module.gradient_checkpointing}
     if module.size is None:
         network: nn.Module = module.other_encoder(**shared)
         return network
-    size = (module.image_size, module.patch_size, *module.size)
-    return VisionTransformer(*size, in_channels=module.in_channels, **shared, **options)
+    given = {**shared, "in_channels": module.in_channels, **options}
+    return VisionTransformer(module.image_size, module.patch_size, *module.size, **given)

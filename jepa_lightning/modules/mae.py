@@ -125,12 +125,6 @@ class MAE(EncoderModule):
         self.decoder_size = (decoder_dim, decoder_depth, decoder_heads)
         with building(self):
             self.encoder = self.build_encoder()
-            if self.grid_size != grid_of(self.image_size, (self.patch_size, self.patch_size)):
-                raise ValueError(
-                    f"the encoder has a grid of {self.grid_size} tokens, and patches of patch_size={self.patch_size} "
-                    f"do not make one of images of {self.image_size}: set patch_size to the side of the encoder's "
-                    "patches."
-                )
             self.decoder = self.build_decoder()
         if init == "xavier":
             init_xavier_weights(self.decoder)
@@ -144,7 +138,16 @@ class MAE(EncoderModule):
         return masked_encoder(self)
 
     def build_decoder(self) -> nn.Module:
-        """The decoder; called as ``decoder(context, masks.context, masks.target)``, and gives pixels of patches."""
+        """The decoder; called as ``decoder(context, masks.context, masks.target)``, and gives pixels of patches.
+
+        Raises:
+            ValueError: if patches of ``patch_size`` do not make the grid of the encoder's tokens.
+        """
+        if self.grid_size != grid_of(self.image_size, (self.patch_size, self.patch_size)):
+            raise ValueError(
+                f"the encoder has a grid of {self.grid_size} tokens, and patches of patch_size={self.patch_size} do "
+                f"not make one of images of {self.image_size}: set patch_size to the side of the encoder's patches."
+            )
         return Predictor(
             self.grid_size,
             cast(int, self.encoder.width),

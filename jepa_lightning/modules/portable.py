@@ -1,6 +1,8 @@
 """A LightningModule whose checkpoints go from any strategy to any other."""
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from inspect import signature
 from io import BytesIO
 from pathlib import Path
@@ -87,16 +89,8 @@ class Portable(LightningModule):
                 readable = BytesIO()
                 torch.save({**checkpoint, cls.CHECKPOINT_HYPER_PARAMS_KEY: options}, readable)
                 readable.seek(0)
-            try:
+            with _unknown_options_named(cls, maker(checkpoint), checkpoint_path):
                 module: Self = super().load_from_checkpoint(readable, **how)
-            except TypeError as error:
-                if option := re.search(r"unexpected keyword argument '(\w+)'", str(error)):
-                    made_by = maker(checkpoint) or "another class"
-                    raise ValueError(
-                        f"{checkpoint_path} is a checkpoint of {made_by}, and {class_path(cls)} has no option "
-                        f"{option[1]}: load it as the class that it is of."
-                    ) from error
-                raise
             return module
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
@@ -141,6 +135,20 @@ class Portable(LightningModule):
             return self.trainer.state.fn == TrainerFn.FITTING
         except RuntimeError:  # there is no Trainer
             return False
+
+
+@contextmanager
+def _unknown_options_named(cls: type, made_by: str | None, source: Any) -> Iterator[None]:
+    """Says that a checkpoint is of another class where the class that is built does not know one of its options."""
+    try:
+        yield
+    except TypeError as error:
+        if option := re.search(r"unexpected keyword argument '(\w+)'", str(error)):
+            raise ValueError(
+                f"{source} is a checkpoint of {made_by or 'another class'}, and {class_path(cls)} has no option "
+                f"{option[1]}: load it as the class that it is of."
+            ) from error
+        raise
 
 
 def name_states_(state: dict[str, Any], optimizer: Optimizer, module: nn.Module) -> None:

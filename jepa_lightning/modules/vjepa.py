@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from jepa_lightning.data.pipelines import Pipeline
 from jepa_lightning.data.videos.clips import ClipSampler, masked_video_pipeline
 from jepa_lightning.losses import Distance, prediction_distance
-from jepa_lightning.masking import CausalMask, MaskSampler, MultiBlock3DMask
+from jepa_lightning.masking.clip_masks import check_kinds, clip_masks
 from jepa_lightning.modules.building import masked_encoder
 from jepa_lightning.modules.latent_prediction import LatentPrediction
 from jepa_lightning.modules.traits import Traits
@@ -146,14 +146,10 @@ class VJEPA(LatentPrediction):
         self.loss_exponent, self.num_kinds = loss_exponent, len(num_blocks) + (causal_frames is not None)
         self.sampler = ClipSampler(num_frames, frame_step, fps)
         self.build_networks()
-        grid = (1, *self.grid_size)[-3:]
-        shared = {"aspect_ratio": aspect_ratio, "context_share": context_share, "min_keep": min_keep}
-        blocks: list[MaskSampler] = [
-            MultiBlock3DMask(grid, number, (scale, scale), legacy=legacy_masks, **shared)  # type: ignore[arg-type]
-            for number, scale in zip(num_blocks, spatial_scale, strict=True)
-        ]
-        causal: list[MaskSampler] = [] if causal_frames is None else [CausalMask(grid, causal_frames)]
-        self.masks = (*blocks, *causal)
+        self.masks = clip_masks(
+            (1, *self.grid_size)[-3:], num_blocks, spatial_scale, causal_frames, aspect_ratio=aspect_ratio,
+            context_share=context_share, min_keep=min_keep, legacy=legacy_masks,
+        )  # fmt: skip
 
     @classmethod
     def unused_options(cls, options: Mapping[str, Any]) -> dict[str, str]:
@@ -264,20 +260,3 @@ class VJEPA(LatentPrediction):
         """Context ``[B, Kc, D]``, and what it predicts, ``[B, M, Kt, D]``."""
         context = self.context_encoder(view, keep=masks.context)
         return context, self.predictor(context, masks.context, masks.target, mask_index=kind)
-
-
-def check_kinds(
-    num_blocks: tuple[int, ...], spatial_scale: tuple[float, ...], causal_frames: tuple[int, int] | None
-) -> None:
-    """Refuses kinds of masks that are incomplete, and an empty list of kinds.
-
-    Raises:
-        ValueError: saying what is missing.
-    """
-    if len(num_blocks) != len(spatial_scale):
-        raise ValueError(
-            f"num_blocks {num_blocks} and spatial_scale {spatial_scale} must be of one length: a number and a share "
-            "for each kind of mask."
-        )
-    if not num_blocks and causal_frames is None:
-        raise ValueError("num_blocks is empty and causal_frames is None: give at least one kind of mask.")
