@@ -2,8 +2,8 @@
 """The LightningModule that every method is: one file a method, with `objective` and `pipeline` to write."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Mapping, Sequence
-from typing import Annotated, Any, ClassVar, Literal, cast
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, cast
 
 import torch
 from lightning.fabric.utilities.exceptions import MisconfigurationException
@@ -17,56 +17,29 @@ from jepa_lightning.distributed import data_parallel_mesh, shard_, wrap_
 from jepa_lightning.ema import EMACallback, EMASchedule, check_pair
 from jepa_lightning.features import encode
 from jepa_lightning.modules.finite_loss import FiniteLoss
-from jepa_lightning.modules.optimization import optimizer_and_schedule
-from jepa_lightning.modules.portable import Portable
 from jepa_lightning.modules.preprocessing import preprocess
+from jepa_lightning.modules.scheduled import Scheduled
 from jepa_lightning.modules.small_batch import warn_of_small_batch
 from jepa_lightning.modules.traits import Traits
-from jepa_lightning.modules.unused_options import refuse_rate_of_another, refuse_unused
 from jepa_lightning.nn import compile_blocks
 from jepa_lightning.optim import optimizer_steps
-from jepa_lightning.options import (
-    EMARange,
-    FinalRate,
-    FiniteFloat,
-    Interval,
-    LearningRate,
-    Length,
-    NonNegativeFloat,
-    ShareBelowOne,
-    check_options,
-)
+from jepa_lightning.options import EMARange
 from jepa_lightning.seeding import seeded_chance
 from jepa_lightning.types import Batch, Labels, StepOutput
 
 
-class JEPAModule(Portable, ABC):
+class JEPAModule(Scheduled, ABC):
     """What all methods share: the step, the optimizer and its schedule, features, and the wiring of the EMA target.
 
     A subclass builds its networks in ``__init__`` and writes ``objective`` and ``pipeline``. Networks are used by
     calling them, and the module holds no parameters but theirs: sharding relies on both.
 
     Args:
-        optimizer: name of the optimizer, any of ``timm.optim.list_optimizers()``.
-        lr: learning rate after the warm-up, the highest of the run.
-        start_lr: learning rate of the first step, where the warm-up starts.
-        final_lr: learning rate of the last step.
-        weight_decay: weight decay of the first step, for all weights but biases and norms, which have none.
-        final_weight_decay: weight decay of the last step, reached along a cosine; None keeps ``weight_decay`` in the
-            whole run.
-        betas: decay rates of the optimizer's moving averages; None takes the optimizer's own defaults.
-        optimizer_options: further arguments of the optimizer, such as ``momentum``, or ``trust_coeff`` of LARS.
-        warmup: length of the linear warm-up of the learning rate: a number of steps, a share of the run, or a text such
-            as "10 epochs" or "10%".
-        legacy_schedule: set the learning rate of a step as the reference does, which moves its schedule before the step
-            instead of after it.
-        lr_decay: how the learning rate falls after the warm-up: along a ``cosine`` or a ``linear`` function.
-        schedule_stretch: length of the schedule of learning rate and weight decay, over the length of the run. Above 1
-            the run stops before the schedule has ended; V-JEPA has 1.25.
         ema: decay of the EMA target at the first and at the last step. Methods without a target refuse it.
         ema_schedule: how the decay of the target goes from the first value of ``ema`` to the second: ``linear`` or
             ``cosine``.
         compile: compile each transformer block with ``torch.compile``; the first step then takes a minute or more.
+        kwargs: optimizer and schedule, as in ``Scheduled``.
 
     Example:
         >>> import torch
@@ -102,49 +75,22 @@ class JEPAModule(Portable, ABC):
     """
 
     traits: ClassVar[Traits | None] = None  # what ``jepa-lightning methods`` says of it
-    constant_lr: Collection[str] = ()  # networks whose learning rate stays at its peak
     # whether validation and test compute the objective on the deterministic view and log it; otherwise features alone
     objective_in_validation: bool = True
     # blocks whose outputs ``predict`` puts side by side; None takes the last one's
     predict_layers: Sequence[int] | None = None
     media_axes: ClassVar[int] = 3  # of one image [C, H, W]; 4 where samples are videos [T, C, H, W]
     predict_tokens: bool = False  # whether ``predict`` gives the features of each token too
-    not_plain: ClassVar[Sequence[str]] = ()  # options that may be no plain data, which the subclass saves by itself
     least_samples: int = 1  # smallest batch that has a loss; the last batch of an evaluation may be smaller
-    # samples a step, on all devices, that the default ``lr`` is for, where the paper has a rule for others; else None
-    paper_batch: int | None = None
-    paper_rule: ClassVar[Literal["linear", "square root"]] = "linear"  # how that rule has the rate follow the batch
 
     def __init__(
         self,
-        optimizer: str = "adamw",
-        lr: LearningRate = 1e-3,
-        start_lr: FinalRate = 2e-4,
-        final_lr: FinalRate = 1e-6,
-        weight_decay: NonNegativeFloat = 0.04,
-        final_weight_decay: NonNegativeFloat | None = 0.4,
-        betas: tuple[ShareBelowOne, ShareBelowOne] | None = None,
-        optimizer_options: dict[str, bool | FiniteFloat | str] | None = None,
-        warmup: Length = 0.1,
-        legacy_schedule: bool = False,
-        lr_decay: Literal["cosine", "linear"] = "cosine",
-        schedule_stretch: Annotated[float, Interval("[1, 1e6]")] = 1.0,
         ema: EMARange = (0.996, 1.0),
         ema_schedule: EMASchedule = "linear",
         compile: bool = False,
+        **kwargs: Any,
     ) -> None:
-        super().__init__()
-        # every argument of the subclass too; all of them plain data, so that checkpoints load without arguments
-        self.save_hyperparameters(ignore=list(self.not_plain))
-        check_options(type(self), self.hparams)
-        refuse_unused(type(self), self.unused_options(self.hparams), self.hparams)
-        refuse_rate_of_another(type(self), self.hparams)
-        self.optimizer_name = optimizer
-        self.lr, self.start_lr, self.final_lr = lr, start_lr, final_lr
-        self.weight_decay, self.final_weight_decay = weight_decay, final_weight_decay
-        self.betas, self.optimizer_options = betas, optimizer_options
-        self.warmup, self.legacy_schedule = warmup, legacy_schedule
-        self.lr_decay, self.schedule_stretch = lr_decay, schedule_stretch
+        super().__init__(**kwargs)
         self.ema, self.ema_schedule, self.compile_blocks = ema, ema_schedule, compile
         self._seed: int | None = None
         self._finite_loss = FiniteLoss()
@@ -182,14 +128,11 @@ class JEPAModule(Portable, ABC):
 
     @classmethod
     def unused_options(cls, options: Mapping[str, Any]) -> dict[str, str]:
-        """Options that have no effect beside the others, each with the reason; values of them are refused.
-
-        Args:
-            options: all options by name.
-        """
+        """Beside those of the base: the decay of a target that the method does not have."""
+        unused = super().unused_options(options)
         if cls.ema_pairs is JEPAModule.ema_pairs:
-            return dict.fromkeys(("ema", "ema_schedule"), "the method has no EMA target")
-        return {}
+            unused |= dict.fromkeys(("ema", "ema_schedule"), "the method has no EMA target")
+        return unused
 
     def forward(self, x: Tensor, layers: Sequence[int] | None = None, pool: bool = True) -> Tensor:
         """Features of the evaluation encoder.
@@ -244,10 +187,6 @@ class JEPAModule(Portable, ABC):
         tokens = encode(self, batch.views, layers=self.predict_layers, pool=False) if self.predict_tokens else None
         features = encode(self, batch.views, layers=self.predict_layers) if tokens is None else tokens.mean(dim=1)
         return {"features": features, "labels": _own_memory(batch.labels), "paths": batch.paths, "tokens": tokens}
-
-    def configure_optimizers(self) -> Any:
-        """One optimizer by name and one schedule for learning rate and weight decay, moved at every optimizer step."""
-        return optimizer_and_schedule(self)
 
     def configure_model(self) -> None:
         """Compiles the blocks where asked to, then shards the networks where the strategy does that."""
