@@ -2,8 +2,12 @@ from jepa_lightning.callbacks.collapse import CollapseMonitor
 from jepa_lightning.callbacks.feature_writer import FeatureWriter
 from jepa_lightning.callbacks.hyperparameters import HyperparameterMetrics
 from jepa_lightning.callbacks.last_checkpoint import LastCheckpoint
+from jepa_lightning.callbacks.pictures.embedding import EmbeddingPlot
+from jepa_lightning.callbacks.pictures.energy_histogram import EnergyHistogram
+from jepa_lightning.callbacks.pictures.energy_map import EnergyMap
 from jepa_lightning.callbacks.pictures.image_logger import ImageLogger
 from jepa_lightning.callbacks.pictures.mask_pictures import MaskPictures
+from jepa_lightning.callbacks.pictures.neighbors import NeighborPictures
 from jepa_lightning.callbacks.pictures.token_pca import TokenPCA
 from jepa_lightning.callbacks.probes.attentive import OnlineAttentiveProbe
 from jepa_lightning.callbacks.probes.knn import OnlineKNN
@@ -18,11 +22,15 @@ from jepa_lightning.ema import EMACallback
 __all__ = [
     "CollapseMonitor",
     "EMACallback",
+    "EmbeddingPlot",
+    "EnergyHistogram",
+    "EnergyMap",
     "FeatureWriter",
     "HyperparameterMetrics",
     "ImageLogger",
     "LastCheckpoint",
     "MaskPictures",
+    "NeighborPictures",
     "OnlineAttentiveProbe",
     "OnlineKNN",
     "OnlineLinearProbe",

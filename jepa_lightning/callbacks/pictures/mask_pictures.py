@@ -11,7 +11,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from jepa_lightning.callbacks.pictures.base import Picture
-from jepa_lightning.callbacks.pictures.sheet import Color, Row, draw_sheet, enlarge, images_row
+from jepa_lightning.callbacks.pictures.colors import DISTINCT
+from jepa_lightning.callbacks.pictures.sheet import Row, draw_sheet, enlarge, images_row
 from jepa_lightning.callbacks.pictures.shown import colors_of, grid_of, panels_of, token_panels
 from jepa_lightning.options import PositiveInt, Seed, check_options
 from jepa_lightning.types import Masks
@@ -20,8 +21,6 @@ VEIL = 225  # gray of what is hidden
 HIDDEN = 0.88  # share of the veil there
 TINT = 0.4  # share of a block's color over its pixels
 LINE = 96  # pixels of an image's side for each further pixel of a block's border
-# told apart by people with any kind of color vision: Okabe and Ito
-BLOCKS: tuple[Color, ...] = ((230, 159, 0), (0, 114, 178), (0, 158, 115), (213, 94, 0), (204, 121, 167), (86, 180, 233))
 
 
 class _Found(NamedTuple):
@@ -81,7 +80,9 @@ class MaskPictures(Picture):
             rows.append(Row(f"context{kind}", _veiled(panels, seen)))
             rows.append(Row(f"targets{kind}", _targets(panels, each.target, grid)))
         blocks = max(each.target.shape[1] for each in masks)
-        legend = [(BLOCKS[block % len(BLOCKS)], f"target {block + 1}") for block in range(blocks)] if blocks > 1 else []
+        legend = (
+            [(DISTINCT[block % len(DISTINCT)], f"target {block + 1}") for block in range(blocks)] if blocks > 1 else []
+        )
         return draw_sheet(rows, f"what is seen, and what is predicted from it (step {step})", legend)
 
 
@@ -125,7 +126,7 @@ def _targets(panels: Tensor, target: Tensor, grid: tuple[int, int, int]) -> Tens
     picture = _veiled(panels, torch.stack(blocks).any(dim=0)).float()
     if len(blocks) == 1:
         return picture.to(torch.uint8)
-    colors = [torch.tensor(BLOCKS[number % len(BLOCKS)]).view(3, 1, 1) for number in range(len(blocks))]
+    colors = [torch.tensor(DISTINCT[number % len(DISTINCT)]).view(3, 1, 1) for number in range(len(blocks))]
     for block, color in zip(blocks, colors, strict=True):
         picture = torch.where(block, (1 - TINT) * panels + TINT * color, picture)
     for block, color in zip(blocks, colors, strict=True):

@@ -71,10 +71,15 @@ def first_shown(trainer: Trainer, module: LightningModule, source: Source, loade
 
 
 def colors_of(module: LightningModule, view: Tensor) -> Tensor:
-    """Views as they looked before they were normalized: uint8 ``[K, 3, (T,) H, W]`` on the CPU.
+    """Views as they look: uint8 ``[K, 3, (T,) H, W]``; of more channels than 3 the first three, of 1 or 2 the first."""
+    values = restored(module, view)
+    return values[:, :3] if values.shape[1] >= 3 else values[:, :1].expand(-1, 3, *values.shape[2:])
 
-    With the module's ``mean`` and ``std``; without these, values outside of 0 to 1 are stretched to that range. Of
-    other numbers of channels than 1 and 3 the first ones are shown.
+
+def restored(module: LightningModule, view: Tensor) -> Tensor:
+    """Views as they were before they were normalized: uint8 ``[K, C, (T,) H, W]`` on the CPU.
+
+    With the module's ``mean`` and ``std``; without these, values outside of 0 to 1 are stretched to that range.
     """
     values = view.float().cpu()
     mean, std = getattr(module, "mean", None), getattr(module, "std", None)
@@ -85,7 +90,6 @@ def colors_of(module: LightningModule, view: Tensor) -> Tensor:
     elif values.min() < 0 or values.max() > 1:
         low, high = values.min(), values.max()
         values = (values - low) / (high - low).clamp_min(torch.finfo(values.dtype).tiny)
-    values = values[:, :3] if channels >= 3 else values[:, :1].expand(-1, 3, *values.shape[2:])
     return (255 * values.clamp(0, 1)).round().to(torch.uint8)
 
 

@@ -4,7 +4,8 @@ import torch
 
 from jepa_lightning import MAE, VJEPA, SimCLR
 from jepa_lightning.callbacks import MaskPictures
-from jepa_lightning.callbacks.pictures.mask_pictures import BLOCKS, HIDDEN, VEIL, drawn_masks
+from jepa_lightning.callbacks.pictures.colors import DISTINCT
+from jepa_lightning.callbacks.pictures.mask_pictures import HIDDEN, VEIL, drawn_masks
 from jepa_lightning.callbacks.pictures.sheet import FONT, GAP, MARGIN
 from jepa_lightning.data import PhysicsVideoDataModule
 from jepa_lightning.types import Masks
@@ -54,16 +55,16 @@ def test_context_and_targets_are_where_the_masks_say(sheet):
             assert np.array_equal(token(context, place), original if place in (0, 5) else veiled)
             assert np.array_equal(token(targets, place), veiled) == (place not in (10, 11, 15))
         # the border of each block, and the later one on top
-        assert tuple(targets[50, 60]) == tuple(targets[48, 48]) == BLOCKS[0]
-        assert tuple(targets[80, 73]) == tuple(targets[48, 95]) == BLOCKS[1]
-        inside = 0.6 * token(image, 15)[8, 8] + 0.4 * np.array(BLOCKS[1])
+        assert tuple(targets[50, 60]) == tuple(targets[48, 48]) == DISTINCT[0]
+        assert tuple(targets[80, 73]) == tuple(targets[48, 95]) == DISTINCT[1]
+        inside = 0.6 * token(image, 15)[8, 8] + 0.4 * np.array(DISTINCT[1])
         assert token(targets, 15)[8, 8] == pytest.approx(inside, abs=0.51)
 
 
 def test_a_single_block_keeps_the_colors_of_the_image(sheet):
     found = sheet([0, 5], [[10, 11]])
     assert np.array_equal(token(cell(found, 2, 3), 10), token(cell(found, 0, 3), 10))
-    assert not any((found == color).all(-1).any() for color in BLOCKS)
+    assert not any((found == color).all(-1).any() for color in DISTINCT)
 
 
 def test_masks_are_the_pipelines_and_follow_from_the_seed(tiny_ijepa):
