@@ -2,11 +2,33 @@ import pytest
 import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
 
-from jepa_lightning.callbacks import CollapseMonitor, OnlineKNN, OnlineLinearProbe
+from jepa_lightning.callbacks import (
+    CollapseMonitor,
+    EmbeddingPlot,
+    EnergyHistogram,
+    EnergyMap,
+    MaskPictures,
+    NeighborPictures,
+    OnlineKNN,
+    OnlineLinearProbe,
+    TokenPCA,
+)
+
+PICTURES = {"masks", "token_pca", "energy_map", "neighbors", "energy_histogram", "embedding"}
 
 
 def watchers(memory=32):
-    return [OnlineLinearProbe(), OnlineKNN(k=5, every_n_epochs=1), CollapseMonitor(every_n_steps=2, memory=memory)]
+    probes = [OnlineLinearProbe(), OnlineKNN(k=5, every_n_epochs=1), CollapseMonitor(every_n_steps=2, memory=memory)]
+    pictures = [
+        MaskPictures(4, num_images=2), TokenPCA(4, num_images=2), EnergyMap(4, num_images=2),
+        NeighborPictures(4, num_images=2, max_samples=8), EnergyHistogram(4, num_images=2),
+        EmbeddingPlot(4, num_samples=5),
+    ]  # fmt: skip
+    return [*probes, *pictures]
+
+
+def drawn(folder, step):
+    return {path.stem for path in (folder / "pictures" / f"step_{step:06d}").glob("*.png")}
 
 
 LONG = 144  # nine batches: more than there are after the checkpoint and before the last measure
@@ -18,7 +40,7 @@ def fit(module, data, trainer, ckpt_path=None):
     return {name: value.clone() for name, value in module.state_dict().items()}
 
 
-def test_weights_are_the_same_with_and_without_callbacks(tiny_ijepa, shapes, quiet_trainer):
+def test_weights_are_the_same_with_and_without_callbacks(tiny_ijepa, shapes, quiet_trainer, tmp_path):
     runs = [
         # drop_path draws from the global generator in training
         fit(tiny_ijepa(drop_path=0.5), shapes(), quiet_trainer(callbacks=callbacks, max_epochs=3))
@@ -26,6 +48,7 @@ def test_weights_are_the_same_with_and_without_callbacks(tiny_ijepa, shapes, qui
     ]
     assert all(torch.equal(runs[0][name], runs[1][name]) for name in runs[1])
     assert runs[0].keys() == runs[1].keys()
+    assert all(drawn(tmp_path, step) == PICTURES for step in (0, 4, 8, 12))
 
 
 @pytest.fixture
@@ -44,7 +67,8 @@ def test_a_resumed_run_ends_as_the_undisturbed_one(undisturbed, tiny_ijepa, shap
     resumed = quiet_trainer(callbacks=watchers(LONG), max_steps=10, accumulate_grad_batches=2)
     again = fit(tiny_ijepa(), shapes(num_train=128), resumed, checkpoint)
     assert all(torch.equal(weights[name], again[name]) for name in weights)
-    for first, second in zip(trainer.callbacks[:3], resumed.callbacks[:3], strict=True):
+    number = len(watchers())
+    for first, second in zip(trainer.callbacks[:number], resumed.callbacks[:number], strict=True):
         torch.testing.assert_close(first.state_dict(), second.state_dict(), rtol=0, atol=0)
     names = {name for name in trainer.callback_metrics if name.startswith(("val/", "collapse/"))}
     assert {"val/linear_shape", "val/knn_shape", "collapse/rank"} <= names
@@ -63,7 +87,8 @@ def test_the_checkpoint_loads_with_weights_only_and_keeps_heads_out_of_the_modul
 
 
 @pytest.mark.parametrize("precision", ["bf16-mixed"])
-def test_all_of_them_work_in_mixed_precision(tiny_ijepa, shapes, quiet_trainer, precision):
+def test_all_of_them_work_in_mixed_precision(tiny_ijepa, shapes, quiet_trainer, precision, tmp_path):
     trainer = quiet_trainer(callbacks=watchers(), max_epochs=2, precision=precision)
     trainer.fit(tiny_ijepa(), datamodule=shapes())
     assert {"val/linear", "val/knn", "collapse/rank"} <= trainer.callback_metrics.keys()
+    assert drawn(tmp_path, 8) == PICTURES
