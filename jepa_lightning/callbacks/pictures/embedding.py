@@ -102,7 +102,14 @@ class EmbeddingPlot(Picture):
             (rows,) = np.nonzero(samples.classes.numpy() == index)
             color = f"C{number % 10}" if index >= 0 else "0.6"
             label = names.get(index, "unlabeled") if len(rows) and names else None
-            axes.scatter(*places[rows].T, s=14, color=color, marker=MARKERS[number // 10 % len(MARKERS)], label=label)
+            axes.scatter(
+                places[rows, 0],
+                places[rows, 1],
+                s=14,
+                color=color,
+                marker=MARKERS[number // 10 % len(MARKERS)],
+                label=label,
+            )
         axes.set(xticks=[], yticks=[])
         axes.spines[:].set_visible(False)
         axes.set_title(f"{TITLES[self.method]} of {len(places)} validation features (step {step})", fontsize="medium")

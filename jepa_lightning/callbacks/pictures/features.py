@@ -31,6 +31,10 @@ class Portraits(NamedTuple):
     label: str
     classes: Tensor
 
+    def first(self, size: int) -> "Portraits":
+        """The first of them."""
+        return Portraits(self.features[:size], self.thumbnails[:size], self.label, self.classes[:size])
+
 
 def portraits(
     trainer: Trainer,

@@ -77,7 +77,7 @@ class NeighborPictures(Picture):
         number = self.num_images or IMAGES
         queries = portraits(*given, validation_loader(owner, trainer), number, self.label, FRAMES)
         if self.num_images is None and queries.thumbnails.shape[1] > 1:
-            queries = Portraits(*(part[:CLIPS] if isinstance(part, Tensor) else part for part in queries))
+            queries = queries.first(CLIPS)
         bank = portraits(*given, training_loader(owner, trainer, module), self.max_samples, self.label, FRAMES)
         mean = bank.features.mean(dim=0)
         cosine = F.normalize(queries.features - mean, dim=1) @ F.normalize(bank.features - mean, dim=1).T

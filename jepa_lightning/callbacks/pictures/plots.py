@@ -1,9 +1,9 @@
 """Pictures that need matplotlib, which is an extra of this package."""
 
 from importlib.util import find_spec
+from io import BytesIO
 from typing import TYPE_CHECKING
 
-import numpy as np
 from PIL import Image
 
 if TYPE_CHECKING:
@@ -32,8 +32,6 @@ def new_figure(width: float, height: float) -> "tuple[Figure, Axes]":
 
 def as_image(figure: "Figure") -> Image.Image:
     """The figure in pixels."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-
-    canvas = FigureCanvasAgg(figure)
-    canvas.draw()
-    return Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
+    buffer = BytesIO()
+    figure.savefig(buffer, format="png")
+    return Image.open(buffer).convert("RGB")
