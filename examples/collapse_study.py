@@ -36,7 +36,7 @@ from matplotlib import pyplot
 
 # a smaller quickstart whose targets are the encoder's output alone, and that has no regularizer
 COMMON = {
-    "encoder": "vit_tiny", "image_size": 48, "patch_size": 8, "predictor_depth": 2, "predictor_dim": 32,
+    "encoder": "vit_tiny", "image_size": 48, "patch_size": 8, "predictor_depth": 1, "predictor_dim": 32,
     "predictor_heads": 2, "num_targets": 2, "crop_scale": (0.8, 1.0), "ema": (0.99, 0.99), "lr": 2e-3, "start_lr": 1e-5,
     "warmup": 0.1, "final_weight_decay": 0.04,
 }  # fmt: skip
@@ -239,7 +239,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--every", type=int, default=25, help="steps between measures")
     parser.add_argument("--batch-size", type=int, default=32)
     parser.add_argument("--width", type=int, default=64)
-    parser.add_argument("--depth", type=int, default=3)
+    parser.add_argument("--depth", type=int, default=2)
     parser.add_argument("--train-scenes", type=int, default=4096)
     parser.add_argument("--probe-scenes", type=int, default=512, help="to fit the probe, and as many to score it")
     parser.add_argument("--precision", default="bf16-mixed", help="of the Trainer")

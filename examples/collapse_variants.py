@@ -93,9 +93,9 @@ VARIANTS = {
         "targets and batches", OneNetwork, {"normalize_targets": False, "ema": (0.0, 0.0)}
     ),
     "one kind a batch": Variant("targets and batches", one_kind=True),
-    "targets of all layers": Variant("targets and batches", options={"target_layers": 3}),
+    "targets of all layers": Variant("targets and batches", options={"target_layers": 2}),
     "content": Variant("regularizers", options={"content": 1.0}),
-    "content, all layers": Variant("regularizers", options={"content": 1.0, "target_layers": 3}),
+    "content, all layers": Variant("regularizers", options={"content": 1.0, "target_layers": 2}),
     "content, m = 0": Variant("regularizers", options={"content": 1.0, "ema": (0.0, 0.0)}),
     "content, gradient": Variant("regularizers", OneNetwork, {"content": 1.0, "ema": (0.0, 0.0)}),
     "variance, covariance": Variant("regularizers", options={"regularizer": "variance_covariance"}),
