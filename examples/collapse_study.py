@@ -20,15 +20,14 @@ import torch
 from collapse_variants import BASE, GROUPS, VARIANTS, OneKind, Variant
 from kept_rows import KeptRows, Row
 from lightning.pytorch import Callback, Trainer, seed_everything
-from torch.utils.data import DataLoader, Dataset
+from rendered_scenes import SceneProbe, Scenes, Views
+from torch.utils.data import DataLoader
 
 from jepa_lightning import IJEPA
 from jepa_lightning.callbacks.alarms import AlarmBell
-from jepa_lightning.data import ShapesDataset
 from jepa_lightning.energy import blind_energy
 from jepa_lightning.features import eval_mode
 from jepa_lightning.losses import content_share, feature_std, ranks
-from jepa_lightning.probing.linear import linear_probe
 from jepa_lightning.types import Batch
 
 matplotlib.use("Agg")
@@ -52,24 +51,6 @@ PAIRS = 256  # scenes whose energies are measured
 PATIENCE = 2  # measures in a row, as in CollapseMonitor
 
 
-class Scenes:
-    """Rendered scenes.
-
-    Args:
-        size: S.
-        offset: index of the first one.
-
-    Attributes:
-        images: uint8 ``[S, 3, H, W]``.
-        labels: int64 ``[S]`` by name.
-    """
-
-    def __init__(self, size: int, offset: int) -> None:
-        samples = [ShapesDataset(size, offset=offset)[i] for i in range(size)]
-        self.images = torch.stack([image for image, _, _ in samples])
-        self.labels = {name: torch.tensor([labels[name] for _, labels, _ in samples]) for name in samples[0][1]}
-
-
 class Curves(Callback):
     """Measures a module before training and every few steps.
 
@@ -78,15 +59,11 @@ class Curves(Callback):
     """
 
     def __init__(self, module: IJEPA, train: Scenes, val: Scenes, every: int) -> None:
-        self.every, self.labels, self.val_labels = every, train.labels, val.labels
+        self.every, self.probe = every, SceneProbe(module, train, val)
         self.rows: list[dict[str, Any]] = []
-        pipeline = module.pipeline()
         with torch.random.fork_rng():
             torch.manual_seed(0)  # the same masks in all runs
-            self.pairs = pipeline.collate([pipeline.eval_transform(image) for image in val.images[:PAIRS]])
-        self.images, self.val_images = (
-            torch.stack([pipeline.eval_transform(image)[0] for image in scenes.images]) for scenes in (train, val)
-        )
+            self.pairs = module.pipeline().collate(list(val.shown(module)[:PAIRS]))
 
     def on_train_start(self, trainer: Trainer, pl_module: Any) -> None:
         """Measures what the run starts from."""
@@ -116,25 +93,6 @@ class Curves(Callback):
             row["energy_blind"] = float(blind_energy(module, self.pairs).mean())
         row["energy_gap"] = (row["energy_other"] - row["energy"]) / max(row["energy_other"], 1e-38)
         self.rows.append(row)
-
-    def probe(self, encoder: Any) -> dict[str, float]:
-        """Accuracy of a linear classifier of shapes, and the mean accuracy over all labels."""
-        train, val = (encoder(images).float().mean(dim=1) for images in (self.images, self.val_images))
-        accuracy = linear_probe(train, self.labels, val, self.val_labels)
-        return {"shape": accuracy["shape"], "labels": mean(accuracy.values())}
-
-
-class Views(Dataset[Any]):
-    """Training views of rendered scenes."""
-
-    def __init__(self, scenes: Scenes, module: IJEPA) -> None:
-        self.images, self.transform = scenes.images, module.pipeline().transform
-
-    def __len__(self) -> int:
-        return len(self.images)
-
-    def __getitem__(self, index: int) -> Any:
-        return self.transform(self.images[index])
 
 
 def train(variant: Variant, seed: int, scenes: tuple[Scenes, Scenes, Scenes], options: argparse.Namespace) -> list[Any]:

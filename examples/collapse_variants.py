@@ -17,8 +17,8 @@ class OneNetwork(IJEPA):
     """No stop-gradient and no target network: the gradient goes through both sides of the prediction error."""
 
     def encode_target(self, view: Tensor) -> list[Tensor]:
-        """Tokens ``[B, N, D]`` of the whole view, of the context encoder."""
-        return [self.context_encoder(view)]
+        """Tokens ``[B, N, D]`` of the whole view, of the context encoder's last layers."""
+        return list(self.context_encoder(view, layers=range(-self.target_layers, 0)))
 
 
 class MeanOfContext(nn.Module):

@@ -2,8 +2,12 @@
 
 python examples/compare_methods.py --out comparison
 python examples/compare_methods.py --methods IJEPA SimCLR --seeds 0 --steps 100 --out comparison
+python examples/compare_methods.py --ablate --seeds 0 1 2 --steps 100 --precision bf16-mixed --out ablations
 
-All have the same encoder, data, optimizer, number of steps and probes; views and heads are each method's own.
+All have the same encoder, data, optimizer, number of steps and probes; views and heads are each method's own. With
+--ablate a smaller encoder is trained by each method as it is, and without each part that is said to keep it from
+collapse, without its augmentations, and without its negatives; OUT.csv keeps finished runs, and a study that was killed
+continues there.
 """
 
 import argparse
@@ -14,6 +18,7 @@ from statistics import mean, stdev
 from typing import Any
 
 import matplotlib
+from ablation_study import ablate
 from lightning.pytorch import Callback, Trainer, seed_everything
 
 import jepa_lightning
@@ -159,7 +164,11 @@ def main(args: list[str] | None = None) -> None:
     parser.add_argument("--num-workers", type=int, default=2)
     parser.add_argument("--precision", default="32-true", help="of the Trainer, such as bf16-mixed")
     parser.add_argument("--out", type=Path, default=Path("comparison"), help="writes OUT.md and OUT.png")
+    parser.add_argument("--ablate", action="store_true", help="what each method needs, on scenes, in batches of 32")
     options = parser.parse_args(args)
+    if options.ablate:
+        ablate(options, ENCODER, OPTIONS)
+        return
     rows: dict[str, list[Row]] = defaultdict(list)
     for seed in options.seeds:
         for name in options.methods:

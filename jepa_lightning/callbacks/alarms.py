@@ -68,8 +68,8 @@ ALARMS = {
         ),
         "the energy is high for all pairs: {energy:.2g}, with the targets of another image {energy_other:.2g}, and "
         "predicting the mean of all targets would have {energy_blind:.2g} (fragmentation: nothing predicts the "
-        "features). Let the target follow more slowly (ema), lower the learning rate or the weight of a regularizer, or "
-        "make the predictor deeper or wider.",
+        "features). Let the target follow more slowly (ema), lower the learning rate or the weight of a regularizer, "
+        "or make the predictor deeper or wider.",
         after=50,
     ),
 }

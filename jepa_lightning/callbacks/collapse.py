@@ -98,6 +98,11 @@ class CollapseMonitor(NamedCallback, FreshCallback):
         self._measured_step = -1
         self._step, self._previous_step = 0, -1  # optimizer steps before this batch, and before the last step
 
+    @property
+    def alarms(self) -> list[str]:
+        """Kinds of the alarms given so far: ``rank``, ``std``, ``content``, ``gap``, ``fragments``."""
+        return self._bell.kinds
+
     def reset(self) -> None:
         """Forgets what measures are compared with, and the alarms given."""
         self._bell = AlarmBell(self._bell.patience)
