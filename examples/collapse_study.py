@@ -166,7 +166,8 @@ def plot(kept: KeptRows, path: Path) -> None:
             if group == GROUPS[-1]:
                 panel.set_xlabel("step")
         line[0].set_ylabel(group)
-        line[1].legend(fontsize=7)
+        if line[1].lines:
+            line[1].legend(fontsize=7)
         line[-1].axhline(1, color="gray", linewidth=0.8)
         line[-1].set_ylim(0, 2)
     figure.tight_layout()

@@ -174,6 +174,7 @@ def test_a_script_takes_its_options(command: str, monkeypatch: pytest.MonkeyPatc
         raise StopIteration
 
     monkeypatch.syspath_prepend(str(ROOT / "examples" / "benchmarks"))
+    monkeypatch.syspath_prepend(str(ROOT / "examples"))
     monkeypatch.setattr(argparse.ArgumentParser, "parse_args", stop)
     with pytest.raises(StopIteration):
         load(path).main()

@@ -16,6 +16,7 @@ EXAMPLES = Path(__file__).parents[2] / "examples"
 def example(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], ModuleType]:
     """An example as a module, in an empty working folder."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(EXAMPLES))  # as for a script: examples import from each other
 
     def load(name: str) -> ModuleType:
         spec: Any = spec_from_file_location(Path(name).stem, EXAMPLES / name)
