@@ -24,7 +24,8 @@ def variants(example):
 
 def small(variants, name):
     options = {"encoder": "vit_tiny", "width": 48, "depth": 2, "heads": 3, "image_size": 32, "patch_size": 8,
-               "predictor_depth": 1, "predictor_dim": 24, "predictor_heads": 2, "num_targets": 2, "min_keep": 4}  # fmt: skip
+               "predictor_depth": 1, "predictor_dim": 24, "predictor_heads": 2, "num_targets": 2,
+               "min_keep": 4}  # fmt: skip
     chosen = variants.VARIANTS[name]
     torch.manual_seed(0)
     module = chosen.module(**options | chosen.options)
