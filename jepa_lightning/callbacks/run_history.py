@@ -1,11 +1,13 @@
 """Which values of a run are recorded when, so that curves are exact and the file stays small."""
 
+import math
 import time
 from pathlib import Path
 from typing import Any
 
 from lightning.pytorch import LightningModule, Trainer
 from lightning_utilities.core.rank_zero import rank_zero_warn
+from torch import Tensor
 
 from jepa_lightning.callbacks.collapse import CollapseMonitor
 from jepa_lightning.callbacks.probes.base import OnlineProbe
@@ -22,9 +24,9 @@ Values = dict[str, float]
 class RunHistory:
     """Adds to the record of a run what callbacks and the module have logged.
 
-    Lightning keeps the last value of each name. So at a training step those are recorded that have changed, and after a
-    validation all that any validation has changed, since an accuracy may stay the same. Learning rates are always
-    recorded: they may rest, and then fall.
+    Lightning keeps the last value of each name, old ones too. So at a training step those are recorded that have
+    changed, and learning rates always, which may rest and then fall. After a validation those are recorded that are in
+    the place of others: an accuracy that was measured again may be the same.
 
     Args:
         path: of the record.
@@ -37,7 +39,6 @@ class RunHistory:
         self.failed = False
         self._step = step
         self._last: Values = {}
-        self._of_validation: set[str] = set()
         self._alarms: set[tuple[int, str, str]] = set()
 
     def start(self, trainer: Trainer, pl_module: LightningModule, options: dict[str, Any]) -> None:
@@ -76,20 +77,20 @@ class RunHistory:
         changed = {
             name: value
             for name, value in values.items()
-            if name not in self._of_validation and (self._last.get(name) != value or name.startswith(RATES))
+            if name.startswith(RATES) or not _same(self._last.get(name), value)
         }
         self._add_values(trainer, values, changed)
 
-    def add_validation(self, trainer: Trainer, before: Values, values: Values) -> None:
+    def add_validation(self, trainer: Trainer, before: dict[str, Tensor], values: Values) -> None:
         """Records a validation.
 
         Args:
             trainer: of the run.
-            before: values when it began.
+            before: ``callback_metrics`` when it began.
             values: when it had ended.
         """
-        self._of_validation |= {name for name, value in values.items() if before.get(name) != value}
-        self._add_values(trainer, values, {name: values[name] for name in values if name in self._of_validation})
+        new = {name for name, value in trainer.callback_metrics.items() if value is not before.get(name)}
+        self._add_values(trainer, values, {name: value for name, value in values.items() if name in new})
 
     def add_results(self, trainer: Trainer) -> None:
         """Records accuracies, and alarms that are new."""
@@ -126,10 +127,13 @@ class RunHistory:
         return round(time.monotonic() - self.began, 3)
 
 
+def _same(before: float | None, value: float) -> bool:
+    return before == value or (before is not None and math.isnan(before) and math.isnan(value))
+
+
 def logged_values(trainer: Trainer) -> Values:
     """The last value of each name, and the learning rate where no callback logs it. All ranks ask together."""
-    metrics: dict[str, Any] = trainer.callback_metrics
-    values = {name: float(value) for name, value in metrics.items() if value.numel() == 1}
+    values = {name: float(value) for name, value in trainer.callback_metrics.items() if value.numel() == 1}
     if trainer.optimizers and not any(name.startswith(RATES) for name in values):
         values["lr"] = float(trainer.optimizers[0].param_groups[0]["lr"])
     return values

@@ -5,10 +5,12 @@ from pathlib import Path
 from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.callbacks import Checkpoint
 from lightning_utilities.core.rank_zero import rank_zero_warn
+from torch import Tensor
 
 from jepa_lightning.callbacks.results import next_commands, places
-from jepa_lightning.callbacks.run_history import RunHistory, Values, logged_values
+from jepa_lightning.callbacks.run_history import RunHistory, logged_values
 from jepa_lightning.report import new_names, write_report
 
 
@@ -38,7 +40,7 @@ class RunReport(Callback):
         self.path: Path | None = None
         self._history: RunHistory | None = None
         self._began = 0.0
-        self._before: Values = {}  # a validation
+        self._before: dict[str, Tensor] = {}  # a validation
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Notes the time."""
@@ -46,6 +48,7 @@ class RunReport(Callback):
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Begins the record, or continues it."""
+        _move_behind_others(self, trainer)
         place = trainer.log_dir  # every rank has to ask
         trial = trainer.fast_dev_run  # type: ignore[attr-defined]
         if not trainer.is_global_zero or trial or place is None or "://" in place:
@@ -70,19 +73,20 @@ class RunReport(Callback):
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Notes what is known before."""
-        if self._history is not None:
-            self._before = logged_values(trainer)
+        self._before = dict(trainer.callback_metrics)
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Records what the validation has found."""
+        values = logged_values(trainer)
         if self._history is not None and not trainer.sanity_checking:
-            self._history.add_validation(trainer, self._before, logged_values(trainer))
+            self._history.add_validation(trainer, self._before, values)
             self._history.add_results(trainer)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Records the last step."""
+        values = logged_values(trainer)
         if self._history is not None:
-            self._history.add_step(trainer, logged_values(trainer))
+            self._history.add_step(trainer, values)
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Writes the report."""
@@ -107,6 +111,17 @@ class RunReport(Callback):
                 rank_zero_warn(f"{self.path} is written without {fault}.")
         except (OSError, ValueError) as error:
             rank_zero_warn(f"RunReport cannot write {self.path}: {error}")
+
+
+def _move_behind_others(callback: Callback, trainer: Trainer) -> None:
+    """Lets others log a step before it is recorded: a module's own callbacks come after those of the Trainer.
+
+    Those that save checkpoints stay at the end, where Lightning puts them.
+    """
+    callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]
+    savers = [each for each in callbacks if isinstance(each, Checkpoint)]
+    others = [each for each in callbacks if each is not callback and each not in savers]
+    trainer.callbacks = [*others, callback, *savers]  # type: ignore[attr-defined]
 
 
 def _options(trainer: Trainer, pl_module: LightningModule, folder: Path) -> dict[str, Any]:

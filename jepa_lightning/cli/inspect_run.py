@@ -33,7 +33,7 @@ def inspect_run(arguments: Sequence[str]) -> None:
         raise FileNotFoundError(f"{folder} is a file: give its folder." if folder.exists() else f"no folder {folder}.")
     names = newest_names(folder)
     if names is None:
-        raise ValueError(f"{folder} has no {RECORD}, which a run writes as it proceeds{_meant(folder)}.")
+        raise ValueError(f"{folder} has no {RECORD}, which a run writes as it proceeds{_meant(folder)}")
     faults = write_report(folder, *names)
     report = folder / names[1]
     print(f"{report} is the report of this run: open it in a browser.")
@@ -46,7 +46,7 @@ def _meant(folder: Path) -> str:
     """The newest run below a folder of runs."""
     runs = [path.parent for depth in ("*", "*/*") for path in folder.glob(f"{depth}/{RECORD}")]
     newest = max(runs, key=lambda run: (run_number(run), str(run)), default=None)
-    return f": did you mean {newest}?" if newest else ": give the folder of a run, such as logs/IJEPA/version_0"
+    return f": did you mean {newest}?" if newest else ": give the folder of a run, such as logs/IJEPA/version_0."
 
 
 def _parser() -> ArgumentParser:

@@ -4,10 +4,18 @@ import pytest
 from lightning.pytorch import Callback
 from lightning.pytorch.callbacks import LearningRateMonitor, ModelCheckpoint, ThroughputMonitor
 
-from jepa_lightning.callbacks import HyperparameterMetrics, LastCheckpoint, OnlineLinearProbe, Summary, Throughput
+from jepa_lightning.callbacks import (
+    HyperparameterMetrics,
+    LastCheckpoint,
+    OnlineLinearProbe,
+    RunReport,
+    Summary,
+    Throughput,
+)
 from jepa_lightning.cli.default_callbacks import with_defaults
 
 CHARTS = ["LearningRateMonitor", "Throughput", "HyperparameterMetrics"]
+ENDS = ["RunReport", "Summary"]
 
 
 def names(given: Any, saves: bool = True, logs: bool = True) -> list[str]:
@@ -15,9 +23,9 @@ def names(given: Any, saves: bool = True, logs: bool = True) -> list[str]:
 
 
 def test_checkpoints_charts_and_the_summary_are_added() -> None:
-    assert names(None) == ["LastCheckpoint", *CHARTS, "Summary"]
-    assert names(OnlineLinearProbe()) == ["OnlineLinearProbe", "LastCheckpoint", "ModelCheckpoint", *CHARTS, "Summary"]
-    assert names([], saves=False, logs=False) == ["Summary"]
+    assert names(None) == ["LastCheckpoint", *CHARTS, *ENDS]
+    assert names(OnlineLinearProbe()) == ["OnlineLinearProbe", "LastCheckpoint", "ModelCheckpoint", *CHARTS, *ENDS]
+    assert names([], saves=False, logs=False) == ENDS
     (monitor,) = (each for each in with_defaults(None, False, True) if isinstance(each, LearningRateMonitor))
     assert monitor.log_weight_decay
 
@@ -29,6 +37,7 @@ def test_checkpoints_charts_and_the_summary_are_added() -> None:
         (Throughput(), "Throughput"),
         (ThroughputMonitor(len), "Throughput"),
         (HyperparameterMetrics(), "HyperparameterMetrics"),
+        (RunReport(), "RunReport"),
         (Summary(), "Summary"),
         (LastCheckpoint(), "LastCheckpoint"),
         (ModelCheckpoint(), "LastCheckpoint"),
@@ -37,4 +46,4 @@ def test_checkpoints_charts_and_the_summary_are_added() -> None:
 def test_what_the_user_brings_is_not_added_again(own: Callback, replaces: str) -> None:
     added = [each for each in with_defaults([own], True, True) if each is not own]
     assert replaces not in [type(callback).__name__ for callback in added]
-    assert len(added) == 4
+    assert len(added) == 5
