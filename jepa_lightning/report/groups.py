@@ -15,14 +15,14 @@ SCHEDULE = {
 # charts of collapse measures that are read together; others have one each
 TOGETHER = (
     ("rank", "effective_rank"),
-    ("energy", "energy_other"),
+    ("energy", "energy_other", "energy_blind"),
     ("context_rank", "context_effective_rank"),
     ("std", "context_std"),
     ("cosine", "context_cosine"),
 )
 MEASURES = {
     "rank": "Rank of the features",
-    "energy": "Energy, of true pairs and of others",
+    "energy": "Energy of true pairs and others",
     "energy_gap": "Energy gap",
     "content_share": "Content share of tokens",
     "std": "Standard deviation of features",
@@ -37,6 +37,7 @@ LINES = {
     "context_effective_rank": "effective",
     "energy": "true",
     "energy_other": "other image",
+    "energy_blind": "mean of targets",
     "std": "target",
     "context_std": "context",
     "cosine": "target",

@@ -40,7 +40,7 @@ def test_measures_that_belong_together_have_one_chart(make: Any) -> None:
     assert sections(make, {"monitors": ["m"]}, *names) == {
         "Collapse": {
             "m: Rank of the features": ["RankMe", "effective"],
-            "m: Energy, of true pairs and of others": ["true", "other image"],
+            "m: Energy of true pairs and others": ["true", "other image"],
             "m: own": ["own"],
         }
     }
