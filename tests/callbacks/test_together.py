@@ -11,6 +11,7 @@ from jepa_lightning.callbacks import (
     NeighborPictures,
     OnlineKNN,
     OnlineLinearProbe,
+    RunReport,
     TokenPCA,
 )
 
@@ -24,7 +25,7 @@ def watchers(memory=32):
         NeighborPictures(4, num_images=2, max_samples=8), EnergyHistogram(4, num_images=2),
         EmbeddingPlot(4, num_samples=5),
     ]  # fmt: skip
-    return [*probes, *pictures]
+    return [*probes, *pictures, RunReport()]
 
 
 def drawn(folder, step):

@@ -5,12 +5,14 @@ import sys
 import pytest
 import torch
 
+from jepa_lightning.report.history import read_history
+
 SCRIPT = """
 import sys
 import torch
 from lightning.pytorch import Trainer
 from jepa_lightning import IJEPA
-from jepa_lightning.callbacks import CollapseMonitor, OnlineAttentiveProbe, OnlineKNN, OnlineLinearProbe
+from jepa_lightning.callbacks import CollapseMonitor, OnlineAttentiveProbe, OnlineKNN, OnlineLinearProbe, RunReport
 from jepa_lightning.data import ShapesDataModule
 
 folder, ranks, strategy = sys.argv[1], int(sys.argv[2]), sys.argv[3]
@@ -21,7 +23,7 @@ probe, attentive, knn = OnlineLinearProbe(), OnlineAttentiveProbe(), OnlineKNN(k
 trainer = Trainer(
     accelerator="cpu", devices=ranks, strategy=strategy, logger=False, max_epochs=2,
     enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False, default_root_dir=folder,
-    callbacks=[probe, attentive, knn, CollapseMonitor(every_n_steps=2, memory=16)],
+    callbacks=[probe, attentive, knn, CollapseMonitor(every_n_steps=2, memory=16), RunReport()],
 )
 untrained = trainer.validate(module, datamodule=data, verbose=False)[0]
 trainer.fit(module, datamodule=data)
@@ -61,3 +63,10 @@ def test_two_ranks_agree_with_each_other_and_with_one_however_weights_lie(tmp_pa
     shared = [name for name in first["logged"] if name.startswith(("val/", "collapse/"))]
     assert {"val/linear", "val/knn", "collapse/rank"} <= set(shared)
     assert {name: first["logged"][name] for name in shared} == {name: second["logged"][name] for name in shared}
+    # one rank of each run has recorded it
+    histories = [read_history((tmp_path / f"history{end}.jsonl").read_text()) for end in ("", "-v1", "-v2")]
+    assert len(list(tmp_path.glob("report*.html"))) == 3
+    for (history, broken), logged in zip(histories[:2], (alone["logged"], first["logged"]), strict=True):
+        assert not broken
+        assert len(history.starts) == 1
+        assert {name: history.values[name][-1][1] for name in shared} == {name: logged[name] for name in shared}
