@@ -42,7 +42,7 @@ def train(module: JEPAModule, scenes: tuple[Scenes, Scenes, Scenes], steps: int,
     loader = DataLoader(Views(scenes[0], module), 32, shuffle=True, drop_last=True, collate_fn=collate)
     before = measure(module, probe)
     trainer.fit(module, loader)
-    after = measure(module, probe) | {"alarms": " ".join(monitor.alarms)}
+    after = measure(module, probe) | {"alarms": " ".join(monitor.alarm_kinds)}
     metrics = trainer.callback_metrics
     for name in ("energy", "energy_other", "energy_blind", "energy_gap", "std"):
         after[name] = float(metrics[f"collapse/{name}"]) if f"collapse/{name}" in metrics else float("nan")

@@ -89,7 +89,7 @@ class Curves(Callback):
             if trainer.global_step in (0, trainer.max_steps):
                 row |= self.probe(module.target_encoder)
             row["energy"] = float(module.energy(self.pairs).mean())
-            row["energy_other"] = float(module.energy(Batch([view, view.roll(1, 0)], self.pairs.masks)).mean())
+            row["energy_other"] = float(module.energy(self.pairs._replace(views=[view, view.roll(1, 0)])).mean())
             row["energy_blind"] = float(blind_energy(module, self.pairs).mean())
         row["energy_gap"] = (row["energy_other"] - row["energy"]) / max(row["energy_other"], 1e-38)
         self.rows.append(row)

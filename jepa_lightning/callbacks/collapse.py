@@ -23,7 +23,7 @@ from jepa_lightning.energy.sides import has_sides
 from jepa_lightning.features import eval_mode
 from jepa_lightning.losses import content_share, feature_std, mean_cosine, ranks
 from jepa_lightning.options import Interval, PositiveInt, check_options
-from jepa_lightning.types import Batch, Masks
+from jepa_lightning.types import Batch
 
 SHOWN = ("rank", "energy_gap")  # in the progress bar
 
@@ -99,7 +99,7 @@ class CollapseMonitor(NamedCallback, FreshCallback):
         self._step, self._previous_step = 0, -1  # optimizer steps before this batch, and before the last step
 
     @property
-    def alarms(self) -> list[str]:
+    def alarm_kinds(self) -> list[str]:
         """Kinds of the alarms given so far: ``rank``, ``std``, ``content``, ``gap``, ``fragments``."""
         return self._bell.kinds
 
@@ -201,10 +201,9 @@ class CollapseMonitor(NamedCallback, FreshCallback):
     def _measure(self, pl_module: Any, batch: Any) -> dict[str, Tensor]:
         if not has_energy(pl_module, batch):
             return _features(cast(Tensor, self._recent).to(pl_module.device))
-        number = self.num_samples
-        first = batch.views[0][:number]
-        last = first if batch.masks else batch.views[-1][:number]  # masks point into one view
-        masks = tuple(Masks(mask.context[:number], mask.target[:number]) for mask in batch.masks)
+        few = batch.take(self.num_samples)
+        first = few.views[0]
+        last = first if few.masks else few.views[-1]  # masks point into one view
         tokens = pl_module(first, pool=False)
         pooled = tokens.mean(dim=1) if self._recent is None else self._recent.to(tokens.device)
         values = _features(pooled) | {"content_share": content_share(tokens)}
@@ -215,9 +214,9 @@ class CollapseMonitor(NamedCallback, FreshCallback):
                 values |= {f"context_{name}": value for name, value in context.items()}
         if pairs:
             values["ema_drift"] = _drift(pairs)
-        views = Batch([first, last], masks)
+        views = few._replace(views=[first, last])
         true = pl_module.energy(views).mean()
-        other = pl_module.energy(Batch([first, last.roll(1, 0)], masks)).mean()
+        other = pl_module.energy(few._replace(views=[first, last.roll(1, 0)])).mean()
         gap = (other - true) / other.clamp_min(torch.finfo(other.dtype).tiny)
         values |= {"energy": true, "energy_other": other, "energy_gap": gap}
         return values | {"energy_blind": blind_energy(pl_module, views).mean()} if has_sides(pl_module) else values

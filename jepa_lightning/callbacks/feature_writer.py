@@ -20,7 +20,7 @@ from torch import Tensor
 from jepa_lightning.callbacks.batch_items import Item
 from jepa_lightning.callbacks.feature_file import SUFFIXES, Column, write_columns
 from jepa_lightning.callbacks.feature_rows import Rows, RowWriter
-from jepa_lightning.callbacks.prediction_source import PredictionSource
+from jepa_lightning.callbacks.prediction_source import PredictionSource, extra_columns
 from jepa_lightning.options import Layers, check_options
 
 
@@ -33,6 +33,7 @@ class FeatureWriter(BasePredictionWriter):
     - ``tokens``: float32 ``[N, T, D]``, where asked for.
     - ``labels``, or ``labels/NAME`` for each of several: int64 ``[N]`` class indices, float32 ``[N]`` or ``[N, K]``
       regression targets, int64 ``[N, K]`` multi-hot vectors; -1 or NaN where unlabeled.
+    - ``extras/NAME`` for each of the extras of a ``Batch``: int64 or float32 ``[N, ...]``.
     - ``loader``: int64 ``[N]``, which predict loader a row is from, where there are several.
     - ``index``: int64 ``[N]``, the place of each row in its data set, where samples are missing.
     - ``paths`` and ``class_names``, or ``class_names/NAME``: text, in a ``.safetensors`` as JSON in its metadata.
@@ -136,7 +137,11 @@ class FeatureWriter(BasePredictionWriter):
         """Appends one batch to the rows on the disk."""
         assert self._writer is not None
         features = self.source.pooled(trainer, pl_module, prediction, batch).float()
-        columns = {"features": features, **self.source.label_columns(pl_module, prediction, batch)}
+        columns = {
+            "features": features,
+            **self.source.label_columns(pl_module, prediction, batch),
+            **extra_columns(batch),
+        }
         if self.tokens:
             columns["tokens"] = self.source.tokens(trainer, pl_module, prediction, batch).float()
         indices = self._indices(trainer, batch, batch_indices, dataloader_idx, len(features))

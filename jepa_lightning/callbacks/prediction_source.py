@@ -55,3 +55,9 @@ class PredictionSource(Source):
             return returned
         alone = isinstance(batch, Tensor) or (isinstance(batch, (list, tuple)) and len(batch) == 1)
         return None if self.labels == 1 and alone else self.labels_of(module, batch)
+
+
+def extra_columns(batch: Any) -> dict[str, Tensor]:
+    """Extras ``[B, ...]`` of a ``Batch``, int64 or float32, by the names of their columns in the file."""
+    extras = batch.extras if isinstance(batch, Batch) else {}
+    return {f"extras/{n}": each.float() if each.is_floating_point() else each.long() for n, each in extras.items()}

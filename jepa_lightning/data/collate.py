@@ -9,9 +9,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from jepa_lightning.data.extras import stack_extras
 from jepa_lightning.data.labels import stack_labels
 from jepa_lightning.masking import MaskSampler
-from jepa_lightning.types import Batch
+from jepa_lightning.types import Batch, Sample
 
 Views = list[Tensor]
 
@@ -22,7 +23,7 @@ class Collate:
 
     A sample is an image tensor ``[C, H, W]`` or a list of views of it, alone or with its labels, and with a path as a
     third; so the samples of an ordinary data set whose transform ends in a tensor fit. `stack_labels` says which labels
-    there are.
+    there are. A ``Sample`` may have extras too, of the same names and shapes in all samples.
     Masks come from torch's global generator, which in a worker is the worker's own.
 
     Args:
@@ -50,10 +51,10 @@ class Collate:
         Raises:
             TypeError: if a sample is not of the form above.
             ValueError: if a sample has more parts than these, or a third one that is no path; if the views of the
-                samples differ in size or number; if labels are not of one kind that is known.
+                samples differ in size or number; if labels are not of one kind that is known; if extras differ.
         """
         parts = [_split(sample) for sample in samples]
-        views = [views for views, _, _ in parts]
+        views = [part.media for part in parts]
         if len({tuple(view.shape for view in v) for v in views}) > 1:
             shapes = sorted({str([tuple(view.shape) for view in v]) for v in views})
             raise ValueError(
@@ -63,19 +64,21 @@ class Collate:
         return Batch(
             views=[torch.stack(view) for view in zip(*views, strict=True)],
             masks=tuple(sampler(len(samples), sizes=sizes) for sampler in self.masks),
-            labels=stack_labels([labels for _, labels, _ in parts]),
-            paths=tuple(path for _, _, path in parts),
+            labels=stack_labels([part.labels for part in parts]),
+            paths=tuple("" if part.path is None else str(part.path) for part in parts),
+            extras=stack_extras([part.extras or {} for part in parts]),
         )
 
 
-def _split(sample: Any) -> tuple[Views, Any, str]:
-    """A sample's views, labels and path.
+def _split(sample: Any) -> Sample:
+    """A sample with the list of its views.
 
     Raises:
         TypeError: if its image is no tensor and no list of them.
         ValueError: if it has more than these three parts, or a third one that is no path.
     """
     parts = sample if isinstance(sample, tuple) else (sample,)
+    extras = sample.extras if isinstance(sample, Sample) else None
     views, labels, path = (*parts, None, None)[:3]
     form = ", ".join(type(part).__name__ for part in parts)
     if isinstance(views, Tensor):
@@ -85,14 +88,15 @@ def _split(sample: Any) -> tuple[Views, Any, str]:
             f"a sample must be an image tensor or a list of views, alone or with labels, not ({form}): "
             "give the data set the module's own transform, module.pipeline().transform."
         )
-    if len(parts) > 3:
+    if len(parts) > 3 and not isinstance(sample, Sample):
         raise ValueError(
             f"a sample has {len(parts)} parts, ({form}), and only (image, labels, path) are used: drop the others in "
-            "the data set, or put what is a label into a dict of labels."
+            "the data set, put what is a label into a dict of labels, and other numbers into the extras of a "
+            "jepa_lightning.types.Sample."
         )
     if path is not None and not isinstance(path, (str, Path)):
         raise ValueError(
             f"the third part of a sample is its path, text or None, and is {type(path).__name__} in ({form}): drop it "
             "in the data set, or put what is a label into a dict of labels."
         )
-    return views, labels, "" if path is None else str(path)
+    return Sample(views, labels, path, extras)

@@ -14,7 +14,7 @@ from torch.utils.data import Dataset, get_worker_info
 from jepa_lightning.data.collate import Collate
 from jepa_lightning.data.draws import SampleDraw
 from jepa_lightning.data.videos.video import UnreadableVideoError
-from jepa_lightning.types import Batch
+from jepa_lightning.types import Batch, Sample
 
 
 class SeededViews(Dataset[Any]):
@@ -40,10 +40,9 @@ class SeededViews(Dataset[Any]):
             return draw, None
         try:
             with _seeded(draw.seed):
-                views = self.transform(sample[0])
+                return draw, shown(self.transform, sample)
         except UnreadableVideoError:  # which its data set has counted
             return draw, None
-        return draw, (views, *sample[1:])
 
     def stand_in(self, draw: SampleDraw) -> Any:
         """The next sample that can be read, for one that cannot.
@@ -56,6 +55,29 @@ class SeededViews(Dataset[Any]):
             if sample is not None:
                 return sample
         raise RuntimeError(f"none of the {len(self)} samples could be read: see the warnings above.")
+
+
+def shown(transform: Any, sample: Any) -> Any:
+    """A sample with its views in the place of its media.
+
+    Args:
+        transform: of media; of a ``Sample``, with its extras, where it ``takes_samples``.
+        sample: a tuple of (media, labels, path), or a ``Sample``.
+
+    Raises:
+        TypeError: if the sample has extras, and the transform would leave them as they are while it changes the media.
+    """
+    if not isinstance(sample, Sample):
+        return transform(sample[0]), *sample[1:]
+    if not sample.extras:
+        return sample._replace(media=transform(sample.media))
+    if getattr(transform, "takes_samples", False):
+        return transform(sample)
+    raise TypeError(
+        f"the samples have extras ({', '.join(sample.extras)}), and {type(transform).__name__} of the pipeline takes "
+        "images alone, so that these would no longer belong to what it gives: use a method for clips, such as "
+        "WorldModel, or data without extras."
+    )
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ import torch
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import LightningModule
 
-from jepa_lightning.callbacks.prediction_source import PredictionSource
+from jepa_lightning.callbacks.prediction_source import PredictionSource, extra_columns
 from jepa_lightning.types import Batch
 
 IMAGES, LABELS = torch.zeros(2, 3), torch.tensor([4, 5], dtype=torch.int32)
@@ -42,3 +42,14 @@ def test_paths() -> None:
     assert PredictionSource("W").paths_of(module, None, Batch([IMAGES], paths=("e", "f"))) == ("e", "f")
     with pytest.raises(MisconfigurationException, match="W on LightningModule: paths=1 of the batch is a tensor"):
         PredictionSource("W", paths=1).paths_of(module, None, batch)
+
+
+def test_extras_of_a_batch_are_columns() -> None:
+    states, steps = torch.rand(2, 5, 3).double(), torch.tensor([3, 4], dtype=torch.int32)
+    found = extra_columns(Batch([IMAGES], extras={"states": states, "steps": steps}))
+    assert {name: each.dtype for name, each in found.items()} == {
+        "extras/states": torch.float32,
+        "extras/steps": torch.int64,
+    }
+    assert torch.equal(found["extras/states"], states.float())
+    assert extra_columns((IMAGES, LABELS)) == extra_columns(Batch([IMAGES])) == {}

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from jepa_lightning.data.collate import Collate
 from jepa_lightning.masking import MultiBlockMask
+from jepa_lightning.types import Sample
 
 MASKS = MultiBlockMask((4, 4), min_keep=1)
 IMAGES = [torch.full((3, 8, 8), float(i)) for i in range(3)]
@@ -88,3 +89,14 @@ def test_a_sample_of_the_wrong_form_says_which_and_what_to_do(sample: Any, form:
 def test_images_of_different_sizes_say_which_and_what_to_do() -> None:
     with pytest.raises(ValueError, match=r"\(3, 4, 4\).* and .*\(3, 8, 8\).*module.pipeline\(\).transform"):
         Collate()([IMAGES[0], IMAGES[1][:, :4, :4]])
+
+
+def test_samples_have_extras_and_plain_tuples_do_not() -> None:
+    extras = [{"states": torch.full((2, 1), float(i))} for i in range(3)]
+    batch = Collate()([Sample(image, 3, "a", extra) for image, extra in zip(IMAGES, extras, strict=True)])
+    assert batch.extras["states"].shape == (3, 2, 1)
+    assert batch.extras["states"][:, 0, 0].tolist() == [0, 1, 2]
+    assert (batch.labels.tolist(), batch.paths) == ([3] * 3, ("a",) * 3)
+    assert Collate()([Sample(image) for image in IMAGES]).extras == {}
+    with pytest.raises(ValueError, match=r"with and without the extra\(s\) states"):
+        Collate()([(IMAGES[0], 3), Sample(IMAGES[1], 3, None, extras[1])])

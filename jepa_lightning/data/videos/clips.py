@@ -4,16 +4,18 @@
 from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar, overload
 
 import torch
 from torchvision.transforms import v2
 
 from jepa_lightning.data.channels import IMAGENET_MEAN, IMAGENET_STD
 from jepa_lightning.data.collate import Collate, Views
+from jepa_lightning.data.extras import follow_frames
 from jepa_lightning.data.pipelines import Pipeline, eval_steps, flips, to_tensor
 from jepa_lightning.data.videos.video import Video, as_video
 from jepa_lightning.masking import MaskSampler
+from jepa_lightning.types import Sample
 
 
 @dataclass(frozen=True)
@@ -90,6 +92,8 @@ class ClipSampler:
 class ClipView:
     """One video to views ``[C, T, H, W]`` of it, or ``[C, H, W]`` with one frame; all frames of one have the same crop.
 
+    The extras of a ``Sample`` follow the frames that were chosen.
+
     Attributes:
         sampler: chooses the frames.
         crops: what happens to them, uint8 ``[T, C, H, W]``; each gives a view of each clip.
@@ -102,13 +106,32 @@ class ClipView:
     train: bool
     clips: int = 1
 
-    def __call__(self, video: Any) -> Views:
-        """A ``Video``, frames uint8 ``[T, C, H, W]``, or an image, which stands still, to its views."""
-        source = as_video(video)
-        places = [(clip + 0.5) / self.clips for clip in range(self.clips)]
-        clips = [source.read(self.sampler(source, self.train, place)) for place in places]
-        views = [crop(clip).transpose(0, 1).contiguous() for clip in clips for crop in self.crops]
-        return [view.squeeze(1) for view in views] if self.sampler.num_frames == 1 else views
+    takes_samples: ClassVar[bool] = True
+
+    @overload
+    def __call__(self, video: Sample) -> Sample: ...
+    @overload
+    def __call__(self, video: Any) -> Views: ...
+
+    def __call__(self, video: Any) -> Views | Sample:
+        """A ``Video``, frames uint8 ``[T, C, H, W]``, or an image, which stands still, to its views.
+
+        Raises:
+            ValueError: if a ``Sample`` with extras is to have several clips.
+        """
+        sample = video if isinstance(video, Sample) else None
+        source = as_video(video if sample is None else sample.media)
+        frames = [self.sampler(source, self.train, (clip + 0.5) / self.clips) for clip in range(self.clips)]
+        views = [crop(clip).transpose(0, 1).contiguous() for clip in map(source.read, frames) for crop in self.crops]
+        views = [view.squeeze(1) for view in views] if self.sampler.num_frames == 1 else views
+        if sample is None:
+            return views
+        if sample.extras and len(frames) > 1:
+            raise ValueError(
+                f"the extras ({', '.join(sample.extras)}) belong to one clip, and {len(frames)} are made of each "
+                "sample: set eval_clips to 1."
+            )
+        return sample._replace(media=views, extras=follow_frames(sample.extras or {}, frames[0], source.num_frames))
 
 
 def masked_video_pipeline(
