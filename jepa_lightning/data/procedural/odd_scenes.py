@@ -64,16 +64,21 @@ class OddScenesDataset(Dataset[tuple[Tensor, dict[str, int], None]]):
         cell, (shape, other_shape), (color, other_color) = int(draw() * SIDE**2), _two(SHAPES, draw), _two(COLORS, draw)
         places = [_jittered(i, draw) for i in range(SIDE**2)]
         image = self._background(draw)
-        for i, place in enumerate(places):
-            is_odd = i == cell
-            paint = bright(other_color if is_odd and kind == "color" else color, draw)
-            if is_odd and kind == "missing":
-                continue
-            outline = list(SHAPES.values())[other_shape if is_odd and kind == "shape" else shape]
-            cover = coverage(outline(*coordinates(self.image_size, [place])), [place])[0]
-            image = blend(image, 255 * torch.tensor(paint).view(3, 1, 1), cover)
+        paints = [bright(other_color if i == cell and kind == "color" else color, draw) for i in range(SIDE**2)]
+        covers = self._cover(shape, places)
+        if kind == "shape":
+            covers[cell] = self._cover(other_shape, [places[cell]])[0]
+        if kind == "missing":
+            covers[cell] = 0
+        # hues around 0 leave the range of a color by a little
+        for paint, cover in zip(torch.tensor(paints).clamp_(0, 1).mul_(255).view(-1, 3, 1, 1), covers, strict=True):
+            image = blend(image, paint, cover)
         labels = {"odd": ODD.index(kind), "cell": 0 if kind == "none" else cell + 1}
         return image.round_().to(torch.uint8), labels, None
+
+    def _cover(self, shape: int, places: list[Place]) -> Tensor:
+        """How much of each pixel objects of a shape cover, ``[n, H, W]``."""
+        return coverage(list(SHAPES.values())[shape](*coordinates(self.image_size, places)), places)
 
     def _background(self, draw: UniformDraw) -> Tensor:
         """A dark texture of two faint tones, float ``[3, H, W]`` from 0 to 255."""

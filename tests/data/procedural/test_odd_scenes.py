@@ -1,4 +1,5 @@
 from collections import Counter
+from colorsys import rgb_to_hsv
 
 import pytest
 import torch
@@ -34,6 +35,16 @@ def test_an_odd_scene_differs_from_the_normal_one_in_its_cell_alone(kind: str) -
         # an object is at most 0.15 in radius and 0.02 from the center of its cell
         low, high = torch.tensor([row * 16 - 1, column * 16 - 1]), torch.tensor([row * 16 + 17, column * 16 + 17])
         assert ((changed >= low) & (changed < high)).all()
+
+
+def test_objects_of_a_normal_scene_have_one_color() -> None:
+    """By the hue of the brightest pixel of each cell, on a circle around the first one."""
+    scenes = OddScenesDataset(60, 48)
+    for i in range(60):
+        cells = scenes[i][0].unfold(1, 16, 16).unfold(2, 16, 16).flatten(3).flatten(1, 2)  # [3, 9, 256]
+        brightest = cells.amax(0).argmax(1)
+        hues = [rgb_to_hsv(*(cells[:, cell, place] / 255).tolist())[0] for cell, place in enumerate(brightest)]
+        assert max(abs((hue - hues[0] + 0.5) % 1 - 0.5) for hue in hues) < 0.06
 
 
 def test_kinds_take_turns_and_cells_are_even() -> None:
