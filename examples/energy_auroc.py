@@ -16,15 +16,16 @@ import csv
 from collections import defaultdict
 from pathlib import Path
 from statistics import mean, stdev
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 import yaml
-from compare_methods import OPTIONS, SIZES, build_data, build_method
+from compare_methods import ENCODER, OPTIONS, SIZES, build_data
 from lightning.pytorch import Trainer, seed_everything
 from torch.utils.data import DataLoader
 
-from jepa_lightning import VJEPA, JEPAModule
+import jepa_lightning
+from jepa_lightning import JEPAModule
 from jepa_lightning.data import JEPADataModule, PhysicsVideoDataModule
 from jepa_lightning.energy import auroc, pairwise_energy, true_and_foreign
 from jepa_lightning.features import eval_mode
@@ -45,10 +46,17 @@ class Run(NamedTuple):
     gap_after: float
 
 
-def build(name: str) -> JEPAModule:
+def build(name: str, depth: int) -> JEPAModule:
     if name == "VJEPA":
-        return VJEPA(**yaml.safe_load(VIDEO.read_text())["model"]["init_args"])
-    return build_method(name, *SIZES["shapes"])
+        options = yaml.safe_load(VIDEO.read_text())["model"]["init_args"]
+    else:
+        image_size, patch_size = SIZES["shapes"]
+        options = {**ENCODER, **OPTIONS[name], "image_size": image_size, "patch_size": patch_size}
+    if "target_layers" in options:
+        options["target_layers"] = min(depth, options["target_layers"])
+    method: Any = getattr(jepa_lightning, name)
+    module: JEPAModule = method(**{**options, "depth": depth})
+    return module
 
 
 def build_clips_or_images(name: str, batch_size: int, num_workers: int) -> JEPADataModule:
@@ -83,7 +91,7 @@ def separation(module: JEPAModule, data: JEPADataModule, number: int) -> tuple[f
 
 def run(name: str, seed: int, options: argparse.Namespace) -> Run:
     seed_everything(seed, workers=True, verbose=False)
-    module = build(name)
+    module = build(name, options.depth)
     data = build_clips_or_images(name, options.batch_size, options.num_workers)
     before = separation(module, data, options.samples)
     seed_everything(seed, workers=True, verbose=False)
@@ -125,6 +133,7 @@ def main(args: list[str] | None = None) -> None:
     parser.add_argument("--methods", nargs="+", choices=METHODS, default=METHODS)
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("--steps", type=int, default=200)
+    parser.add_argument("--depth", type=int, default=4, help="blocks of the encoder")
     parser.add_argument("--samples", type=int, default=256, help="validation samples, in batches of 64")
     parser.add_argument("--batch-size", type=int, default=64)
     parser.add_argument("--num-workers", type=int, default=2)
