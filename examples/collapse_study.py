@@ -28,7 +28,6 @@ from jepa_lightning.callbacks.alarms import AlarmBell
 from jepa_lightning.energy import blind_energy
 from jepa_lightning.features import eval_mode
 from jepa_lightning.losses import content_share, feature_std, ranks
-from jepa_lightning.types import Batch
 
 matplotlib.use("Agg")
 from matplotlib import pyplot

@@ -198,7 +198,7 @@ def test_alarms_are_recorded_with_their_step(
     tiny_ijepa: Build, shapes: Build, quiet_trainer: Build, tmp_path: Path, monkeypatch: Any
 ) -> None:
     check = AlarmBell.check
-    monkeypatch.setattr(AlarmBell, "check", lambda self, values: [*check(self, values), "it is <flat>"])
+    monkeypatch.setattr(AlarmBell, "check", lambda self, values, step: [*check(self, values, step), "it is <flat>"])
     monitor = CollapseMonitor(every_n_steps=4, memory=16)
     trainer = quiet_trainer(max_steps=8, log_every_n_steps=1, callbacks=[monitor, RunReport()])
     with pytest.warns(UserWarning, match="it is <flat>"):
