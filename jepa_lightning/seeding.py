@@ -8,10 +8,10 @@ import torch
 
 @contextmanager
 def seeded_chance(*numbers: int, device: torch.device) -> Iterator[None]:
-    """Runs a block with torch's generators seeded from some numbers, and puts them back.
+    """Runs a block with torch's generators seeded from some numbers, and restores them.
 
     Args:
-        numbers: for example seed, rank and step: each combination has numbers of its own.
+        numbers: for example seed, rank and step: each combination gives other random numbers.
         device: whose generator is seeded beside that of the CPU.
     """
     on_mps = device.type == "mps"

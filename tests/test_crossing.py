@@ -1,4 +1,4 @@
-"""A checkpoint of any strategy is gone on from under any other, and loads on one CPU."""
+"""A checkpoint of any strategy is resumed under any other, and loads on one CPU."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Runs that are killed, stopped or requeued at any moment go on and end with the bits of an undisturbed run."""
+"""Runs that are killed, stopped or requeued at any moment resume and end with the bits of an undisturbed run."""
 
 import os
 import random

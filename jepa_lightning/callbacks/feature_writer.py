@@ -214,10 +214,10 @@ class FeatureWriter(BasePredictionWriter):
             )
 
     def _indices(self, trainer: Trainer, batch: Any, batch_indices: Any, loader: int, size: int) -> Tensor:
-        """The place in its data set of each row, ``[B]``; where nobody knows it, one device counts.
+        """The place in its data set of each row, ``[B]``; where it is not known, one device counts.
 
         Raises:
-            MisconfigurationException: if there are several devices and nobody knows it.
+            MisconfigurationException: if there are several devices and it is not known.
         """
         known = getattr(batch, "indices", ())
         # where a loader has none, Lightning gives those of the last batch that had some

@@ -18,21 +18,21 @@ from torch.utils.data import get_worker_info
 # SLURM's signals to requeue, by its own choice or by the user's, the end of a terminal, and the one that ends a
 # process; Windows has only the last
 HELD = tuple(getattr(signal, name) for name in ("SIGUSR1", "SIGUSR2", "SIGHUP", "SIGTERM") if hasattr(signal, name))
-# those that nobody may have a handler for: they end a process at once, and its workers stay behind
+# without a handler these end a process immediately, and its workers are left behind
 ENDING = tuple(number for number in HELD if number != signal.SIGTERM)
 
 
 class HeldSignals:
     """Keeps signals from their handlers until a step has ended, and hands them over on all ranks together.
 
-    Lightning's handlers act at once: in the middle of a step, where the loader is a batch ahead, weights may have moved
-    and their EMA not, and where each rank waits for the others at another place. A checkpoint of that moment is not
+    Lightning's handlers act immediately: in the middle of a step, where the loader is a batch ahead, weights may have
+    moved and their EMA not, and each rank waits for the others at another place. A checkpoint of that moment is not
     the run's, and collectives of different kinds meet.
 
     On several ranks a signal is known to all of them one question after it came: the answer of one question is read at
     the next one, when the device has long been through with it, so that no rank waits for its device.
 
-    Ctrl-C acts at once. But Python drops a KeyboardInterrupt that is raised while an object is deleted, as when the
+    Ctrl-C acts immediately. But Python drops a KeyboardInterrupt that is raised while an object is deleted, as when the
     workers of a loader end; so it is remembered, and raised again at the next question.
     """
 
@@ -88,7 +88,7 @@ class HeldSignals:
         return asked.answer() if asked else []
 
     def ends(self, number: int) -> bool:
-        """Whether a signal ends the run without a checkpoint of its own."""
+        """Whether a signal ends the run without saving a checkpoint."""
         return number == signal.SIGTERM or self._handlers.get(number) is exit_on_signal
 
     def hand_over(self, number: int) -> None:

@@ -10,7 +10,7 @@ class HyperparameterMetrics(Callback):
     """Fills TensorBoard's HPARAMS tab at the end of ``fit``: hyperparameters of module and data, and final metrics.
 
     Each metric of the last validation, such as ``val/linear``, is in the tab as ``final/linear``. Other loggers show
-    hyperparameters beside metrics by themselves.
+    hyperparameters beside metrics.
 
     Example:
         >>> from lightning.pytorch import Trainer

@@ -30,7 +30,7 @@ class LastCheckpoint(ModelCheckpoint):
 
     Args:
         dirpath: the folder; None takes ``checkpoints`` in the logger's.
-        every_n_steps: saves after so many optimizer steps too, where a validation is far away.
+        every_n_steps: saves after this number of optimizer steps too, where validations are rare.
 
     Raises:
         MisconfigurationException: if ``every_n_steps`` is below 1.
@@ -132,7 +132,7 @@ class LastCheckpoint(ModelCheckpoint):
 
     def _hand_over(self, trainer: Trainer, signals: list[int]) -> None:
         for number in signals:
-            # a handler that does not end the run, such as SLURM's to requeue, saves by itself
+            # a handler that does not end the run, such as SLURM's to requeue, saves a checkpoint
             saved = self._saved_step == trainer.global_step or not self._signals.ends(number)
             where = f"step {trainer.global_step}" if saved else "the last checkpoint before this step"
             rank_zero_info(f"{signal.Signals(number).name}: the run resumes from {where} with --ckpt_path last.")

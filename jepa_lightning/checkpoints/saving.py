@@ -60,5 +60,5 @@ def _unwritten(trainer: Trainer, path: Path) -> str:
 def _what_is_left(path: Path) -> str:
     old = present(path)
     if not old.exists():
-        return "There is no older one: free some space and start anew."
-    return f"The one before is whole: free some space and go on with --ckpt_path {old}"
+        return "There is no older one: free some space and start again."
+    return f"The one before is whole: free some space and resume with --ckpt_path {old}"

@@ -10,7 +10,7 @@ from jepa_lightning.cli.errors import UsageError, explain_usage
 
 
 def consolidate(arguments: Sequence[str]) -> None:
-    """Writes one ordinary file, for ``load_from_checkpoint`` and for going on under any strategy.
+    """Writes one ordinary file, for ``load_from_checkpoint`` and to resume under any strategy.
 
     Args:
         arguments: after the name of the command.

@@ -1,6 +1,6 @@
 """``jepa-lightning``: finds the command, and ends errors that a user can put right in one line.
 
-What a command needs is imported when it is called: the list of commands is there at once.
+What a command needs is imported when it is called: the list of commands needs no import.
 """
 
 import os

@@ -49,7 +49,7 @@ def runs_folder(options: Any) -> Path:
 def find_last(options: Any) -> tuple[Path | None, Path | None]:
     """The checkpoint that ``--ckpt_path last`` stands for, and the folder of its run; None where there is none.
 
-    A callback that keeps it in a ``dirpath`` of its own is followed there; such a run has a new folder when it is
+    A callback with a ``dirpath`` is followed there; such a run has a new folder when it is
     resumed.
 
     Args:

@@ -13,7 +13,7 @@ from jepa_lightning.cli.trainer import CLITrainer
 
 
 def new_run(runs: Path) -> Path:
-    """Creates ``version_N`` with N above those that exist. Several processes at once get a folder each.
+    """Creates ``version_N`` with N above those that exist. Processes that do so at the same time get a folder each.
 
     Args:
         runs: Where the runs of a model are.
@@ -52,10 +52,10 @@ def board(folder: Path) -> TensorBoardLogger:
 def claim_logs(logger: Logger) -> Logger:
     """A logger whose folder no other run has, where the logger would only look for a free one.
 
-    Lightning's CSVLogger deletes the ``metrics.csv`` that it finds, and two runs at once find the same folder free.
+    Lightning's CSVLogger deletes the ``metrics.csv`` that it finds, and two runs together find the same folder free.
 
     Args:
-        logger: As configured. Loggers other than CSVLogger and TensorBoardLogger keep their files apart by themselves.
+        logger: As configured. Loggers other than CSVLogger and TensorBoardLogger keep their files apart.
 
     Raises:
         ValueError: If a CSVLogger is told to write where metrics are already.
@@ -64,7 +64,7 @@ def claim_logs(logger: Logger) -> Logger:
         return logger
     taken = None
     while True:
-        candidate = copy.copy(logger)  # asks the file system anew for the next version
+        candidate = copy.copy(logger)  # asks the file system again for the next version
         folder = Path(candidate.log_dir)
         try:
             folder.mkdir(parents=True)

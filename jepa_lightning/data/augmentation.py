@@ -14,21 +14,21 @@ from jepa_lightning.data.channels import IMAGENET_MEAN, IMAGENET_STD, ToChannels
 from jepa_lightning.data.collate import Collate, Views
 from jepa_lightning.data.pipelines import Interpolation, Pipeline, eval_view, flips, to_tensor
 
-SMALL = 64  # below so many pixels a blur leaves nothing to see
+SMALL = 64  # pixels a side, below which a blur leaves nothing to see
 
 
 @dataclass(frozen=True)
 class Augmentation:
-    """Chances and strengths for one view.
+    """Probabilities and strengths for one view.
 
     Attributes:
         crop_scale: range of the crop's area over the image's.
         flip: probability of a mirrored view; True is one half.
         jitter: brightness, contrast, saturation and hue, each the largest change; only of images of 3 channels.
-        jitter_chance: chance of any of these.
-        grayscale: chance of a view without color; only of images of 3 channels.
-        blur: chance of a Gaussian blur; views under 64 px have none.
-        solarize: chance of inverted bright pixels.
+        jitter_chance: probability of any of these.
+        grayscale: probability of a view without color; only of images of 3 channels.
+        blur: probability of a Gaussian blur; views under 64 px have none.
+        solarize: probability of inverted bright pixels.
         interpolation: of the resized crop, antialiased.
     """
 

@@ -1,5 +1,5 @@
 # C channels, H W height and width
-"""What a method must be shown: the transforms of one image, in training and without chance."""
+"""What a method must be shown: the transforms of one image, random for training and deterministic for evaluation."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -22,7 +22,7 @@ class Pipeline:
 
     Attributes:
         transform: one image (PIL, a uint8 tensor ``[C, H, W]`` or a uint8 array ``[H, W, C]``) to its training views.
-        eval_transform: the same without chance, for probes, features and validation.
+        eval_transform: the deterministic one, for probes, features and validation.
         collate: samples to a Batch.
 
     Example:
@@ -42,7 +42,7 @@ class Pipeline:
 
 @dataclass(frozen=True)
 class RepeatedView:
-    """The same transform of an image several times over, with fresh chance each time.
+    """The same transform of an image several times over, with new random numbers each time.
 
     Example:
         >>> import torch
@@ -80,7 +80,7 @@ def masked_image_pipeline(
         masks: draws context and target tokens.
         crop_scale: range of the crop's area over the image's.
         flip: probability of a mirrored view; the paper mirrors none.
-        num_crops: views of an image, each with masks of its own; the deterministic view is always one.
+        num_crops: views of an image, each with its own masks; the deterministic view is always one.
         mean: subtracted, per channel, from values in [0, 1]; its length is the number of channels of the images.
         std: divides the rest.
         interpolation: of resized images, antialiased.
@@ -115,7 +115,7 @@ def eval_view(
 def eval_steps(
     image_size: tuple[int, int], place: float = 0.5, interpolation: Interpolation = "bilinear"
 ) -> list[v2.Transform]:
-    """A view without chance: the shorter side resized to cover it, then a crop along the longer one.
+    """A deterministic view: the shorter side resized to cover it, then a crop along the longer one.
 
     Args:
         image_size: height and width of the view.

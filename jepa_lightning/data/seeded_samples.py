@@ -18,7 +18,7 @@ from jepa_lightning.types import Batch, Sample
 
 
 class SeededViews(Dataset[Any]):
-    """Applies a transform to a data set of (image, labels, path), with the chance that each draw names.
+    """Applies a transform to a data set of (image, labels, path), with the seeds of each draw.
 
     What the data set could not read (None) stays None, as what turns out unreadable when frames are decoded becomes
     None; the collate leaves it out.
@@ -119,8 +119,8 @@ class SeededCollate:
             if column is not None:
                 column[rows] = math.nan if column.is_floating_point() else -1
         batch = batch._replace(indices=indices)
-        # Where shared memory or descriptors run out here, the worker reports it. Multiprocessing would need them in a
-        # thread of its own, which prints the error and loses the batch, and the run would wait for that without end.
+        # Where shared memory or descriptors run out here, the worker reports it. Multiprocessing would need them in
+        # another thread, which prints the error and loses the batch, and the run would wait for it forever.
         return batch if get_worker_info() is None else apply_to_collection(batch, Tensor, Tensor.share_memory_)
 
 

@@ -28,8 +28,8 @@ def data_parallel_mesh(mesh: DeviceMesh) -> DeviceMesh:
 def shard_(module: nn.Module, mesh: DeviceMesh) -> None:
     """Shards the networks of a LightningModule in place with FSDP2, from the weights of the first rank.
 
-    Each network is sharded for itself, its blocks first, and lets go of gathered weights after each forward pass. So it
-    is used by calling it, and a target that has the structure of its online network lies on the ranks as that does.
+    Each network is sharded for itself, its blocks first, and is resharded after each forward pass. So it is used by
+    calling it, and a target that has the structure of its online network has the same shards on each rank.
     Batch norms become joint where the device can: Lightning's flag for it does not reach this strategy. A module that
     is sharded already stays as it is.
 
@@ -79,8 +79,8 @@ def wrap_(module: nn.Module) -> None:
         wrapped = wrap(network, auto_wrap_policy=policy, sync_module_states=True)
         if wrapped is not network:
             _refuse_own_parameters(module)
-            # the outermost wrapper lets go of its weights in the backward pass only, which targets have not, and would
-            # go on with what it gathered first: so it has none
+            # The outermost unit is resharded in the backward pass alone. A target has none and would keep stale
+            # gathered weights, so an outermost unit without weights is put around it.
             module.register_module(name, wrap(wrapped))
 
 
@@ -97,7 +97,7 @@ def sharding_units(network: nn.Module) -> Iterator[nn.Module]:
 
 
 def _not_a_view(network: nn.Module, inputs: Any, output: Any) -> Any:
-    """The output in memory of its own: FSDP2 gathers weights for the backward pass by hooks that views can lose."""
+    """A copy of an output that is a view: FSDP2 gathers weights for the backward pass by hooks that views can lose."""
     return output.clone() if isinstance(output, Tensor) and output._is_view() else output
 
 

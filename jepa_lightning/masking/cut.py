@@ -6,9 +6,9 @@ from torch import Tensor
 def cut_to_shortest(free: Tensor, generator: torch.Generator | None) -> Tensor:
     """Keeps as many tokens of each row as the shortest has: a window that starts anywhere and wraps.
 
-    With the tokens in random order that is a uniform choice. The rows of a batch share the order, but each has a start
-    of its own, so whether one keeps a token says nothing of another. The plain way, which draws and ranks a number for
-    every token, takes three times as long.
+    With the tokens in random order that is a uniform choice. The rows of a batch share the order and differ in
+    their starts, so whether one keeps a token says nothing of another. The plain way, which draws and ranks a number
+    for every token, takes three times as long.
 
     Args:
         free: bool ``[B, N]``, the tokens that may be kept, in a random order.

@@ -32,7 +32,7 @@ class LegacyMultiBlock:
         min_keep: tokens that contexts and targets must exceed.
 
     Raises:
-        ValueError: if a block may come out with no more than ``min_keep`` tokens, which the reference draws for ever.
+        ValueError: if a block may have no more than ``min_keep`` tokens, which the reference draws forever.
     """
 
     def __init__(
@@ -60,7 +60,7 @@ class LegacyMultiBlock:
         """Draws the masks of one batch; see ``MultiBlockMask``.
 
         Raises:
-            ValueError: if a block comes out with no more than ``min_keep`` tokens.
+            ValueError: if a block has no more than ``min_keep`` tokens.
         """
         if sizes is None:
             sizes = torch.Generator().manual_seed(self.count.next())

@@ -27,7 +27,7 @@ class LegacyMultiBlock3D:
         max_keep: tokens that a context is cut to.
 
     Raises:
-        ValueError: if a block may come out empty.
+        ValueError: if a block may be empty.
     """
 
     def __init__(

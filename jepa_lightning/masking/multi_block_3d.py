@@ -90,7 +90,7 @@ class MultiBlock3DMask:
 
         Args:
             batch_size: B.
-            generator: where all chance comes from; None is torch's global one, which in a worker is the worker's own.
+            generator: all random numbers; None is torch's global one, which in a worker is the worker's own.
             sizes: where the sizes of blocks come from instead. Without it they follow the count of batches in legacy
                 mode.
 

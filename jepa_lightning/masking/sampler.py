@@ -15,8 +15,8 @@ class MaskSampler(Protocol):
 
         Args:
             batch_size: B.
-            generator: where chance comes from; None is torch's global one.
-            sizes: where the chance comes from that a whole batch shares, such as the size of blocks: ranks that have
-                the same have equal work. None takes ``generator`` for it.
+            generator: random numbers of each sample; None is torch's global one.
+            sizes: random numbers that a whole batch shares, such as the size of blocks: ranks with the same ones have
+                equal work. None takes ``generator``.
         """
         ...

@@ -8,7 +8,7 @@ from torch import Tensor
 
 
 class FiniteLoss:
-    """Checks each loss: at once on a CPU; on a GPU when the next one is given, or ``check`` is called.
+    """Checks each loss: immediately on a CPU; on a GPU when the next one is given, or ``check`` is called.
 
     The host gives a GPU work ahead of time. It would have to wait for all of that work if it looked at the loss of the
     same step; the loss of the step before has been computed by then.

@@ -50,7 +50,7 @@ class IJEPA(LatentPrediction):
         sigreg: weight of the regularizer sigreg.
         uniformity: weight of the regularizer uniformity.
         projector_dim: width of a two-layer head between the pooled features and the regularizer; None has no head.
-        num_crops: number of crops of each image, each with masks of its own. Targets are predicted in the first crop;
+        num_crops: number of crops of each image, each with its own masks. Targets are predicted in the first crop;
             the others are for the regularizer.
         invariance: weight of the distance between the pooled context features of an image's crops, with a regularizer.
         flip: probability of a mirrored image; the paper mirrors none. True is one half.
@@ -140,7 +140,7 @@ class IJEPA(LatentPrediction):
         return masked_encoder(self, legacy_init=self.legacy_init)
 
     def pipeline(self) -> Pipeline:
-        """Cropped views, each with multi-block masks of its own."""
+        """Cropped views, each with its own multi-block masks."""
         return masked_image_pipeline(
             self.image_size, self.masks, self.crop_scale, self.flip, self.num_crops, self.mean, self.std
         )

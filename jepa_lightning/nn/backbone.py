@@ -77,7 +77,7 @@ class TimmBackbone(nn.Module):
     def _tokens(self, output: Tensor) -> Tensor:
         if output.ndim == 3:
             return output[:, getattr(self.model, "num_prefix_tokens", 0) :]
-        if output.ndim == 2:  # a network that pools by itself
+        if output.ndim == 2:  # a network that has pooled already
             return output[:, None]
         if getattr(self.model, "output_fmt", "NCHW") == "NHWC":
             return output.flatten(1, 2)

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 def projection_head(width: int, hidden: int, out: int) -> nn.Sequential:
     """Two linear layers, the first one batch-normalized: ``[B, width]`` to ``[B, out]``.
 
-    The loss shapes what comes out of it and leaves the features before it room to hold more. Source: SimCLR
+    The loss shapes its output, and leaves the features before it room to hold more. Source: SimCLR
     (arXiv 2002.05709), section 4.2.
 
     Args:

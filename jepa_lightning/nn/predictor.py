@@ -89,7 +89,7 @@ class Predictor(nn.Module):
             context: ``[B, Kc, D]`` encoded context tokens.
             context_index: int64 ``[B, Kc]``, where they stand in the grid.
             target_index: int64 ``[B, M, Kt]``, where the targets stand.
-            mask_index: the kind of mask, where each has a mask token of its own.
+            mask_index: the kind of mask, where each has its own mask token.
 
         Returns:
             ``[B, M, Kt, D]`` predicted representations, or of ``out_width``.

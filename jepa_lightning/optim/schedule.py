@@ -16,7 +16,7 @@ class WarmupCosine(LRScheduler):
 
     The learning rate runs from ``start_lr`` at the first step to the optimizer's own at step ``warmup_steps``, then
     along a cosine to ``final_lr`` at the last step, and stays there. Weight decay follows a cosine over the whole run,
-    without warm-up. Both are set on construction, before the first step. Groups with a learning rate of their own keep
+    without warm-up. Both are set on construction, before the first step. Groups with another learning rate keep
     its ratio to the optimizer's. Source: arXiv 2301.08243, appendix A.1; its weight decay is a cosine in the code.
 
     With Lightning, return it with ``"interval": "step"``. A saved state holds the step alone: resumed with another

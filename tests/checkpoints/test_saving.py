@@ -47,13 +47,13 @@ def test_a_checkpoint_that_cannot_be_written_leaves_the_one_before(
     trainer.fit(tiny_ijepa(), shapes())
     with (
         small_disk(10_000),
-        pytest.raises(RuntimeError, match=r"There is no older one: free some space and start anew"),
+        pytest.raises(RuntimeError, match=r"There is no older one: free some space and start again"),
     ):
         save_whole(trainer, path, trainer.save_checkpoint)
     save_whole(trainer, path, trainer.save_checkpoint)
     before = path.read_bytes()
     line = (
-        rf"cannot write {path}, about 1\.\d MB, at step 1: .*\. The one before is whole: free some space and go on "
+        rf"cannot write {path}, about 1\.\d MB, at step 1: .*\. The one before is whole: free some space and resume "
         rf"with --ckpt_path {path}$"
     )
     with small_disk(10_000), pytest.raises(RuntimeError, match=line):

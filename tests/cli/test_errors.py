@@ -147,7 +147,7 @@ def test_configurations_that_cannot_be_understood(tiny_cli: str, capsys: Any, wr
         ("--trainer.default_root_dir " + "x" * 300, ": File name too long."),
         ("--model.image_size 1000000", "GiB were asked for at once. Lower --data.batch_size, --model.image_size or "),
         ("--seed_everything -1", "seed_everything=-1 is out of range: give a number in [0, 4294967295]."),
-        ("--model.dict_kwargs.blub 3", "JEPAModule has no option 'blub'"),
+        ("--model.dict_kwargs.blub 3", "there is no option 'blub', which dict_kwargs gives: leave it out."),
         ("--ckpt_path nowhere.ckpt", "there is no checkpoint nowhere.ckpt."),
         ("--ckpt_path last", "there is no last checkpoint, logs/IJEPA/*/checkpoints/last.ckpt: "),
         (
@@ -288,7 +288,7 @@ def test_a_disk_that_fills_up_while_saving(tiny_cli: str, capsys: Any, tmp_path:
     last = Path("logs/IJEPA/version_0/checkpoints/last.ckpt")
     assert text == (
         f"cannot write {last}, about 1.2 MB, at step 8: File too large. The one before is whole: free some space and "
-        f"go on with --ckpt_path {last}"
+        f"resume with --ckpt_path {last}"
     )
     assert code == 1
     assert torch.load(last, weights_only=True)["global_step"] == 4

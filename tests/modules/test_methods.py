@@ -340,7 +340,7 @@ def test_four_steps_equal_two_and_two_resumed(
     def run(ckpt: Path | None = None) -> list[Tensor]:
         saver = ModelCheckpoint(tmp_path, filename="{step}", every_n_train_steps=2, save_top_k=-1)
         model = tiny_method(name)
-        torch.manual_seed(7 if ckpt is None else 99)  # the resumed run goes on with the seed of the first
+        torch.manual_seed(7 if ckpt is None else 99)  # the resumed run continues with the seed of the first
         trainer = quiet_trainer(max_steps=4, enable_checkpointing=True, callbacks=[saver], limit_val_batches=0)
         trainer.fit(model, shapes(num_train=48), ckpt_path=ckpt)  # from the middle of the first epoch into the second
         return weights(model)

@@ -96,7 +96,7 @@ def test_ten_steps_equal_five_and_five_resumed_in_the_middle_of_an_epoch(
     def run(ckpt: Path | None = None) -> list[Tensor]:
         saver = ModelCheckpoint(tmp_path, filename="{step}", every_n_train_steps=5, save_top_k=-1)
         model = tiny_vjepa(causal_frames=(1, 3), lr=0.01)
-        torch.manual_seed(7 if ckpt is None else 99)  # the resumed run goes on with the seed of the first
+        torch.manual_seed(7 if ckpt is None else 99)  # the resumed run continues with the seed of the first
         trainer = quiet_trainer(max_steps=10, enable_checkpointing=True, callbacks=[saver], limit_val_batches=0)
         trainer.fit(model, physics(), ckpt_path=ckpt)  # 8 steps an epoch
         return weights(model)

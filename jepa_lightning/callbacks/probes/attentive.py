@@ -1,5 +1,5 @@
 # B batch, N tokens, D width
-"""Classifiers with attention, trained beside the module on its tokens, several learning rates at once."""
+"""Classifiers with attention, trained beside the module on its tokens, with several learning rates side by side."""
 
 from collections.abc import Sequence
 from typing import Any

@@ -34,7 +34,7 @@ def drawn(owner: str, loader: Iterable[Any], size: int, rank: int = 0, ranks: in
 
     Args:
         owner: name of the callback, for messages.
-        loader: a DataLoader, or something that gives batches anew each time.
+        loader: a DataLoader, or something that gives batches again each time.
         size: samples of all ranks together, at most; other loaders than those of data with a length may give a batch
             more.
         rank: number of this one.

@@ -1,4 +1,4 @@
-"""Callbacks whose state belongs to one fit: the next one starts anew."""
+"""Callbacks whose state belongs to one fit: the next one starts afresh."""
 
 from abc import ABC, abstractmethod
 from typing import Any

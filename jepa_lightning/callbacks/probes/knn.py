@@ -31,7 +31,7 @@ class OnlineKNN(OnlineProbe):
     For values it is the weighted mean of theirs, for multi-hot labels the weighted share that has each one; which
     labels there may be, and what is logged as ``val/knn``, is ``OnlineProbe``'s.
 
-    The bank is made of training images, encoded anew at each validation. A DataModule with a ``memory_dataloader``, as
+    The bank is made of training images, encoded again at each validation. A DataModule with a ``memory_dataloader``, as
     all of this package have, gives them in the deterministic view. Otherwise they come from the training loader, with
     its augmentations, which lower the accuracy: the first ``max_samples`` of a fixed random order of the samples that
     its sampler yields in an epoch, or of what it gives where the data set has no length. Samples that the sampler

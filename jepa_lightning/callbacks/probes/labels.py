@@ -19,7 +19,7 @@ class ProbeLabels:
     """Reads the labels of batches by name; a single label has the name ``""``.
 
     The first labeled batch tells of what kind each label is. Labels on a CPU are checked batch by batch. On other
-    devices the first batch is, and ``check`` looks at all later ones at once, since each look waits for the device.
+    devices the first batch is, and ``check`` looks at all later ones together, since each look waits for the device.
 
     Args:
         owner: whose labels they are, for messages.

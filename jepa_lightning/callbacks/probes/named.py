@@ -1,4 +1,4 @@
-"""Callbacks with a name of their own, so that two of a type can run side by side."""
+"""Callbacks with names, so that two of a type can run side by side."""
 
 import re
 

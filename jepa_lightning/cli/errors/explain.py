@@ -57,9 +57,9 @@ def explain(error: BaseException) -> str | None:
     if isinstance(error, RuntimeError) and (LOST.search(text) or isinstance(error, dist.DistNetworkError)):
         return "another process of this run has ended: what it said stands above, or in its own log."
     if wrapped is not error and (
-        unknown := re.match(r"(\w+)\.__init__\(\) got an unexpected keyword argument (.*)", text)
+        unknown := re.match(r"\w+\.__init__\(\) got an unexpected keyword argument (.*)", text)
     ):
-        return f"{unknown[1]} has no option {unknown[2]}: see its dict_kwargs."
+        return f"there is no option {unknown[1]}, which dict_kwargs gives: leave it out."
     if isinstance(error, ValueError) and _origin(error)[0].startswith("jsonargparse"):
         return explain_usage(str(wrapped))
     if isinstance(error, ImportError):

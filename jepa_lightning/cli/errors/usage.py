@@ -63,7 +63,7 @@ def _wrong_value(found: list[Fault]) -> str:
     types = list(dict.fromkeys(kind for fault in found if (kind := _expected(fault.text))))
     value = "null" if fault.value == "None" else shortened(fault.value)
     got = f", got {value}" if value else ""
-    if not types:  # the parser has a sentence of its own
+    if not types:  # the parser has its own sentence
         text = one_line(re.sub(r"\[type=.*?\]", "", fault.text))
         if other := re.match(r"Unable to load config (.*)$", text):
             return f"{fault.key}: {other[1]} is neither a file nor a mapping of options, as in {{max_steps: 8}}"

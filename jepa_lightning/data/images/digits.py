@@ -18,7 +18,7 @@ from jepa_lightning.options import OpenShare, PositiveInt, Seed, check_options
 class DigitsDataset(Dataset[tuple[Tensor, int, None]]):
     """The digits as uint8 ``[3, H, W]``, with their class and no path.
 
-    The 8x8 originals are enlarged bilinearly: a crop of them would be too coarse in pixels of its own.
+    The 8x8 originals are enlarged bilinearly: a crop of them would have too few pixels.
 
     Args:
         image_size: pixels per side.

@@ -1,5 +1,5 @@
 # n objects, H W height and width
-"""Flat shapes and background textures as signed distances, evaluated on all pixels at once.
+"""Flat shapes and background textures as signed distances, evaluated on all pixels together.
 
 Pixels go through sums, products and square roots only: these round alike everywhere, so a scene has the same bytes on
 every machine.

@@ -50,11 +50,11 @@ class _Drawn(NamedTuple):
 class ViolationDataset(Dataset[ViolationPair]):
     """Pairs of a possible and an impossible clip, two of a kind of violation in turn; for evaluation only.
 
-    Such two are twins: the impossible clips go on as the possible one of the other does. A body goes behind a bar and
-    does not come out (``vanish``), or comes out and has not gone in; comes out higher or lower (``teleport``) or of
-    another shape (``shape``), and the other way round; passes through a ``wall``, or turns where there is none. So what
-    judges the past and the future apart, such as a liking for empty scenes, is right in half of them. Bodies that begin
-    to fall ``upward`` have no twins.
+    Such two are twins: each impossible clip ends as the possible one of the other does. A body moves behind a bar and
+    does not appear again (``vanish``), or appears and was not there before; appears higher or lower (``teleport``) or
+    in another shape (``shape``), and the other way round; passes through a ``wall``, or turns where there is none. So
+    what judges the past and the future apart, such as a preference for empty scenes, is right in half of them. Bodies
+    that begin to fall ``upward`` have no twins.
 
     Source: the matched sets of IntPhys, arXiv 1803.07616.
 

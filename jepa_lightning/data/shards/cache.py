@@ -44,7 +44,7 @@ class ShardCache:
             self._download(INDEX_FILE, Path(folder))
             content = Path(folder, INDEX_FILE).read_text()
         self.index = ShardIndex(content, url)
-        # shards that are written anew go to another folder
+        # shards that are written again have another folder
         key = hashlib.sha256(f"{url}\n{content}".encode()).hexdigest()[:16]
         self.folder = Path(home or HOME).expanduser() / key
         self.folder.mkdir(parents=True, exist_ok=True)

@@ -126,7 +126,7 @@ def write_index(path: Path, parts: Sequence[Path], ours: dict[str, Any], stamp: 
 
 def foreign(where: str) -> str:
     """What to say of a folder that holds something else."""
-    return f"{where}/{INDEX_FILE} is not of shards that `jepa-lightning pack` wrote: write them anew with it."
+    return f"{where}/{INDEX_FILE} is not of shards that `jepa-lightning pack` wrote: write them again with it."
 
 
 def remedy(where: str) -> str:

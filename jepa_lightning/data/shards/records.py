@@ -127,7 +127,7 @@ def _read(root: Path, path: Path) -> str:
     if not root.is_dir():
         raise FileNotFoundError(f"there is no folder {root}.")
     if (root / UNFINISHED).is_dir():
-        raise ValueError(f"the shards in {root} are not finished: run the same `jepa-lightning pack` to go on.")
+        raise ValueError(f"the shards in {root} are not finished: run the same `jepa-lightning pack` again to resume.")
     if (root / INDEX_FILE).is_file():
         raise ValueError(f"{root} is one split of the shards: give the folder above it.")
     raise FileNotFoundError(

@@ -126,5 +126,5 @@ def _content(path: Path) -> bytes:
     except OSError as error:
         reason = (error.strerror or str(error)).rstrip(".")
         raise RuntimeError(
-            f"cannot read {path}: {reason}. Once it can be read, the same command goes on from here."
+            f"cannot read {path}: {reason}. Once it can be read, the same command resumes from here."
         ) from error

@@ -111,7 +111,7 @@ class VideoFile:
         """Those of the frames at the targets that are there, each ``[H, W, 3]``."""
         from av.video.reformatter import VideoReformatter
 
-        # one for all frames and without threads of its own, which take longer to start than a small frame to convert
+        # one for all frames and without threads, which take longer to start than a small frame to convert
         convert = partial(VideoReformatter().reformat, format="rgb24", threads=1)
         with reading(self._file) as container:
             frames = _seek(container, targets, index) if index.timed else _count(container, targets)

@@ -27,7 +27,7 @@ class FrameFolder:
         fps: frames per second, where they are known.
 
     Attributes:
-        times: None; the frames have no times of their own.
+        times: None; the frames have no times.
 
     Raises:
         UnreadableVideoError: if the folder holds no frames, or two whose names differ only in their endings.

@@ -15,7 +15,7 @@ MAX_BYTES = 64 * 2**20  # of each process: 75 hours at 30 frames per second, or 
 class IndexCache:
     """Indices of video files, bounded by the memory that they take; those not used for longest are dropped.
 
-    A file that was written anew is another one.
+    A file that was written again is another one.
 
     Args:
         max_bytes: of all indices together; a larger one is read each time.

@@ -136,5 +136,5 @@ def test_without_shuffling_the_order_is_that_of_the_shards() -> None:
 def test_a_change_of_ranks_in_the_middle_of_an_epoch_is_said() -> None:
     first, alone = loader(Numbers(), 0, 2, 0), loader(Numbers(), 0, 1, 0)
     next(iter(first))
-    with pytest.warns(UserWarning, match="on 1 ranks, and had 2.*some samples come twice"):
+    with pytest.warns(UserWarning, match="on 1 ranks, and had 2.*some samples are seen twice"):
         alone.load_state_dict(first.state_dict())

@@ -150,7 +150,7 @@ def test_lines_of_a_list_keep_their_parts(tmp_path: Path) -> None:
 def test_a_file_that_is_gone_when_it_is_read_is_named(image_folder: Path, tmp_path: Path) -> None:
     planned = plan(image_folder)
     (image_folder / "train/cat/04.png").unlink()
-    with pytest.raises(RuntimeError, match=r"cannot read .*train/cat/04.png: No such file .* goes on from here"):
+    with pytest.raises(RuntimeError, match=r"cannot read .*train/cat/04.png: No such file .* resumes from here"):
         write_shards(planned, tmp_path / "out")
 
 
