@@ -17,6 +17,6 @@ class MaskSampler(Protocol):
             batch_size: B.
             generator: random numbers of each sample; None is torch's global one.
             sizes: random numbers that a whole batch shares, such as the size of blocks: ranks with the same ones have
-                equal work. None takes ``generator``.
+                about equal work. None takes ``generator``.
         """
         ...
