@@ -1,12 +1,7 @@
 # B batch, N samples, D width, L layers, T tokens of a sample, K targets or classes
 """Features of a prediction run, in one file with the labels and paths of their samples."""
 
-import os
-import shutil
-import tempfile
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from itertools import chain, count
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +13,9 @@ from lightning.pytorch.callbacks import BasePredictionWriter
 from torch import Tensor
 
 from jepa_lightning.callbacks.batch_items import Item
-from jepa_lightning.callbacks.feature_file import SUFFIXES, Column, write_columns
+from jepa_lightning.callbacks.feature_file import Column
 from jepa_lightning.callbacks.feature_rows import Rows, RowWriter
+from jepa_lightning.callbacks.feature_target import FeatureTarget
 from jepa_lightning.callbacks.prediction_source import PredictionSource, extra_columns
 from jepa_lightning.options import Layers, check_options
 
@@ -78,19 +74,14 @@ class FeatureWriter(BasePredictionWriter):
     ) -> None:
         check_options(type(self), locals())
         super().__init__("batch")
-        self.path, self.layers, self.tokens, self.overwrite = Path(path), layers, tokens, overwrite
-        if self.path.suffix not in SUFFIXES:
-            raise ValueError(
-                f"cannot write features to {path}: its suffix is {self.path.suffix or 'missing'!r}, give "
-                f"{' or '.join(SUFFIXES)}."
-            )
+        self.layers, self.tokens = layers, tokens
+        self.target = FeatureTarget(Path(path), overwrite)
         if layers is not None and features is not None:
             raise ValueError(
                 f"FeatureWriter: layers are blocks of a JEPAModule's evaluation encoder, and features='{features}' is "
                 "one network: leave one of them out."
             )
         self.source = PredictionSource(type(self).__name__, features, labels, images, paths=paths)
-        self._folder: Path | None = None
         self._writer: RowWriter | None = None
         self._last_indices: Any = None
         self._seen: dict[int, int] = {}  # rows of each loader
@@ -113,16 +104,17 @@ class FeatureWriter(BasePredictionWriter):
                 )
             self._before = pl_module.predict_layers, pl_module.predict_tokens
             _ask(pl_module, self.layers, self.tokens)
-        fault = self._open() if trainer.is_global_zero else None
-        fault, self._folder = trainer.strategy.broadcast((fault, self._folder))
+        target = self.target
+        fault = target.open() if trainer.is_global_zero else None
+        fault, target.folder = trainer.strategy.broadcast((fault, target.folder))
         if fault:
-            raise MisconfigurationException(f"cannot write features to {self.path}: {fault}")
-        if self._folder is None or not self._folder.is_dir():
+            raise MisconfigurationException(f"cannot write features to {target.path}: {fault}")
+        if target.folder is None or not target.folder.is_dir():
             raise MisconfigurationException(
-                f"features are collected in {self._folder}, which does not exist on this machine: give a path on a "
+                f"features are collected in {target.folder}, which does not exist on this machine: give a path on a "
                 "disk that all machines share."
             )
-        self._writer, self._seen = RowWriter(self._folder, trainer.global_rank), {}
+        self._writer, self._seen = RowWriter(target.folder, trainer.global_rank), {}
 
     def write_on_batch_end(
         self,
@@ -147,8 +139,9 @@ class FeatureWriter(BasePredictionWriter):
         indices = self._indices(trainer, batch, batch_indices, dataloader_idx, len(features))
         places = torch.stack([torch.full_like(indices, dataloader_idx), indices], dim=1)
         if batch_idx == dataloader_idx == 0 and trainer.is_global_zero:
-            self._check_room(trainer, sum(column.numel() * column.element_size() for column in columns.values()))
-        with self._disk_faults():
+            size = sum(column.numel() * column.element_size() for column in columns.values())
+            self.target.check_room(sum(trainer.num_predict_batches) * trainer.world_size, size)
+        with self.target.faults():
             self._writer.append(columns, places, self.source.paths_of(pl_module, prediction, batch))
 
     def on_predict_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -158,12 +151,12 @@ class FeatureWriter(BasePredictionWriter):
             MisconfigurationException: if there are none.
         """
         assert self._writer is not None
-        assert self._folder is not None
-        with self._disk_faults():
+        assert self.target.folder is not None
+        with self.target.faults():
             self._writer.close()
         trainer.strategy.barrier()
         if trainer.is_global_zero:
-            rows = Rows(self._folder, trainer.world_size)
+            rows = Rows(self.target.folder, trainer.world_size)
             if not len(rows):
                 raise MisconfigurationException("there are no features to write: the predict loader gave no batch.")
             self._write(trainer, rows)
@@ -177,41 +170,6 @@ class FeatureWriter(BasePredictionWriter):
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
         """Removes what is not the file."""
         self._clean(trainer, pl_module)
-
-    def _open(self) -> str | None:
-        """Makes the folder of the rows; says why the file cannot be written, if so."""
-        try:
-            if self.path.is_dir():
-                return "it is a folder."
-            if os.path.lexists(self.path) and not self.overwrite:
-                return "it exists; give another name, or overwrite=True (--overwrite true) to replace it."
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            self._folder = Path(tempfile.mkdtemp(prefix=".features.", dir=self.path.parent))
-            with (self._folder / "trial").open("wb") as file:  # a full disk still takes names
-                file.write(bytes(4096))
-                os.fsync(file.fileno())
-        except OSError as error:
-            return f"{error.strerror or error}."
-        return None
-
-    def _check_room(self, trainer: Trainer, size: int) -> None:
-        """Refuses work whose rows the disk cannot hold, as far as their number is known.
-
-        Args:
-            trainer: knows how many batches there are.
-            size: bytes of one.
-
-        Raises:
-            MisconfigurationException: if it cannot.
-        """
-        batches = sum(trainer.num_predict_batches) * trainer.world_size
-        needed = 2 * size * batches if batches < float("inf") else 0
-        free = shutil.disk_usage(self.path.parent).free
-        if needed > free:
-            raise MisconfigurationException(
-                f"cannot write features to {self.path}: they need {needed / 1e9:.1f} GB while they are put in order, "
-                f"and the disk has {free / 1e9:.1f} GB."
-            )
 
     def _indices(self, trainer: Trainer, batch: Any, batch_indices: Any, loader: int, size: int) -> Tensor:
         """The place in its data set of each row, ``[B]``; where it is not known, one device counts.
@@ -245,37 +203,18 @@ class FeatureWriter(BasePredictionWriter):
                 columns[name] = Column("int64", (), lambda values=values: [values])  # type: ignore[misc]
         if rows.paths:
             texts = {"paths": rows.paths, **texts}
-        path = self.path if self.overwrite else _free(self.path)
-        with self._disk_faults():
-            write_columns(path, len(rows), columns, texts)
-        self.overwrite |= path == self.path  # what this callback wrote itself
+        path = self.target.write(len(rows), columns, texts)
         width = columns["features"].shape[-1]
         names = [*columns, *dict.fromkeys(name.partition("/")[0] for name in texts)]
         print(f"wrote {len(rows)} features of width {width} to {path}: {', '.join(names)}")
 
-    @contextmanager
-    def _disk_faults(self) -> Iterator[None]:
-        """Says in one line what the disk refuses."""
-        try:
-            yield
-        except OSError as error:
-            raise MisconfigurationException(
-                f"cannot write features to {self.path}: {error.strerror or error}. What was there before is unchanged."
-            ) from error
-
     def _clean(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if self._folder is not None and trainer.is_global_zero:
-            shutil.rmtree(self._folder, ignore_errors=True)
-        self._folder, self._writer = None, None
+        if trainer.is_global_zero:
+            self.target.close()
+        self.target.folder, self._writer = None, None
         if self._before is not None:
             _ask(pl_module, *self._before)
         self._before = None
-
-
-def _free(path: Path) -> Path:
-    """The name, or one with a number if another run has taken it in the meantime."""
-    names = (path.with_stem(f"{path.stem}-{number}") for number in count(1))
-    return next(name for name in chain([path], names) if not os.path.lexists(name))
 
 
 def _ask(module: Any, layers: Sequence[int] | None, tokens: bool) -> None:
