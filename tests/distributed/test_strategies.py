@@ -1,5 +1,6 @@
 """Ten steps of each method under each strategy, on two processes over gloo, are those of one process."""
 
+import math
 import os
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from typing import Any
 import pytest
 import torch
 from lightning.pytorch import Callback, Trainer
+from lightning.pytorch.core.mixins import HyperparametersMixin
 from lightning.pytorch.strategies import DDPStrategy, FSDPStrategy, Strategy
 from torch import Tensor, nn
 from torch.distributed.fsdp import FullyShardedDataParallel
@@ -36,7 +38,7 @@ from jepa_lightning import (
     VICReg,
 )
 from jepa_lightning.distributed import gather_samples, rank
-from jepa_lightning.nn import VisionTransformer
+from jepa_lightning.nn import VisionTransformer, take_tokens
 from jepa_lightning.nn.init import init_weights
 from jepa_lightning.types import Batch, Masks
 
@@ -47,6 +49,33 @@ CLIPS = {"num_frames": 4, "num_blocks": (2, 1), "spatial_scale": (0.15, 0.4), "c
 LARS = {"optimizer": "lars", "lr": 0.1}
 # Adam makes whole steps of the rounding errors in gradients that are 0, such as those of a bias before a norm
 SGD = {"optimizer": "sgd", "lr": 0.001}
+# encoders that are not of this package
+OTHER = {"width": None, "depth": None, "heads": None, **SGD}
+
+
+class PatchNetwork(nn.Module, HyperparametersMixin):
+    """An encoder of a user: a linear layer on patches, with positions, and a residual block."""
+
+    def __init__(self, width: int = 24, image_size: int = 16, patch: int = 4) -> None:
+        super().__init__()
+        self.save_hyperparameters()
+        self.width, self.grid_size = width, (image_size // patch,) * 2
+        self.patches = nn.Conv2d(3, width, patch, patch)
+        self.positions = nn.Embedding(math.prod(self.grid_size), width)
+        self.blocks = nn.ModuleList(
+            nn.Sequential(nn.LayerNorm(width), nn.Linear(width, width), nn.GELU(), nn.Linear(width, width))
+            for _ in range(2)
+        )
+
+    def forward(self, x: Tensor, keep: Tensor | None = None) -> Tensor:
+        tokens = self.patches(x).flatten(2).transpose(1, 2)
+        tokens = tokens + self.positions(torch.arange(tokens.shape[1], device=x.device))
+        tokens = tokens if keep is None else take_tokens(tokens, keep)
+        for block in self.blocks:
+            tokens = tokens + block(tokens)
+        return tokens
+
+
 # of its class and options, and of the Trainer
 METHODS: dict[str, tuple[type[JEPAModule], dict[str, Any], dict[str, Any]]] = {
     "IJEPA": (IJEPA, JEPA, {}),
@@ -55,6 +84,16 @@ METHODS: dict[str, tuple[type[JEPAModule], dict[str, Any], dict[str, Any]]] = {
         IJEPA,
         {**JEPA, "num_crops": 2, "regularizer": "variance_covariance", "invariance": 1.0, "projector_dim": 24,
          "content": 1.0, "target_layers": 2, **SGD},
+        {},
+    ),
+    "IJEPA, timm": (
+        IJEPA,
+        {**JEPA, **OTHER, "encoder": "timm:test_vit", "image_size": 64, "patch_size": 16, "predictor_heads": 3},
+        {},
+    ),
+    "IJEPA, own encoder": (
+        IJEPA,
+        {**JEPA, **OTHER, "encoder": {"class_path": f"{__name__}.PatchNetwork"}, "predictor_heads": 3},
         {},
     ),
     "VJEPA": (VJEPA, {**JEPA, **CLIPS, "rope": True}, {"gradient_clip_val": 0.02}),
