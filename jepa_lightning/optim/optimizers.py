@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from timm.optim import create_optimizer_v2, get_optimizer_info, list_optimizers  # type: ignore[attr-defined]
+from torch import nn
 from torch.distributed.tensor import DTensor
 from torch.optim import Optimizer
 
@@ -53,12 +54,29 @@ def create_optimizer(
         if allowed and value not in allowed:
             raise ValueError(f"optimizer '{name}': {option}={value} is out of range: give a number {allowed}.")
     groups = list(groups)
+    _check_name(name)
+    _check_whole(name, [parameter for group in groups for parameter in group["params"]])
+    if betas is not None and not get_optimizer_info(name.lower()).has_betas:
+        raise ValueError(f"optimizer '{name}' takes no betas, got {betas}: leave them out.")
+    given = dict(options or {}) | ({} if betas is None else {"betas": betas})
+    try:
+        optimizer: Optimizer = create_optimizer_v2(groups, opt=name, lr=lr, **given)
+    except TypeError as error:  # the optimizer names the argument that it does not know
+        raise ValueError(f"optimizer '{name}' does not take the optimizer_options {given}: {error}.") from error
+    return optimizer
+
+
+def _check_name(name: str) -> None:
+    """Refuses a name that timm does not know, with those that are nearest."""
     known = [str(each) for each in list_optimizers()]
     if name.lower() not in known:
         near = difflib.get_close_matches(name.lower(), known, n=3, cutoff=0.5)
         hint = f"did you mean {' or '.join(near)}?" if near else "see timm.optim.list_optimizers()."
         raise ValueError(f"there is no optimizer '{name}': {hint}")
-    parameters = [parameter for group in groups for parameter in group["params"]]
+
+
+def _check_whole(name: str, parameters: list[nn.Parameter]) -> None:
+    """Refuses an optimizer that must see whole weights where a strategy has sharded or flattened them."""
     flat = any(axes_of(parameter) != parameter.ndim for parameter in parameters)
     # timm's divide by the norm of a whole weight, which torch does not let shards do
     if "muon" in name.lower() and (flat or any(isinstance(parameter, DTensor) for parameter in parameters)):
@@ -71,11 +89,3 @@ def create_optimizer(
             f"optimizer '{name}' looks at whole weights, of which strategy fsdp leaves each rank a flat piece: use "
             f"strategy fsdp2, or one of {', '.join(ELEMENTWISE)}."
         )
-    if betas is not None and not get_optimizer_info(name.lower()).has_betas:
-        raise ValueError(f"optimizer '{name}' takes no betas, got {betas}: leave them out.")
-    given = dict(options or {}) | ({} if betas is None else {"betas": betas})
-    try:
-        optimizer: Optimizer = create_optimizer_v2(groups, opt=name, lr=lr, **given)
-    except TypeError as error:  # the optimizer names the argument that it does not know
-        raise ValueError(f"optimizer '{name}' does not take the optimizer_options {given}: {error}.") from error
-    return optimizer
