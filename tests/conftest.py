@@ -195,6 +195,11 @@ def bits(state: Any) -> Any:
     return [bits(value) for value in state] if isinstance(state, (list, tuple)) else repr(state)
 
 
+@pytest.fixture
+def same_bits() -> Callable[[Any, Any], bool]:
+    return lambda first, second: bool(bits(first) == bits(second))
+
+
 def assert_same_run(whole: dict[str, Any], other: dict[str, Any], steps: int) -> None:
     """That two checkpoints have the same bits, in everything that a run is made of."""
     assert whole["global_step"] == other["global_step"] == steps

@@ -92,7 +92,7 @@ def clone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_blocks_are_of_languages_that_are_tried() -> None:
-    assert {block.language for file in FILES for block in all_blocks(file)} == {"bash", "python", "text"}
+    assert {block.language for file in FILES for block in all_blocks(file)} == {"bash", "python", "text", "yaml"}
     assert all((ROOT / file).read_text().count("```") == 2 * len([*all_blocks(file)]) for file in FILES)
 
 
@@ -142,6 +142,18 @@ def test_a_command_is_parsed(command: str, capsys: Any) -> None:
         main(words)
     assert end.value.code == 0
     assert expected in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("block", blocks("yaml"), ids=lambda block: f"{block.file}, line {block.line}")
+def test_a_piece_of_a_configuration_is_parsed(block: Block, capsys: Any) -> None:
+    Path("piece.yaml").write_text(block.text)
+    with pytest.raises(SystemExit) as end:
+        main(["fit", "--config", "configs/quickstart.yaml", "--config", "piece.yaml", "--print_config"])
+    assert end.value.code == 0
+    printed = capsys.readouterr().out
+    named = re.findall(r"class_path: (\w+)$", block.text, re.MULTILINE)
+    assert named
+    assert all(f".{name}\n" in printed for name in named)
 
 
 def _without_checkpoint(words: list[str]) -> list[str]:

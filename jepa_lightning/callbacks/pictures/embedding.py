@@ -42,7 +42,7 @@ class EmbeddingPlot(Picture):
 
     Args:
         every_n_steps: as in ``TokenPCA``.
-        num_samples: validation samples, or as many as there are, but not fewer than 5.
+        num_images: validation samples, or as many as there are, but not fewer than 5.
         method: ``tsne``, of scikit-learn, with a perplexity of 30, or of a third of few samples; or ``umap``, where
             umap-learn is installed, with 15 neighbors.
         label: name of the label that colors are about, where there are several; None takes the first one of classes.
@@ -54,7 +54,7 @@ class EmbeddingPlot(Picture):
     Example:
         >>> from lightning.pytorch import Trainer
         >>> from jepa_lightning.callbacks import EmbeddingPlot
-        >>> trainer = Trainer(callbacks=[EmbeddingPlot(features="backbone", num_samples=500)])
+        >>> trainer = Trainer(callbacks=[EmbeddingPlot(features="backbone", num_images=500)])
     """
 
     name = "embedding"
@@ -62,7 +62,7 @@ class EmbeddingPlot(Picture):
     def __init__(
         self,
         every_n_steps: PositiveInt | None = None,
-        num_samples: Annotated[int, Interval(f"[{LEAST}, 1e9]")] = 400,
+        num_images: Annotated[int, Interval(f"[{LEAST}, 1e9]")] = 400,
         method: Literal["tsne", "umap"] = "tsne",
         label: str | None = None,
         features: str | None = None,
@@ -73,8 +73,8 @@ class EmbeddingPlot(Picture):
         check_options(type(self), locals())
         if method not in MAKERS:
             raise ValueError(f"EmbeddingPlot: there is no method '{method}': choose one of {', '.join(MAKERS)}.")
-        super().__init__(every_n_steps, num_samples, name, Source(type(self).__name__, features, labels, images))
-        self.num_samples, self.method, self.label = num_samples, method, label
+        super().__init__(every_n_steps, num_images, name, Source(type(self).__name__, features, labels, images))
+        self.method, self.label = method, label
 
     def missing(self) -> str | None:
         """Matplotlib, and umap where it is asked for."""
@@ -85,7 +85,7 @@ class EmbeddingPlot(Picture):
     def measure(self, trainer: Trainer, module: LightningModule) -> _Found:
         """Features and classes."""
         loader = validation_loader(type(self).__name__, trainer)
-        found = portraits(trainer, module, self.source, loader, self.num_samples, self.label)
+        found = portraits(trainer, module, self.source, loader, self.num_images, self.label)
         if len(found.features) < LEAST:
             raise ValueError(f"a map needs {LEAST} samples, and there are {len(found.features)}: leave it out")
         classes = sorted(set(found.classes.tolist()))

@@ -72,7 +72,7 @@ def test_any_labels_are_drawn_on_any_module(quiet_trainer, pictures, labels):
 @pytest.mark.usefixtures("quick")
 def test_the_projector_has_features_names_and_sprites(fit, tmp_path):
     logger = TensorBoardLogger(tmp_path, name="", version="run")
-    fit(EmbeddingPlot(num_samples=9, label="color", name="map"), logger=logger, max_steps=1)
+    fit(EmbeddingPlot(num_images=9, label="color", name="map"), logger=logger, max_steps=1)
     folder = tmp_path / "run" / "00001" / "map"
     rows = (folder / "tensors.tsv").read_text().splitlines()
     names = (folder / "metadata.tsv").read_text().splitlines()

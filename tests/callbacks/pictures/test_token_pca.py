@@ -30,13 +30,36 @@ def test_tokens_that_are_alike_have_one_color(fit, tiny_ijepa, pixels):
             return tokens.mean(1) if pool else tokens
 
     fit(TokenPCA(), module=tiny_ijepa(Halves), max_steps=1)
-    sheet = pixels("step_000000/token_pca.png")[-12 - 96 : -12, -12 - 96 : -12]
+    sheet = pixels("step_000000/token_pca.png")[-12 - 104 - 96 : -12 - 104, -12 - 96 : -12]
     upper, lower = ({tuple(color) for color in half.reshape(-1, 3)} for half in (sheet[:48], sheet[48:]))
     # one component, half a unit above and below: red one way or the other
     assert len(upper) == len(lower) == 1
     ((red, green, blue),), (other,) = upper, lower
     assert abs(int(red) - int(other[0])) == pytest.approx(127.5, abs=1)
     assert (green, blue) == tuple(other[1:]) == (128, 128)
+    # all images have the same there
+    content = pixels("step_000000/token_pca.png")[-12 - 96 : -12, -12 - 96 : -12]
+    assert {tuple(color) for color in content.reshape(-1, 3)} == {(128, 128, 128)}
+
+
+def test_content_is_what_is_left_without_the_mean_of_a_position(fit, tiny_ijepa, pixels):
+    class Marked(IJEPA):
+        """Tokens of two images in a row differ at one place alone, and positions differ much more."""
+
+        def forward(self, x, layers=None, pool=True):
+            tokens = torch.zeros(len(x), 16, 48)
+            tokens[..., 0] = torch.arange(16.0)
+            tokens[1::2, 5, 1] = 0.5
+            return tokens.mean(1) if pool else tokens
+
+    fit(TokenPCA(), module=tiny_ijepa(Marked), max_steps=1)
+    sheet = pixels("step_000000/token_pca.png")
+    odd, even = (sheet[-12 - 96 : -12, -12 - 96 - left : len(sheet[0]) - 12 - left] for left in (0, 104))
+    found = [{tuple(color) for color in item[24:48, 24:48].reshape(-1, 3)} for item in (odd, even)]
+    assert sorted(found, key=str) == [{(0, 128, 128)}, {(255, 128, 128)}]
+    rest = odd.copy()
+    rest[24:48, 24:48] = 128
+    assert (rest == 128).all()
 
 
 def test_colors_stay_from_step_to_step(fit, tiny_ijepa, pixels):
@@ -67,7 +90,9 @@ def test_a_resumed_run_draws_the_same_colors(fit, tmp_path, pixels):
     resumed = TokenPCA(1)
     fit(resumed, ckpt_path=tmp_path / "step=2.ckpt", **options, default_root_dir=tmp_path / "pictures" / "again")
     assert np.array_equal(sheet, pixels("again/pictures/step_000004/token_pca.png"))
-    assert torch.equal(whole.state_dict()["scores"], resumed.state_dict()["scores"])
+    first, second = (callback.state_dict()["scores"] for callback in (whole, resumed))
+    assert first.keys() == second.keys() == {"tokens", "content"}
+    assert all(torch.equal(first[name], second[name]) for name in first)
 
 
 @pytest.mark.parametrize("number", [1, 8])
