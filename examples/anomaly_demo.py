@@ -117,8 +117,14 @@ def statistics(views: Tensor) -> Tensor:
 
 
 def all_scores(energies: Tensor) -> dict[str, Tensor]:
-    """Each score of ``[B, N]`` energies: ``[B]``."""
-    return {how: anomaly_score(energies, how) for how in get_args(Score)}
+    """Each score of ``[B, N]`` energies, and of what they are relative to the median of all samples: ``[B]``."""
+    kinds = {"": energies, "relative ": relative(energies)}
+    return {name + how: anomaly_score(each, how) for name, each in kinds.items() for how in get_args(Score)}
+
+
+def relative(energies: Tensor) -> Tensor:
+    """Energies ``[B, N]`` over the median of all samples at the same place: some places are harder to predict."""
+    return energies / energies.median(dim=0).values
 
 
 def pixel_scores(samples: Samples) -> dict[str, dict[str, Tensor]]:
@@ -197,7 +203,9 @@ def run_demo(options: argparse.Namespace, given: JEPAModule | None) -> tuple[JEP
             print(f"seed {seed}, {name}: {rows[name][-1]}", flush=True)
     rows |= {name: [chosen(scores, samples)] for name, scores in pixel_scores(samples).items()}
     energies = demo.energies(module, samples.views)
-    scores = anomaly_score(energies, rows["energy"][-1][0])
+    best = rows["energy"][-1][0]
+    scores = all_scores(energies)[best]
+    energies = relative(energies) if best.startswith("relative") else energies
     maps = energies if options.demo == "shapes" else [None] * len(energies)
     labels = zip(samples.odd.tolist(), samples.kind.tolist(), strict=True)
     names = [f"{i}, {samples.names[kind] if odd else 'normal'}" for i, (odd, kind) in enumerate(labels)]

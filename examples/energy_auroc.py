@@ -32,6 +32,7 @@ from jepa_lightning.features import eval_mode
 
 VIDEO = Path(__file__).parents[1] / "configs" / "vjepa" / "quickstart.yaml"
 METHODS = [*OPTIONS, "VJEPA"]
+SMALL = {"width": 96, "heads": 3, "depth": 2}
 
 
 class Run(NamedTuple):
@@ -46,16 +47,17 @@ class Run(NamedTuple):
     gap_after: float
 
 
-def build(name: str, depth: int) -> JEPAModule:
+def build(name: str, small: bool) -> JEPAModule:
     if name == "VJEPA":
         options = yaml.safe_load(VIDEO.read_text())["model"]["init_args"]
     else:
         image_size, patch_size = SIZES["shapes"]
-        options = {**ENCODER, **OPTIONS[name], "image_size": image_size, "patch_size": patch_size}
-    if "target_layers" in options:
-        options["target_layers"] = min(depth, options["target_layers"])
+        options = {**ENCODER, **OPTIONS[name], "image_size": image_size, "patch_size": 8 if small else patch_size}
+    if small:
+        options |= SMALL | ({"target_layers": SMALL["depth"]} if "target_layers" in options else {})
+        options |= {"min_keep": 4} if name == "IJEPA" else {}
     method: Any = getattr(jepa_lightning, name)
-    module: JEPAModule = method(**{**options, "depth": depth})
+    module: JEPAModule = method(**options)
     return module
 
 
@@ -91,7 +93,7 @@ def separation(module: JEPAModule, data: JEPADataModule, number: int) -> tuple[f
 
 def run(name: str, seed: int, options: argparse.Namespace) -> Run:
     seed_everything(seed, workers=True, verbose=False)
-    module = build(name, options.depth)
+    module = build(name, options.small)
     data = build_clips_or_images(name, options.batch_size, options.num_workers)
     before = separation(module, data, options.samples)
     seed_everything(seed, workers=True, verbose=False)
@@ -133,7 +135,7 @@ def main(args: list[str] | None = None) -> None:
     parser.add_argument("--methods", nargs="+", choices=METHODS, default=METHODS)
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("--steps", type=int, default=200)
-    parser.add_argument("--depth", type=int, default=4, help="blocks of the encoder")
+    parser.add_argument("--small", action="store_true", help="a narrow encoder and large patches, a tenth of the time")
     parser.add_argument("--samples", type=int, default=256, help="validation samples, in batches of 64")
     parser.add_argument("--batch-size", type=int, default=64)
     parser.add_argument("--num-workers", type=int, default=2)

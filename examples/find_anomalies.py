@@ -7,9 +7,10 @@ python examples/find_anomalies.py --demo shapes --out OUT
 python examples/find_anomalies.py --demo physics --out OUT
 
 OUT/scores.csv has the path in DIR, the score and the rank of each file, the highest score first; OUT/sheet.png shows
-the highest and the lowest, with energy maps beside. Methods with masks are scored by their energy maps, the others by
-the energy of two augmented views of an image. A demo trains a small model on normal samples, or takes --ckpt, scores
-odd ones that it has never seen, and prints how well they are separated, beside random weights and statistics of pixels.
+the highest and the lowest, with energy maps beside. Methods with masks are scored by their energy maps, each place over
+the median of the folder there unless --absolute; the others by the energy of two augmented views. A demo trains a small
+model on normal samples, or takes --ckpt, scores odd ones that it has never seen, and prints how well they are
+separated, beside random weights and statistics of pixels.
 """
 
 import argparse
@@ -20,7 +21,7 @@ from typing import Any, NamedTuple, get_args
 
 import matplotlib
 import torch
-from anomaly_demo import run_demo
+from anomaly_demo import relative, run_demo
 from torch import Tensor
 
 import jepa_lightning
@@ -65,14 +66,18 @@ def score_folder(module: JEPAModule, options: argparse.Namespace) -> list[Scored
         num_workers=options.num_workers,
     )
     data.setup()
-    scored: list[Scored] = []
+    paths: list[str] = []
+    shown, found = [], []
     for batch in data.predict_dataloader():
         views = [view.to(module.device) for view in batch.views]
-        maps = energy_map(module, views[0]).cpu() if masked else None
-        numbers = pair_energy(module, *views[:2]).cpu() if maps is None else anomaly_score(maps, options.score)
-        each = maps if maps is not None else [None] * len(numbers)
-        scored += map(Scored, batch.paths, numbers.tolist(), batch.views[0], each)
-    return scored
+        found.append((energy_map(module, views[0]) if masked else pair_energy(module, *views[:2])).cpu())
+        shown.append(batch.views[0])
+        paths += batch.paths
+    energies = torch.cat(found)
+    if not masked:
+        return list(map(Scored, paths, energies.tolist(), torch.cat(shown), [None] * len(paths)))
+    maps = energies if options.absolute else relative(energies)
+    return list(map(Scored, paths, anomaly_score(maps, options.score).tolist(), torch.cat(shown), maps))
 
 
 def write_scores(scored: list[Scored], path: Path) -> None:
@@ -139,6 +144,7 @@ def parse(args: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--root", type=Path, help="the folder of images, or of clips for VJEPA")
     parser.add_argument("--demo", choices=("shapes", "physics"), help="built-in data instead of a folder")
     parser.add_argument("--score", choices=get_args(Score), default="top", help="of a map; a demo chooses by itself")
+    parser.add_argument("--absolute", action="store_true", help="leave maps as they are, see above")
     parser.add_argument("--seeds", nargs="+", type=int, default=[0], help="of a demo's training")
     parser.add_argument("--steps", type=int, help="of a demo's training")
     parser.add_argument("--samples", type=int, default=400, help="of each kind in a demo, half of them to choose by")

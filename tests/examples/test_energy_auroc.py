@@ -29,7 +29,7 @@ def test_a_method_that_knows_each_image_separates_all_pairs(example):
 def test_writes_a_line_for_each_run(example, tmp_path, capsys):
     auroc = example("energy_auroc.py")
     out = tmp_path / "new" / "energies.csv"
-    run = ["--seeds", "0", "1", "--steps", "1", "--depth", "1", "--samples", "8", "--batch-size", "4"]
+    run = ["--seeds", "0", "1", "--steps", "1", "--small", "--samples", "8", "--batch-size", "4"]
     run += ["--num-workers", "0", "--out", str(out)]
     auroc.main(["--methods", "IJEPA", "DINO", "VJEPA", *run])
     with out.open(newline="") as file:
