@@ -36,8 +36,8 @@ from matplotlib import pyplot
 
 KINDS = ("same image", "same class", "foreign")
 OPTIONS: dict[str, Any] = {
-    "encoder": "vit_tiny", "width": 96, "depth": 3, "heads": 3, "image_size": 32, "patch_size": 4, "predictor_depth": 2,
-    "predictor_dim": 96, "num_targets": 1, "target_layers": 3, "crop_scale": (0.8, 1.0), "lr": 1e-3, "start_lr": 1e-5,
+    "encoder": "vit_tiny", "width": 96, "depth": 2, "heads": 3, "image_size": 32, "patch_size": 4, "predictor_depth": 2,
+    "predictor_dim": 96, "num_targets": 1, "target_layers": 2, "crop_scale": (0.8, 1.0), "lr": 1e-3, "start_lr": 1e-5,
     "warmup": 0.1, "final_weight_decay": 0.04, "ema": (0.97, 1.0),
 }  # fmt: skip
 Energies = dict[str, Tensor]  # by kind of pair
@@ -134,11 +134,11 @@ def parse(args: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="one seed and 20 steps, to see that it runs")
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
-    parser.add_argument("--steps", type=int, default=300)
+    parser.add_argument("--steps", type=int, default=200)
     parser.add_argument("--images", type=int, default=256, help="validation images, all of whose pairs are measured")
     parser.add_argument("--temperature", type=float, default=0.05, help="of InfoNCE, in units of the energy")
     parser.add_argument("--content", type=float, default=1.0, help="weight of I-JEPA's terms on the content of tokens")
-    parser.add_argument("--batch-size", type=int, default=64)
+    parser.add_argument("--batch-size", type=int, default=32)
     parser.add_argument("--num-workers", type=int, default=2)
     parser.add_argument("--precision", default="32-true", help="of the Trainer, such as bf16-mixed")
     parser.add_argument("--out", type=Path, default=Path("landscapes"), help="writes OUT.png and OUT.csv")
