@@ -60,8 +60,8 @@ class Demo(NamedTuple):
 
 def build_ijepa() -> IJEPA:
     return IJEPA(
-        "vit_tiny", image_size=48, patch_size=8, width=96, depth=3, heads=3, predictor_depth=2, predictor_dim=48,
-        num_targets=3, min_keep=6, target_layers=3, content=1.0, crop_scale=(1.0, 1.0), lr=1e-3, start_lr=1e-5,
+        "vit_tiny", image_size=48, patch_size=8, width=96, depth=2, heads=3, predictor_depth=2, predictor_dim=48,
+        num_targets=3, min_keep=6, target_layers=2, content=1.0, crop_scale=(1.0, 1.0), lr=1e-3, start_lr=1e-5,
         warmup=0.1, final_weight_decay=0.04, ema=(0.97, 1.0),
     )  # fmt: skip
 
@@ -100,7 +100,7 @@ def window_energies(module: JEPAModule, views: Tensor) -> Tensor:
 
 
 DEMOS = {
-    "shapes": Demo(build_ijepa, OddScenesDataModule, odd_scenes, token_energies, 900, 64),
+    "shapes": Demo(build_ijepa, OddScenesDataModule, odd_scenes, token_energies, 2000, 32),
     "physics": Demo(build_vjepa, PossiblePhysicsDataModule, physics_clips, window_energies, 1000, 32),
 }
 
@@ -169,6 +169,7 @@ def train(demo: Demo, seed: int, options: argparse.Namespace) -> JEPAModule:
         enable_model_summary=False,
     )
     trainer.fit(module, demo.data(batch_size=demo.batch_size, num_workers=options.num_workers))
+    trainer.save_checkpoint(options.out / f"trained_{seed}.ckpt")
     return module.eval()
 
 

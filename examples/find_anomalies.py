@@ -9,8 +9,8 @@ python examples/find_anomalies.py --demo physics --out OUT
 OUT/scores.csv has the path in DIR, the score and the rank of each file, the highest score first; OUT/sheet.png shows
 the highest and the lowest, with energy maps beside. Methods with masks are scored by their energy maps, each place over
 the median of the folder there unless --absolute; the others by the energy of two augmented views. A demo trains a small
-model on normal samples, or takes --ckpt, scores odd ones that it has never seen, and prints how well they are
-separated, beside random weights and statistics of pixels.
+model on normal samples, which it saves in OUT, or takes --ckpt, scores odd ones that were not trained on, and prints
+how well they are separated, beside random weights and statistics of pixels.
 """
 
 import argparse
