@@ -150,7 +150,7 @@ def parse(args: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--samples", type=int, default=400, help="of each kind in a demo, half of them to choose by")
     parser.add_argument("--batch-size", type=int, default=64)
     parser.add_argument("--num-workers", type=int, default=2)
-    parser.add_argument("--out", type=Path, required=True, help="writes OUT/scores.csv and OUT/sheet.png")
+    parser.add_argument("--out", type=Path, required=True, help="a new folder, for scores.csv and sheet.png")
     options = parser.parse_args(args)
     if (options.root is None) == (options.demo is None):
         parser.error("give --root DIR, the folder to score, or --demo shapes or physics.")
@@ -162,11 +162,9 @@ def parse(args: list[str] | None) -> argparse.Namespace:
 
 def main(args: list[str] | None = None) -> None:
     options = parse(args)
-    files = [options.out / name for name in ("scores.csv", "sheet.png")]
-    for path in files:
-        if path.exists():
-            raise SystemExit(f"{path} exists: give another folder to --out, or remove it.")
     options.out.mkdir(parents=True, exist_ok=True)
+    if any(options.out.iterdir()):
+        raise SystemExit(f"{options.out} is not empty: give a new folder to --out, so that no file is replaced.")
     module = load(options) if options.ckpt else None
     if options.demo is None:
         scored = score_folder(module, options)
@@ -175,9 +173,9 @@ def main(args: list[str] | None = None) -> None:
         scored = [Scored(*each) for each in found]
         print(f"\n{report}\n")
     scored.sort(key=lambda one: -one.score)
-    write_scores(scored, files[0])
-    draw_sheet(scored, module, files[1])
-    print(f"{len(scored)} scores in {files[0]}, the highest and the lowest in {files[1]}")
+    write_scores(scored, options.out / "scores.csv")
+    draw_sheet(scored, module, options.out / "sheet.png")
+    print(f"{len(scored)} scores in {options.out / 'scores.csv'}, the highest and the lowest in sheet.png beside it")
 
 
 if __name__ == "__main__":

@@ -45,7 +45,7 @@ def test_scores_a_folder_by_the_energies_of_tokens(example, folder, shapes, quie
     assert imread(out / "sheet.png").std() > 0.1
     assert "24 scores in" in capsys.readouterr().out
     before = (out / "scores.csv").read_bytes()
-    with pytest.raises(SystemExit, match=r"scores\.csv exists: give another folder to --out"):
+    with pytest.raises(SystemExit, match="out is not empty: give a new folder to --out"):
         anomalies.main(command)
     assert (out / "scores.csv").read_bytes() == before
 

@@ -82,14 +82,11 @@ class OddScenesDataset(Dataset[tuple[Tensor, dict[str, int], None]]):
 
     def _background(self, draw: UniformDraw) -> Tensor:
         """A dark texture of two faint tones, float ``[3, H, W]`` from 0 to 255."""
-        texture, level, period = (
-            list(TEXTURES.values())[int(draw() * len(TEXTURES))],
-            20 + 35 * draw(),
-            0.14 + 0.1 * draw(),
-        )
+        texture = list(TEXTURES.values())[int(draw() * len(TEXTURES))]
+        level, period = 20 + 35 * draw(), 0.14 + 0.1 * draw()
         x, y = coordinates(self.image_size, [Place(0.5, 0.5, period, 2 * math.pi * draw())])
-        tones = [torch.tensor([level + shift + 15 * draw() for _ in range(3)]).view(3, 1, 1) for shift in (0.0, 10.0)]
-        return blend(*tones, texture(x[0], y[0], 1 / (period * self.image_size)))
+        dark, light = (torch.tensor([level + up + 15 * draw() for _ in range(3)]).view(3, 1, 1) for up in (0.0, 10.0))
+        return blend(dark, light, texture(x[0], y[0], 1 / (period * self.image_size)))
 
 
 def _two(names: Any, draw: UniformDraw) -> tuple[int, int]:
