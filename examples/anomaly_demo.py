@@ -101,7 +101,7 @@ def window_energies(module: JEPAModule, views: Tensor) -> Tensor:
 
 DEMOS = {
     "shapes": Demo(build_ijepa, OddScenesDataModule, odd_scenes, token_energies, 2000, 32),
-    "physics": Demo(build_vjepa, PossiblePhysicsDataModule, physics_clips, window_energies, 1000, 32),
+    "physics": Demo(build_vjepa, PossiblePhysicsDataModule, physics_clips, window_energies, 2000, 32),
 }
 
 
@@ -167,6 +167,7 @@ def train(demo: Demo, seed: int, options: argparse.Namespace) -> JEPAModule:
         enable_checkpointing=False,
         enable_progress_bar=False,
         enable_model_summary=False,
+        precision=options.precision,
     )
     trainer.fit(module, demo.data(batch_size=demo.batch_size, num_workers=options.num_workers))
     trainer.save_checkpoint(options.out / f"trained_{seed}.ckpt")
