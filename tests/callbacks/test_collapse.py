@@ -190,6 +190,7 @@ def test_targets_that_nothing_predicts_give_an_alarm_and_others_none(
     given = [str(warning.message) for warning in recwarn if "fragmentation" in str(warning.message)]
     assert len(given) == count
     assert all(text.startswith("Step 69: the energy is high for all pairs") for text in given)
+    assert monitor.alarm_kinds == ["fragments"] * count
     first, metrics = monitor.state_dict()["bell"]["first"], trainer.callback_metrics
     share = float(metrics["collapse/energy"] / metrics["collapse/energy_blind"])
     assert metrics["collapse/energy_blind"] > 0.5 * first["energy_blind"]
