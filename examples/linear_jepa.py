@@ -23,7 +23,7 @@ unstable, for every m < 1, m = 0 included. Its logarithm is the predicted growth
 What is learned. W = T, P invertible and T C = P W S make a fixed point: the rows of W span k eigenvectors, and P has
 the regression coefficients p_i = c_i / s_i of one view on the other. A row of mode i that is tilted towards another
 eigenvector j follows the same map with p = p_i and c_j, s_j, so the tilt grows if and only if c_j / s_j > c_i / s_i,
-which is c_j > c_i. The only such point that is stable spans the k largest principal components.
+which is c_j > c_i. At one such span alone no tilt grows: that of the k largest principal components.
 
 Where that fails, by the same algebra:
 - m = 1: T never moves, and W learns the span of T C / S, whatever T was drawn as. From collapse nothing grows.
