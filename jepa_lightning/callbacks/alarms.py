@@ -57,12 +57,12 @@ ALARMS = {
         "tokens (content=1), make the predictor shallower, or average the targets over more layers (target_layers).",
     ),
     # A predictor is worse than the mean of the targets at first, and learns the mean before all else: in the quickstart
-    # its energy is 1.09 times that of the mean after 25 steps, and 0.79 times after 50. In a collapse the energy of the
-    # mean falls, and a gap says that images are told apart, if with an error: neither is meant here.
+    # its energy is 1.09 times that of the mean after 25 steps, and 0.79 times after 50. In a collapse both fall, and a
+    # gap says that images are told apart, if with an error: neither is meant here.
     "fragments": Alarm(
         "energy_blind",
         lambda first, now: (
-            now["energy"] > 0.95 * now["energy_blind"]
+            now["energy"] > max(0.95 * now["energy_blind"], 0.5 * first["energy"])
             and now["energy_blind"] > 0.5 * first["energy_blind"]
             and now["energy_gap"] < 0.05
         ),
