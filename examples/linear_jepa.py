@@ -49,7 +49,6 @@ import matplotlib
 import numpy as np
 import torch
 from linear_model import RATE, WIDTH, Data, LinearJEPA, Setting, start_of_predictor
-from torch import Tensor
 
 matplotlib.use("Agg")
 from matplotlib import pyplot
