@@ -98,6 +98,7 @@ VARIANTS = {
     "content, all layers": Variant("regularizers", options={"content": 1.0, "target_layers": 2}),
     "content, m = 0": Variant("regularizers", options={"content": 1.0, "ema": (0.0, 0.0)}),
     "content, gradient": Variant("regularizers", OneNetwork, {"content": 1.0, "ema": (0.0, 0.0)}),
+    "content, no predictor": Variant("regularizers", NoPredictor, {"content": 1.0}),
     "variance, covariance": Variant("regularizers", options={"regularizer": "variance_covariance"}),
     "SIGReg": Variant("regularizers", options={"regularizer": "sigreg"}),
 }
