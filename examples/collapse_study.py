@@ -47,7 +47,7 @@ PANELS = {
 # what alarms know of
 MEASURES = ("effective_rank", "std", "content_share", "energy", "energy_other", "energy_blind", "energy_gap")
 PAIRS = 256  # scenes whose energies are measured
-PATIENCE = 2  # measures in a row, as in CollapseMonitor
+PATIENCE = 1  # measures that an alarm must be on: there are only a few of them
 
 
 class Curves(Callback):

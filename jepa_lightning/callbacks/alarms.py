@@ -57,8 +57,9 @@ ALARMS = {
         "tokens (content=1), make the predictor shallower, or average the targets over more layers (target_layers).",
     ),
     # A predictor is worse than the mean of the targets at first, and learns the mean before all else: in the quickstart
-    # its energy is 1.09 times that of the mean after 25 steps, and 0.79 times after 50. In a collapse both fall, and a
-    # gap says that images are told apart, if with an error: neither is meant here.
+    # its energy is 1.09 times that of the mean after 25 steps, and 0.79 times after 50; with batches of 32 and smaller
+    # networks I-JEPA and MAE are at 0.99 and 1.00 after 100. In a collapse both fall, and a gap says that images are told
+    # apart, if with an error: neither is meant here.
     "fragments": Alarm(
         "energy_blind",
         lambda first, now: (
@@ -68,9 +69,9 @@ ALARMS = {
         ),
         "the energy is high for all pairs: {energy:.2g}, with the targets of another image {energy_other:.2g}, and "
         "predicting the mean of all targets would have {energy_blind:.2g} (fragmentation: nothing predicts the "
-        "features). Let the target follow more slowly (ema), lower the learning rate or the weight of a regularizer, "
+        "targets). Let the target follow more slowly (ema), lower the learning rate or the weight of a regularizer, "
         "or make the predictor deeper or wider.",
-        after=50,
+        after=100,
     ),
 }
 

@@ -42,7 +42,7 @@ class CollapseMonitor(NamedCallback, FreshCallback):
     of target and online weights over the length of the latter. ``energy`` is that of true pairs, ``energy_other`` with
     the targets of another image, ``energy_gap`` their difference over the latter: near 0, content is not looked at.
     ``energy_blind`` is that of predicting the mean of the targets, always (``energy.blind_energy``): an energy that is
-    not below it, while targets differ as much as at first, is that of features in fragments, which nothing predicts.
+    not below it, while targets differ as much as at first, is that of targets in fragments, which nothing predicts.
     ``alarm`` counts the alarms given; each is given once, as a warning.
 
     Measures are taken before a step, so the order of callbacks does not matter. The first ones, which alarms compare

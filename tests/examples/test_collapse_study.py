@@ -110,7 +110,7 @@ def test_a_batch_of_one_kind_has_one_shape_and_color(variants):
 def test_alarms_are_those_of_the_monitor(study):
     good = {"effective_rank": 5, "std": 0.1, "content_share": 0.5, "energy": 0.3, "energy_other": 0.3,
             "energy_blind": 0.4, "energy_gap": 0.0}  # fmt: skip
-    rows = [{**good, "step": step} for step in (0, 50, 100)]
+    rows = [{**good, "step": step} for step in (0, 100, 200)]
     assert study.alarms(rows) == []
     assert study.alarms([rows[0], *({**row, "energy": 0.41} for row in rows[1:])]) == ["fragments"]
     assert study.alarms([rows[0], *({**row, "std": 0.001} for row in rows[1:])]) == ["std"]
