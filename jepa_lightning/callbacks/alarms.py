@@ -56,9 +56,9 @@ ALARMS = {
         "the targets of another image it is only {energy_gap:.1%} higher (positional collapse). Weigh the content of "
         "tokens (content=1), make the predictor shallower, or average the targets over more layers (target_layers).",
     ),
-    # A predictor is worse than the mean of the targets at first, and learns the mean before all else: in the quickstart
-    # its energy is 1.09 times that of the mean after 25 steps, and 0.79 times after 50; with batches of 32 and smaller
-    # networks I-JEPA and MAE are at 0.99 and 1.00 after 100. In a collapse both fall, and a gap says that images are told
+    # A predictor is worse than the mean of the targets at first, and learns the mean before all else. In the quickstart
+    # its energy is 1.09 times that of the mean after 25 steps, and 0.79 times after 50; smaller networks with batches
+    # of 32 have 0.99 (I-JEPA) and 1.00 (MAE) after 100. In a collapse both fall, and a gap says that images are told
     # apart, if with an error: neither is meant here.
     "fragments": Alarm(
         "energy_blind",
