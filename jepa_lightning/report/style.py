@@ -125,8 +125,8 @@ section{margin-top:28px}.verdict{padding:16px 16px 16px 14px}.verdict p.first{fo
 .tiles{grid-template-columns:repeat(3,1fr);gap:8px}.tiles div{padding:8px 10px}.tiles dd{font-size:1.0625rem}
 .gains{padding:14px}
 .film{padding:12px}.facts>div{grid-template-columns:1fr}}
-@media print{:root{--page:#fff;--card:#fff;--ink:#000;--soft:#444;--line:#bbb;--grid:#ddd;--good:#0b7a4b;--bad:#b3261e;--same:#444;
---bad-back:#fdecea;--c0:#0b62c4;--c1:#c2540a;--c2:#0a7d5a;--c3:#a3358a;--c4:#7a5b00;--c5:#4a4fc4;color-scheme:light}
+@media print{:root{--page:#fff;--card:#fff;--ink:#000;--soft:#444;--line:#bbb;--grid:#ddd;--good:#0b7a4b;--bad:#b3261e;
+--same:#444;--bad-back:#fdecea;--c0:#0b62c4;--c1:#c2540a;--c2:#0a7d5a;--c3:#a3358a;--c4:#7a5b00;--c5:#4a4fc4;color-scheme:light}
 *{print-color-adjust:exact;-webkit-print-color-adjust:exact}
 body{font-size:11pt}nav,.strip{display:none}header,main,footer{max-width:none;padding-left:0;padding-right:0}
 section,.film,.gains,.card{break-inside:avoid-page}.scrolls{overflow:visible}pre{max-height:none;white-space:pre-wrap}
