@@ -3,7 +3,7 @@
 from jepa_lightning.report.markup import Markup, element
 from jepa_lightning.report.pictures import Film
 
-WIDE = 1.8  # width over height from which a picture has a row of its own
+WIDE = 600  # pixels from which a picture has a row of its own, where it is not made smaller
 # what is seen on them
 CAPTIONS = {
     "masks": "Masks: what the encoder sees of each sample, and what is predicted",
@@ -47,7 +47,7 @@ def _film(film: Film, number: int) -> Markup:
         for place, picture in enumerate(film.pictures)
     ]
     chosen = [*inputs, element("div", element("span", "step "), *labels, class_="strip")] if last else []
-    wide = any(picture.width > WIDE * picture.height for picture in film.pictures)
+    wide = any(picture.width > WIDE for picture in film.pictures)
     left = f"{film.left_out} more are in the run's folder." if film.left_out else ""
     return element(
         "fieldset",
