@@ -11,6 +11,7 @@ from torch import Tensor
 
 from jepa_lightning.callbacks.collapse import CollapseMonitor
 from jepa_lightning.callbacks.probes.base import OnlineProbe
+from jepa_lightning.callbacks.probes.report import ProbeReport
 from jepa_lightning.callbacks.results import accuracies, data_class
 from jepa_lightning.report.history import LENGTH, append
 from jepa_lightning.report.provenance import command_line, versions
@@ -52,7 +53,7 @@ class RunHistory:
             data=data_class(trainer),
             command=command_line()[:LENGTH],
             date=time.strftime("%Y-%m-%d %H:%M:%S %z"),
-            probes=[each.name for each in callbacks if isinstance(each, OnlineProbe)],
+            probes=list(dict.fromkeys(each.name for each in callbacks if isinstance(each, (OnlineProbe, ProbeReport)))),
             monitors=[each.name for each in callbacks if isinstance(each, CollapseMonitor)],
             about={
                 "device": f"{trainer.strategy.root_device}{processes}, precision {trainer.precision}",

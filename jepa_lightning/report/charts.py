@@ -9,7 +9,7 @@ from jepa_lightning.report.history import Point
 from jepa_lightning.report.markup import Markup, element, joined
 
 WIDTH, HEIGHT = 360, 190  # of a chart, in units of its own
-LEFT, RIGHT, TOP, BOTTOM = 46, 18, 10, 24  # margins around the lines
+LEFT, RIGHT, TOP, BOTTOM = 52, 18, 10, 24  # margins around the lines
 BUCKETS = 150  # of steps, each drawn by its lowest and its highest value
 MARKED = 16  # points of a line up to which each has a dot
 COLORS = 6

@@ -90,8 +90,12 @@ def grouped(history: History) -> dict[str, list[Chart]]:
 
 
 def _probes(left: dict[str, list[Point]], probes: list[str]) -> list[Chart]:
-    """One chart a label, with all probes on it; values without a label's name are those of the first label."""
+    """One chart a label, with all probes on it; values without a label's name are those of the first label.
+
+    A flat line says which probe it is of where that one has no curve.
+    """
     charts: dict[str, Chart] = {}
+    flat: list[tuple[str, Line]] = []
     for probe in sorted(probes, key=len, reverse=True):  # the name of one may begin that of another
         prefix = f"val/{probe}"
         for name in [name for name in left if name == prefix or name.startswith((f"{prefix}_", f"{prefix}/"))]:
@@ -100,11 +104,14 @@ def _probes(left: dict[str, list[Point]], probes: list[str]) -> list[Chart]:
             label = f"_{rest}".removesuffix(end).removeprefix("_")
             if "/" in label or label.split("_")[-1] == "mae":
                 continue  # classifiers that are compared, of which the best is there by itself
-            baseline = BASELINES.get(end)
-            line = Line(baseline or probe, points, flat=baseline is not None)
+            line = Line(BASELINES.get(end, probe), points, flat=bool(end))
+            flat += [(probe, line)] if end else []
             charts.setdefault(label, Chart(label or "accuracy", share=True)).lines.append(line)
     if len(charts) > 1:
         charts.pop("", None)
+    curves = {line.label for chart in charts.values() for line in chart.lines if not line.flat}
+    for probe, line in flat:
+        line.label += "" if probe in curves else f", {probe}"
     for chart in charts.values():
         chart.lines.sort(key=lambda line: (line.flat, probes.index(line.label) if line.label in probes else 0))
     return list(charts.values())

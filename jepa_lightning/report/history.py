@@ -28,7 +28,7 @@ class Start:
         data: class of the DataModule, or ``""``.
         command: as it was typed.
         date: as it is shown.
-        probes: names of the online probes, which their metrics begin with.
+        probes: names of the probes, which their metrics begin with.
         monitors: names of the collapse monitors, the same.
         about: versions, device and the like, as they are shown.
     """

@@ -46,7 +46,7 @@ def test_a_flat_line_goes_from_end_to_end() -> None:
     root = drawn(Chart("A", [Line("a", [(50, 0.25), (100, 0.75)]), flat], share=True))
     (left, y0), (right, y1) = places(root, "flat raw")
     (_, first), (last, second) = places(root, "c0")
-    assert (left, right) == (46, last)
+    assert (left, right) == (52, last)
     assert y0 == y1 == pytest.approx((first + second) / 2, abs=0.1)
 
 

@@ -29,6 +29,12 @@ def test_one_label_has_one_chart(make: Any) -> None:
     assert sections(make, {}, *names) == {"Probes": {"accuracy": ["linear", "raw pixels"]}}
 
 
+def test_a_flat_line_of_a_probe_without_a_curve_names_it(make: Any) -> None:
+    start = {"probes": ["attentive", "linear"]}
+    found = sections(make, start, "val/attentive_shape", "val/linear_shape_raw_pixels", "val/linear_raw_pixels")
+    assert found == {"Probes": {"shape": ["attentive", "raw pixels, linear"]}}
+
+
 def test_a_name_that_begins_with_that_of_another_probe_is_its_own(make: Any) -> None:
     start = {"probes": ["linear", "linear_ema"]}
     found = sections(make, start, "val/linear_shape", "val/linear_ema_shape")
