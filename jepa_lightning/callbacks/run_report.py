@@ -24,8 +24,9 @@ class RunReport(Callback):
     ``jepa-lightning inspect-run DIR`` writes it, and writes it anew for a run that is under way.
 
     A resumed run adds to the record in its folder. A new run in a folder that has a record, as with loggers that give
-    runs no folder of their own, writes ``history-v1.jsonl`` and ``report-v1.html``, and so on. Nothing is written in a
-    ``fast_dev_run``, or where the Trainer has no folder on a disk. It changes nothing in training.
+    runs no folder of their own, writes ``history-v1.jsonl`` and ``report-v1.html``, and so on, without pictures, which
+    may be of another run there. Nothing is written in a ``fast_dev_run``, or where the Trainer has no folder on a disk.
+    It changes nothing in training.
 
     Attributes:
         path: of the report, on rank 0 and once training has begun.

@@ -7,10 +7,10 @@ import yaml
 from jepa_lightning.report.files import MB, read_regular, replace_report
 from jepa_lightning.report.history import History, read_history
 from jepa_lightning.report.page import page
-from jepa_lightning.report.pictures import find_pictures
+from jepa_lightning.report.pictures import FOLDER, Film, find_pictures
 
 LARGEST_HISTORY, LARGEST_CONFIG = 64 * MB, MB // 4
-CONFIG = "config.yaml"
+CONFIG, FIRST = "config.yaml", "history.jsonl"
 
 
 def write_report(folder: Path, history: str, report: str) -> list[str]:
@@ -36,8 +36,12 @@ def write_report(folder: Path, history: str, report: str) -> list[str]:
         pass
     except (OSError, ValueError) as error:
         faults.append(f"{CONFIG}, which {_said(error)}")
-    films, unread = find_pictures(folder)
-    faults += unread
+    films: list[Film] = []
+    if history == FIRST:
+        films, unread = find_pictures(folder)
+        faults += unread
+    elif (folder / FOLDER).exists():  # they do not say of which run they are
+        faults.append(f"{FOLDER}, which may be of another run in this folder")
     replace_report(folder / report, page(record, config, films, faults))
     return faults
 

@@ -79,3 +79,12 @@ def test_a_record_that_is_no_regular_file_makes_no_report(run: Path, tmp_path: P
         file.truncate(65_000_000)
     with pytest.raises(ValueError, match=r"has 65\.0 MB, and 64 are read: it is no record of a run\."):
         write_report(run, *NAMES)
+
+
+def test_a_second_run_in_a_folder_shows_no_pictures_of_the_first(run: Path, whole: Any, make: Any) -> None:
+    (run / "history-v1.jsonl").write_text(make.lines(whole))
+    said = ["pictures, which may be of another run in this folder"]
+    assert write_report(run, "history-v1.jsonl", "report-v1.html") == said
+    assert "<img" not in (run / "report-v1.html").read_text()
+    write_report(run, *NAMES)
+    assert "<img" in (run / "report.html").read_text()
