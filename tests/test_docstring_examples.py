@@ -9,6 +9,11 @@ import pytest
 from jepa_lightning import callbacks, data, evaluation, losses, modules
 from jepa_lightning.probing.attentive import attentive_probe
 from jepa_lightning.probing.linear import linear_probe
+from jepa_lightning.types import Batch, Sample
+from jepa_lightning.worlds.layouts import layouts_of
+from jepa_lightning.worlds.policies import Wanderer
+from jepa_lightning.worlds.two_rooms_env import TwoRooms
+from jepa_lightning.worlds.two_rooms_vector import TwoRoomsVector
 
 PACKAGES = (modules, losses, data, callbacks)
 CLASSES = [
@@ -17,9 +22,8 @@ CLASSES = [
     for value in map(package.__dict__.get, package.__all__)
     if inspect.isclass(value) and value.__module__.startswith("jepa_lightning")
 ]
-
-
-FUNCTIONS = [*map(evaluation.__dict__.get, evaluation.__all__), linear_probe, attentive_probe]
+CLASSES += [Batch, Sample, TwoRooms, TwoRoomsVector, Wanderer]
+FUNCTIONS = [layouts_of, *map(evaluation.__dict__.get, evaluation.__all__), linear_probe, attentive_probe]
 
 
 @pytest.mark.parametrize("cls", [*CLASSES, *FUNCTIONS], ids=lambda cls: cls.__name__)

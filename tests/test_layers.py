@@ -9,7 +9,7 @@ PACKAGE = Path(__file__).parents[1] / "jepa_lightning"
 LAYERS = {
     "types": 0, "options": 0, "renamed_options": 0, "rank_variables": 0, "submodules": 0,
     "nn": 1, "losses": 1, "masking": 1, "optim": 1, "ema": 1, "distributed": 1, "features": 1, "seeding": 1,
-    "checkpoints": 1, "probing": 1, "energy": 1, "report": 1,
+    "checkpoints": 1, "probing": 1, "energy": 1, "report": 1, "worlds": 1,
     "data": 2,
     "modules": 2.5,
     "callbacks": 3, "interop": 3, "evaluation": 3,
@@ -35,7 +35,8 @@ ALLOWED = {
     "probing": {"types", "options", "nn"},
     "energy": {"types", "features", "nn", "masking"},
     "report": set(),
-    "data": {"types", "options", "masking", "seeding"},
+    "worlds": set(),
+    "data": {"types", "options", "masking", "seeding", "worlds"},
     # a module brings its pipeline, and adds the EMA of its targets by itself
     "modules": {
         "types", "options", "renamed_options", "nn", "losses", "masking", "optim", "ema", "distributed", "energy",
