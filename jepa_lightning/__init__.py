@@ -46,7 +46,7 @@ __all__ = [
 ]
 FOLDERS = (
     "callbacks", "checkpoints", "cli", "data", "distributed", "ema", "energy", "evaluation", "interop", "losses",
-    "masking", "modules", "nn", "optim", "probing", "worlds",
+    "masking", "modules", "nn", "optim", "planning", "probing", "worlds",
 )  # fmt: skip
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from jepa_lightning import callbacks, data, evaluation, losses, modules
+from jepa_lightning import callbacks, data, evaluation, losses, modules, planning
 from jepa_lightning.probing.attentive import attentive_probe
 from jepa_lightning.probing.linear import linear_probe
 from jepa_lightning.types import Batch, Sample
@@ -15,7 +15,7 @@ from jepa_lightning.worlds.policies import Wanderer
 from jepa_lightning.worlds.two_rooms_env import TwoRooms
 from jepa_lightning.worlds.two_rooms_vector import TwoRoomsVector
 
-PACKAGES = (modules, losses, data, callbacks)
+PACKAGES = (modules, losses, data, callbacks, planning)
 CLASSES = [
     value
     for package in PACKAGES
@@ -23,7 +23,9 @@ CLASSES = [
     if inspect.isclass(value) and value.__module__.startswith("jepa_lightning")
 ]
 CLASSES += [Batch, Sample, TwoRooms, TwoRoomsVector, Wanderer]
-FUNCTIONS = [layouts_of, *map(evaluation.__dict__.get, evaluation.__all__), linear_probe, attentive_probe]
+PLANNING = [value for value in map(planning.__dict__.get, planning.__all__) if inspect.isfunction(value)]
+EVALUATION = map(evaluation.__dict__.get, evaluation.__all__)
+FUNCTIONS = [layouts_of, *EVALUATION, *PLANNING, linear_probe, attentive_probe]
 
 
 @pytest.mark.parametrize("cls", [*CLASSES, *FUNCTIONS], ids=lambda cls: cls.__name__)

@@ -12,7 +12,7 @@ LAYERS = {
     "checkpoints": 1, "probing": 1, "energy": 1, "report": 1, "worlds": 1,
     "data": 2,
     "modules": 2.5,
-    "callbacks": 3, "interop": 3, "evaluation": 3,
+    "callbacks": 3, "interop": 3, "evaluation": 3, "planning": 3,
     "cli": 4, "__main__": 4,
     "__init__": 5,
 }  # fmt: skip
@@ -43,6 +43,8 @@ ALLOWED = {
         "features", "seeding", "checkpoints",
         "data.channels", "data.pipelines", "data.augmentation", "data.videos.clips",
     },
+    # planners know a cost and bounds, neither a network nor an environment
+    "planning": {"options"},
     # callbacks go by contracts, never by networks or a concrete module
     "callbacks": {
         "types", "options", "losses", "distributed", "ema", "optim", "features", "checkpoints", "probing", "report",

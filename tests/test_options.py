@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 import pytest
 from lightning.pytorch import Callback, LightningDataModule, LightningModule
 
-from jepa_lightning import callbacks, data, modules
+from jepa_lightning import callbacks, data, modules, planning
 from jepa_lightning.cli.main import main
 from jepa_lightning.options import (
     Ascending,
@@ -29,9 +29,9 @@ from jepa_lightning.options import (
 
 CLASSES = [
     value
-    for package in (modules, data, callbacks)
+    for package in (modules, data, callbacks, planning)
     for value in map(package.__dict__.get, package.__all__)
-    if inspect.isclass(value) and issubclass(value, (LightningModule, LightningDataModule, Callback))
+    if inspect.isclass(value) and issubclass(value, (LightningModule, LightningDataModule, Callback, planning.Planner))
 ]
 RATES = {"lr", "start_lr", "final_lr", "lrs"}
 # what an option without a default needs, so that the class can be built at all
