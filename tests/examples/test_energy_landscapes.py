@@ -27,11 +27,11 @@ def test_both_have_the_same_weights_and_energies_and_other_losses(example):
 
 def test_pairs_are_told_apart_by_their_labels(example):
     landscapes = example("energy_landscapes.py")
-    found = landscapes.landscape(landscapes.build_models(0.1, 0.0)["I-JEPA"], 32)
+    found = landscapes.landscape(landscapes.build_models(0.1, 0.0)["I-JEPA"], 16)
     counts = {name: len(energies) for name, energies in found.items()}
-    labels = [landscapes.DigitsDataModule().build_datasets()[1][i][1] for i in range(32)]
-    same = sum(a == b for a in labels for b in labels) - 32
-    assert counts == {"same image": 32, "same class": same, "foreign": 32 * 31 - same}
+    labels = [landscapes.DigitsDataModule().build_datasets()[1][i][1] for i in range(16)]
+    same = sum(a == b for a in labels for b in labels) - 16
+    assert counts == {"same image": 16, "same class": same, "foreign": 16 * 15 - same}
     values = {"same image": torch.tensor([1.0]), "same class": torch.tensor([2.0, 3.0]), "foreign": torch.tensor([2.5])}
     measured = landscapes.measures(values)
     assert measured["AUROC same image"] == 1
