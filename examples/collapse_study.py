@@ -38,12 +38,15 @@ COMMON = {
     "predictor_heads": 2, "num_targets": 2, "crop_scale": (0.8, 1.0), "ema": (0.99, 0.99), "lr": 2e-3, "start_lr": 1e-5,
     "warmup": 0.1, "final_weight_decay": 0.04,
 }  # fmt: skip
+# title of a panel: measures, or one over another
 PANELS = {
-    "linear probe of shape, %": ("context_shape",),
+    "linear probe, share of shapes": ("context_shape",),
     "RankMe": ("context_rank",),
     "content share": ("context_content_share",),
-    "energy over that of the mean\n(solid true, dashed foreign)": ("energy", "energy_other"),
+    "energy\n(solid true, dashed foreign)": ("energy", "energy_other"),
+    "energy over that of the mean\n(solid true, dashed foreign)": ("energy/energy_blind", "energy_other/energy_blind"),
 }
+LOGARITHMIC = (1, 3)
 # what alarms know of
 MEASURES = ("effective_rank", "std", "content_share", "energy", "energy_other", "energy_blind", "energy_gap")
 PAIRS = 256  # scenes whose energies are measured
@@ -143,8 +146,8 @@ def table(kept: KeptRows) -> str:
         if not ends:
             continue
         cells = [spread([scale * float(row[key]) for row in ends], digits) for key, scale, digits in columns.values()]
-        for key in ("energy", "energy_other"):
-            cells.append(spread([float(row[key]) / max(float(row["energy_blind"]), 1e-38) for row in ends], 2))
+        for key in ("energy/energy_blind", "energy_other/energy_blind"):
+            cells.append(spread([_value(row, key) for row in ends], 2))
         given = [kind for rows in kept.of(name) for kind in alarms(rows)]
         counts = [f"{kind} {given.count(kind)}/{len(ends)}" for kind in dict.fromkeys(given)]
         lines.append(f"| {name} | {' | '.join(cells)} | {', '.join(counts)} |")
@@ -153,7 +156,7 @@ def table(kept: KeptRows) -> str:
 
 def plot(kept: KeptRows, path: Path) -> None:
     """A row of panels for each group: mean over seeds, and bands of one standard deviation."""
-    figure, axes = pyplot.subplots(len(GROUPS), len(PANELS), figsize=(15, 12), sharex=True, sharey="col")
+    figure, axes = pyplot.subplots(len(GROUPS), len(PANELS), figsize=(18, 11), sharex=True, sharey="col")
     for line, group in zip(axes, GROUPS, strict=True):
         names = [BASE, *(name for name, variant in VARIANTS.items() if variant.group == group)]
         for panel, (label, keys) in zip(line, PANELS.items(), strict=True):
@@ -164,28 +167,30 @@ def plot(kept: KeptRows, path: Path) -> None:
                 panel.set_title(label, fontsize=11)
             if group == GROUPS[-1]:
                 panel.set_xlabel("step")
+        for at in LOGARITHMIC:
+            line[at].set_yscale("log")
         line[0].set_ylabel(group)
-        if line[1].lines:
-            line[1].legend(fontsize=7)
         line[-1].axhline(1, color="gray", linewidth=0.8)
-        line[-1].set_ylim(0, 2)
+        line[-1].set_ylim(0.5, 2)
+        if line[0].lines:
+            line[-1].legend(*line[0].get_legend_handles_labels(), loc="center left", bbox_to_anchor=(1.02, 0.5))
     figure.tight_layout()
-    figure.savefig(path, dpi=70)
+    figure.savefig(path, dpi=60)
 
 
 def draw(panel: Any, runs: list[list[Row]], key: str, name: str, color: str) -> None:
     """One curve with its band."""
-    scale = torch.tensor([[float(row["energy_blind"]) if "energy" in key else 1.0 for row in rows] for rows in runs])
-    values = torch.tensor([[float(row[key]) for row in rows] for rows in runs]) / scale.clamp_min(1e-38)
-    values = 100 * values if key == "context_shape" else values
+    values = torch.tensor([[_value(row, key) for row in rows] for rows in runs])
     steps, middle = [int(row["step"]) for row in runs[0]], values.mean(dim=0)
-    other = key == "energy_other"
-    panel.plot(
-        steps, middle, color=color, label=None if other else name, linestyle="--" if other else "-", linewidth=1.4
-    )
+    panel.plot(steps, middle, color=color, label=name, linestyle="--" if "other" in key else "-", linewidth=1.4)
     if len(runs) > 1:
         band = values.std(dim=0)
         panel.fill_between(steps, middle - band, middle + band, color=color, alpha=0.15, linewidth=0)
+
+
+def _value(row: Row, key: str) -> float:
+    above, _, below = key.partition("/")
+    return float(row[above]) / (max(float(row[below]), 1e-38) if below else 1.0)
 
 
 def main(arguments: list[str] | None = None) -> None:
