@@ -22,6 +22,7 @@ from typing import Any, NamedTuple, get_args
 import matplotlib
 import torch
 from anomaly_demo import relative, run_demo
+from lightning.pytorch import seed_everything
 from torch import Tensor
 
 import jepa_lightning
@@ -166,6 +167,7 @@ def main(args: list[str] | None = None) -> None:
     options.out.mkdir(parents=True, exist_ok=True)
     if any(options.out.iterdir()):
         raise SystemExit(f"{options.out} is not empty: give a new folder to --out, so that no file is replaced.")
+    seed_everything(0, verbose=False)  # the views that are compared are the same at each call
     module = load(options) if options.ckpt else None
     if options.demo is None:
         scored = score_folder(module, options)

@@ -60,6 +60,9 @@ def test_methods_without_masks_are_scored_by_two_views(example, folder, shapes, 
     scores = [float(row["score"]) for row in rows(tmp_path / "first" / "scores.csv")]
     assert len(set(scores)) > 12  # the two views differ, or all energies would be 0
     assert imread(tmp_path / "first" / "sheet.png").std() > 0.1
+    torch.manual_seed(1)
+    anomalies.main([*command, str(tmp_path / "again")])
+    assert rows(tmp_path / "again" / "scores.csv") == rows(tmp_path / "first" / "scores.csv")
 
 
 @pytest.mark.parametrize(
