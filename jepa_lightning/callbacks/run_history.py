@@ -39,7 +39,7 @@ class RunHistory:
         self.path, self.began = path, began
         self.failed = False
         self._step = step
-        self._last: Values = {}
+        self._last: Values = {}  # as recorded
         self._alarms: set[tuple[int, str, str]] = set()
 
     def start(self, trainer: Trainer, pl_module: LightningModule, options: dict[str, Any]) -> None:
@@ -80,7 +80,7 @@ class RunHistory:
             for name, value in values.items()
             if name.startswith(RATES) or not _same(self._last.get(name), value)
         }
-        self._add_values(trainer, values, changed)
+        self._add_values(trainer, changed)
 
     def add_validation(self, trainer: Trainer, before: dict[str, Tensor], values: Values) -> None:
         """Records a validation.
@@ -91,7 +91,7 @@ class RunHistory:
             values: when it had ended.
         """
         new = {name for name, value in trainer.callback_metrics.items() if value is not before.get(name)}
-        self._add_values(trainer, values, {name: value for name, value in values.items() if name in new})
+        self._add_values(trainer, {name: value for name, value in values.items() if name in new})
 
     def add_results(self, trainer: Trainer) -> None:
         """Records accuracies, and alarms that are new."""
@@ -119,8 +119,8 @@ class RunHistory:
             self.failed = True
             rank_zero_warn(f"RunReport cannot write {self.path} ({error.strerror}): the report ends here.")
 
-    def _add_values(self, trainer: Trainer, values: Values, chosen: Values) -> None:
-        self._last = values
+    def _add_values(self, trainer: Trainer, chosen: Values) -> None:
+        self._last |= chosen
         if chosen:
             self.add("values", step=trainer.global_step, seconds=self._seconds(), values=chosen)
 

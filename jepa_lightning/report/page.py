@@ -24,6 +24,7 @@ CHARTS = {
     "Schedule": "",
     "Other": "",
 }
+FIT = re.compile(r"(jepa-lightning|python -m jepa_lightning) fit ")
 SHOWN = 60  # charts of a section
 
 
@@ -132,7 +133,7 @@ def _next(history: History) -> Markup:
     end, start = history.end, history.starts[-1]
     left = [(name, path) for name, path in end.places] if end else []
     commands = list(end.next) if end else []
-    if (end is None or end.reason) and start.command.startswith("jepa-lightning fit"):
+    if (end is None or end.reason) and FIT.match(start.command):
         given = re.sub(r" --ckpt_path[ =]\S+", "", start.command)
         commands.append(f"{given} --ckpt_path last")
     if not commands and not left:

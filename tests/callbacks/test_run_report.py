@@ -73,6 +73,18 @@ def test_values_are_those_that_tensorboard_has(
             assert ours == [(step, pytest.approx(value, rel=1e-6)) for step, value in theirs], name
 
 
+def test_what_was_measured_between_records_is_there_at_the_end(
+    tiny_ijepa: Build, shapes: Build, quiet_trainer: Build, tmp_path: Path
+) -> None:
+    callbacks = [OnlineKNN(k=5), CollapseMonitor(every_n_steps=4, memory=32), RunReport()]
+    trainer = quiet_trainer(max_steps=6, log_every_n_steps=50, callbacks=callbacks)
+    trainer.fit(tiny_ijepa(), shapes())
+    history = recorded(tmp_path / "history.jsonl")
+    assert history.values["collapse/rank"] == [(6, float(trainer.callback_metrics["collapse/rank"]))]
+    assert history.values["train/loss"] == [(6, float(trainer.callback_metrics["train/loss"]))]
+    assert [step for step, _ in history.values["val/knn"]] == [4]
+
+
 def test_weights_are_the_same_with_and_without_it(
     tiny_ijepa: Build, shapes: Build, quiet_trainer: Build, tmp_path: Path
 ) -> None:
