@@ -9,6 +9,7 @@ from jepa_lightning.data.procedural.physics import PhysicsVideoDataModule, Physi
 from jepa_lightning.data.procedural.physics_pairs import ViolationDataset, ViolationPair
 from jepa_lightning.data.procedural.shapes import ShapesDataModule, ShapesDataset
 from jepa_lightning.data.shards.streaming import StreamingImageDataModule, StreamingVideoDataModule
+from jepa_lightning.data.trajectories.two_rooms import TwoRoomsDataModule, TwoRoomsDataset
 from jepa_lightning.data.videos.clips import ClipSampler, masked_video_pipeline
 from jepa_lightning.data.videos.file import VideoFile
 from jepa_lightning.data.videos.folder import VideoFolderDataModule
@@ -35,6 +36,8 @@ __all__ = [
     "StreamingImageDataModule",
     "StreamingVideoDataModule",
     "TensorVideo",
+    "TwoRoomsDataModule",
+    "TwoRoomsDataset",
     "Video",
     "VideoFile",
     "VideoFolderDataModule",

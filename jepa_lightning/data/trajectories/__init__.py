@@ -1,0 +1,1 @@
+"""Clips with the actions that lead from frame to frame."""
