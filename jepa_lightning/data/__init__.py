@@ -9,6 +9,7 @@ from jepa_lightning.data.procedural.physics import PhysicsVideoDataModule, Physi
 from jepa_lightning.data.procedural.physics_pairs import ViolationDataset, ViolationPair
 from jepa_lightning.data.procedural.shapes import ShapesDataModule, ShapesDataset
 from jepa_lightning.data.shards.streaming import StreamingImageDataModule, StreamingVideoDataModule
+from jepa_lightning.data.trajectories.module import TrajectoryDataModule
 from jepa_lightning.data.trajectories.two_rooms import TwoRoomsDataModule, TwoRoomsDataset
 from jepa_lightning.data.videos.clips import ClipSampler, masked_video_pipeline
 from jepa_lightning.data.videos.file import VideoFile
@@ -36,6 +37,7 @@ __all__ = [
     "StreamingImageDataModule",
     "StreamingVideoDataModule",
     "TensorVideo",
+    "TrajectoryDataModule",
     "TwoRoomsDataModule",
     "TwoRoomsDataset",
     "Video",
