@@ -74,7 +74,7 @@ class EmbeddingPlot(Picture):
         if method not in MAKERS:
             raise ValueError(f"EmbeddingPlot: there is no method '{method}': choose one of {', '.join(MAKERS)}.")
         super().__init__(every_n_steps, num_images, name, Source(type(self).__name__, features, labels, images))
-        self.method, self.label = method, label
+        self.size, self.method, self.label = num_images, method, label
 
     def missing(self) -> str | None:
         """Matplotlib, and umap where it is asked for."""
@@ -85,7 +85,7 @@ class EmbeddingPlot(Picture):
     def measure(self, trainer: Trainer, module: LightningModule) -> _Found:
         """Features and classes."""
         loader = validation_loader(type(self).__name__, trainer)
-        found = portraits(trainer, module, self.source, loader, self.num_images, self.label)
+        found = portraits(trainer, module, self.source, loader, self.size, self.label)
         if len(found.features) < LEAST:
             raise ValueError(f"a map needs {LEAST} samples, and there are {len(found.features)}: leave it out")
         classes = sorted(set(found.classes.tolist()))
