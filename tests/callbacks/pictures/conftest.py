@@ -1,5 +1,7 @@
 from collections.abc import Callable
+from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -34,3 +36,12 @@ def pictures(tmp_path: Path) -> Callable[[], list[str]]:
 def pixels(tmp_path: Path) -> Callable[[str], Any]:
     """The colors of a picture, by its path in the folder."""
     return lambda name: np.asarray(Image.open(tmp_path / "pictures" / name).convert("RGB"))
+
+
+@pytest.fixture(scope="session")
+def plain() -> ModuleType:
+    """LightningModules that know nothing of this package."""
+    spec: Any = spec_from_file_location("plain", Path(__file__).parents[1] / "plain.py")
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module

@@ -1,8 +1,5 @@
-import importlib.util
 import sys
-from pathlib import Path
 from types import ModuleType
-from typing import Any
 
 import numpy as np
 import pytest
@@ -12,10 +9,6 @@ from torch.utils.data import DataLoader
 
 from jepa_lightning.callbacks import EmbeddingPlot
 from jepa_lightning.callbacks.pictures import embedding
-
-spec: Any = importlib.util.spec_from_file_location("plain", Path(__file__).parents[1] / "plain.py")
-plain = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(plain)
 
 
 def told(recwarn):
@@ -55,7 +48,7 @@ def test_too_few_samples_are_one_line(fit, shapes, recwarn, pictures):
 
 @pytest.mark.usefixtures("quick")
 @pytest.mark.parametrize("labels", [[0] * 12, [-1] * 12, list(range(12)), [None] * 12])
-def test_any_labels_are_drawn_on_any_module(quiet_trainer, pictures, labels):
+def test_any_labels_are_drawn_on_any_module(quiet_trainer, pictures, labels, plain):
     images = torch.rand(12, 3, 8, 8)
     samples = [image if label is None else (image, label) for image, label in zip(images, labels, strict=True)]
 

@@ -1,7 +1,3 @@
-import importlib.util
-from pathlib import Path
-from typing import Any
-
 import pytest
 import torch
 
@@ -9,10 +5,6 @@ from jepa_lightning import IJEPA, MAE, VJEPA, SimCLR
 from jepa_lightning.callbacks import EnergyMap
 from jepa_lightning.callbacks.pictures.colors import HEAT
 from jepa_lightning.data import PhysicsVideoDataModule
-
-spec: Any = importlib.util.spec_from_file_location("plain", Path(__file__).parents[1] / "plain.py")
-plain = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(plain)
 
 
 def told(recwarn):
@@ -83,7 +75,7 @@ def test_a_method_that_compares_views_is_one_line(fit, recwarn, pictures):
     assert pictures() == []
 
 
-def test_a_module_without_energy_is_one_line(quiet_trainer, recwarn):
+def test_a_module_without_energy_is_one_line(quiet_trainer, recwarn, plain):
     trainer = quiet_trainer(callbacks=[EnergyMap()], max_steps=1)
     trainer.fit(plain.Plain(), *plain.loaders())
     assert trainer.global_step == 1

@@ -1,7 +1,3 @@
-import importlib.util
-from pathlib import Path
-from typing import Any
-
 import numpy as np
 import pytest
 import torch
@@ -13,10 +9,6 @@ from jepa_lightning import VJEPA
 from jepa_lightning.callbacks import NeighborPictures
 from jepa_lightning.callbacks.pictures.colors import RIGHT, WRONG
 from jepa_lightning.data import PhysicsVideoDataModule
-
-spec: Any = importlib.util.spec_from_file_location("plain", Path(__file__).parents[1] / "plain.py")
-plain = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(plain)
 
 
 def told(recwarn):
@@ -139,7 +131,7 @@ def test_features_that_are_not_finite_are_one_line(quiet_trainer, recwarn):
     assert line.startswith("NeighborPictures: the features are not finite")
 
 
-def test_a_step_that_gives_no_features_is_one_line(quiet_trainer, recwarn):
+def test_a_step_that_gives_no_features_is_one_line(quiet_trainer, recwarn, plain):
     trainer = quiet_trainer(callbacks=[NeighborPictures()], max_steps=1)
     trainer.fit(plain.Plain(), *plain.loaders())
     assert trainer.global_step == 1

@@ -1,7 +1,3 @@
-import importlib.util
-from pathlib import Path
-from typing import Any
-
 import numpy as np
 import pytest
 import torch
@@ -10,10 +6,6 @@ from torch import nn
 
 from jepa_lightning import IJEPA
 from jepa_lightning.callbacks import TokenPCA
-
-spec: Any = importlib.util.spec_from_file_location("plain", Path(__file__).parents[1] / "plain.py")
-plain = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(plain)
 
 
 def told(recwarn):
@@ -96,7 +88,7 @@ def test_a_resumed_run_draws_the_same_colors(fit, tmp_path, pixels):
 
 
 @pytest.mark.parametrize("number", [1, 8])
-def test_any_module_is_drawn_whose_network_gives_a_map(quiet_trainer, pictures, pixels, number):
+def test_any_module_is_drawn_whose_network_gives_a_map(quiet_trainer, pictures, pixels, number, plain):
     callback = TokenPCA(features="backbone", num_images=number)
     quiet_trainer(callbacks=[callback], max_steps=1).fit(plain.Plain(), *plain.loaders())
     assert pictures() == ["step_000000/token_pca.png", "step_000001/token_pca.png"]
@@ -105,7 +97,7 @@ def test_any_module_is_drawn_whose_network_gives_a_map(quiet_trainer, pictures, 
     assert number == 1 or np.array_equal(tokens, tokens[::24, ::24].repeat(24, 0).repeat(24, 1))
 
 
-def test_a_network_that_gives_no_tokens_is_one_line(quiet_trainer, recwarn):
+def test_a_network_that_gives_no_tokens_is_one_line(quiet_trainer, recwarn, plain):
     class Pools(plain.Plain):
         def __init__(self):
             super().__init__()
@@ -122,7 +114,7 @@ def test_a_network_that_gives_no_tokens_is_one_line(quiet_trainer, recwarn):
     assert line.endswith(" It draws nothing from here on.")
 
 
-def test_features_that_are_not_finite_are_one_line(quiet_trainer, recwarn, pictures):
+def test_features_that_are_not_finite_are_one_line(quiet_trainer, recwarn, pictures, plain):
     class Broken(plain.Plain):
         def __init__(self):
             super().__init__()
