@@ -6,7 +6,9 @@ from typing import Any
 
 import pytest
 
-from jepa_lightning import callbacks, data, evaluation, losses, modules, planning
+from jepa_lightning import callbacks, data, energy, evaluation, losses, modules, planning
+from jepa_lightning.losses import info_nce
+from jepa_lightning.masking import covering_masks
 from jepa_lightning.probing.attentive import attentive_probe
 from jepa_lightning.probing.linear import linear_probe
 from jepa_lightning.types import Batch, Sample
@@ -15,7 +17,7 @@ from jepa_lightning.worlds.policies import Wanderer
 from jepa_lightning.worlds.two_rooms_env import TwoRooms
 from jepa_lightning.worlds.two_rooms_vector import TwoRoomsVector
 
-PACKAGES = (modules, losses, data, callbacks, planning)
+PACKAGES = (modules, losses, data, callbacks, energy, planning)
 CLASSES = [
     value
     for package in PACKAGES
@@ -24,8 +26,11 @@ CLASSES = [
 ]
 CLASSES += [Batch, Sample, TwoRooms, TwoRoomsVector, Wanderer]
 PLANNING = [value for value in map(planning.__dict__.get, planning.__all__) if inspect.isfunction(value)]
+ENERGY = [value for value in map(energy.__dict__.get, energy.__all__) if inspect.isfunction(value)]
 EVALUATION = map(evaluation.__dict__.get, evaluation.__all__)
-FUNCTIONS = [layouts_of, *EVALUATION, *PLANNING, linear_probe, attentive_probe]
+FUNCTIONS = [
+    layouts_of, *ENERGY, *EVALUATION, *PLANNING, covering_masks, info_nce, linear_probe, attentive_probe,
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("cls", [*CLASSES, *FUNCTIONS], ids=lambda cls: cls.__name__)

@@ -68,6 +68,12 @@ def token_grid(module: Any) -> tuple[int, ...]:
 
     Raises:
         ValueError: if the method compares whole views.
+
+    Example:
+        >>> from jepa_lightning import VJEPA
+        >>> from jepa_lightning.energy import token_grid
+        >>> token_grid(VJEPA("vit_tiny", image_size=32, patch_size=8, num_frames=8, depth=1, predictor_depth=1))
+        (4, 4, 4)
     """
     return tuple(_samplers(module)[0].grid_size)
 

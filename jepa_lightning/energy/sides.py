@@ -24,6 +24,15 @@ class Sides(NamedTuple):
         context: what the contexts predict, ``[B, M, Kt, D]`` for each of the batch's masks; one ``[B, P]`` of a method
             without masks.
         target: tokens of whole views, ``[B, N, D]``, or ``[B, P]`` without masks.
+
+    Example:
+        >>> import torch
+        >>> from jepa_lightning import SimCLR
+        >>> from jepa_lightning.types import Batch
+        >>> module = SimCLR("vit_tiny", depth=1, image_size=32, patch_size=8, projector_dim=16)
+        >>> (context,), target = module.sides(Batch([torch.rand(4, 3, 32, 32), torch.rand(4, 3, 32, 32)]))
+        >>> context.shape, target.shape
+        (torch.Size([4, 16]), torch.Size([4, 16]))
     """
 
     context: Sequence[Tensor]
@@ -32,7 +41,22 @@ class Sides(NamedTuple):
 
 @runtime_checkable
 class Energetic(Protocol):
-    """What has an energy: every ``JEPAModule``, and any class with this method."""
+    """What has an energy: every ``JEPAModule``, and any class with this method.
+
+    Example:
+        >>> import torch
+        >>> from jepa_lightning.energy import Energetic, pairwise_energy
+        >>> from jepa_lightning.types import Batch
+        >>> class Brightness:
+        ...     def energy(self, batch):
+        ...         context, target = (view.mean(dim=(1, 2, 3)) for view in (batch.views[0], batch.views[-1]))
+        ...         return (context - target).abs()
+        >>> isinstance(Brightness(), Energetic)
+        True
+        >>> pairwise_energy(Brightness(), Batch([torch.arange(2.0).reshape(2, 1, 1, 1)]))
+        tensor([[0., 1.],
+                [1., 0.]])
+    """
 
     def energy(self, batch: Batch) -> Tensor:
         """Energy of the context of the first view and the target of the last, ``[B]``."""
@@ -41,7 +65,14 @@ class Energetic(Protocol):
 
 @runtime_checkable
 class Sided(Energetic, Protocol):
-    """What encodes the two sides of its energy apart; ``energy`` is then ``energy_of(sides, masks, distance)``."""
+    """What encodes the two sides of its energy apart; ``energy`` is then ``energy_of(sides, masks, distance)``.
+
+    Example:
+        >>> from jepa_lightning import MAE
+        >>> from jepa_lightning.energy import Sided
+        >>> isinstance(MAE("vit_tiny", depth=1, image_size=32, patch_size=8, decoder_depth=1), Sided)
+        True
+    """
 
     def sides(self, batch: Batch) -> Sides:
         """What the contexts of the first view predict, and the targets of the last view."""
@@ -62,6 +93,13 @@ def energy_of(sides: Sides, masks: Sequence[Masks], distance: Distance) -> Tenso
 
     Returns:
         ``[B]``.
+
+    Example:
+        >>> import torch
+        >>> from jepa_lightning.energy import Sides, energy_of
+        >>> sides = Sides([torch.zeros(2, 3)], torch.tensor([[0.0, 0, 0], [1, 1, 1]]))
+        >>> energy_of(sides, masks=(), distance=lambda predicted, target: (predicted - target).square().mean(dim=1))
+        tensor([0., 1.])
     """
     targets = [blocks_of(sides.target, kind) for kind in masks] if masks else [sides.target]
     # a batch may have masks of further crops, which predict nothing
