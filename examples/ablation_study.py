@@ -19,6 +19,7 @@ from jepa_lightning.features import eval_mode
 from jepa_lightning.losses import ranks
 
 AS_IT_IS = ""
+COLLAPSED = 0.2  # share of the energy of foreign pairs that is left: all images are alike then
 # a small encoder for few steps of small batches: what collapses does so early
 SMALL = {"image_size": 48, "patch_size": 8, "width": 64, "depth": 2, "heads": 2}
 FEWER = {"IJEPA": {"target_layers": 2, "predictor_dim": 32}, "MAE": {"decoder_dim": 32, "decoder_heads": 2}}
@@ -91,8 +92,8 @@ def ablate(options: argparse.Namespace, common: Options, own: dict[str, Options]
 
 def table(kept: KeptRows, methods: list[str]) -> str:
     """A line for each method in Markdown: accuracy on shapes in %, and RankMe."""
-    lines = ["| method | as it is | without augmentations | without negatives | without another part |"]
-    lines.append("| --- | --- | --- | --- | --- |")
+    lines = ["| method | predicts | as it is | without augmentations | without negatives | without another part |"]
+    lines.append("| --- |" + " --- |" * 5)
     for method in dict.fromkeys(ablation.method for ablation in runs(methods)):
         others = [
             f"{each.without} {cell(kept, name_of(each))}"
@@ -100,16 +101,23 @@ def table(kept: KeptRows, methods: list[str]) -> str:
             if each.method == method and each.without not in (VIEWS, NEGATIVES) and kept.of(name_of(each))
         ]
         first = [cell(kept, name_of(Ablation(method, without))) for without in (AS_IT_IS, VIEWS, NEGATIVES)]
-        lines.append(f"| `{method}` | {' | '.join(first)} | {', '.join(others)} |")
+        predicts = getattr(jepa_lightning, method).traits.predicts
+        lines.append(f"| `{method}` | {predicts} | {' | '.join(first)} | {', '.join(others)} |")
     before = [cell(kept, name, when=0) for name in (name_of(each) for each in runs(methods)[:1]) if kept.of(name)]
-    return "\n".join([*lines, f"| before training | {' '.join(before)} | | | |"])
+    return "\n".join([*lines, f"| before training | | {' '.join(before)} | | | |"])
 
 
 def cell(kept: KeptRows, name: str, when: int = -1) -> str:
-    """Means over seeds, with the standard deviation of the accuracy."""
+    """Accuracy, with its standard deviation over seeds, and rank; a star where what is compared has collapsed."""
     rows = [seed[when] for seed in kept.of(name)]
     if not rows:
         return "none"
     shapes, rank = [100 * float(row["shape"]) for row in rows], mean(float(row["rank"]) for row in rows)
     spread = f" ± {stdev(shapes):.1f}" if len(shapes) > 1 else ""
-    return f"{mean(shapes):.1f}{spread} / {rank:.1f}"
+    whole = kept.of(name.partition(" without ")[0])
+    star = "*" if when and whole and _foreign(kept.of(name)) < COLLAPSED * _foreign(whole) else ""
+    return f"{mean(shapes):.1f}{spread} / {rank:.1f}{star}"
+
+
+def _foreign(runs: list[list[Row]]) -> float:
+    return mean(float(rows[-1]["energy_other"]) for rows in runs)

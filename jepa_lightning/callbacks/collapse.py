@@ -42,7 +42,8 @@ class CollapseMonitor(NamedCallback, FreshCallback):
     of target and online weights over the length of the latter. ``energy`` is that of true pairs, ``energy_other`` with
     the targets of another image, ``energy_gap`` their difference over the latter: near 0, content is not looked at.
     ``energy_blind`` is that of predicting the mean of the targets, always (``energy.blind_energy``): an energy that is
-    not below it, while targets differ as much as at first, is that of targets in fragments, which nothing predicts.
+    not below it, while targets differ as much as at first, is that of targets in fragments, which nothing predicts. MAE
+    and DINO have no such measure (``JEPAModule.can_fragment``).
     ``alarm`` counts the alarms given; each is given once, as a warning.
 
     Measures are taken before a step, so the order of callbacks does not matter. The first ones, which alarms compare
@@ -219,7 +220,9 @@ class CollapseMonitor(NamedCallback, FreshCallback):
         other = pl_module.energy(few._replace(views=[first, last.roll(1, 0)])).mean()
         gap = (other - true) / other.clamp_min(torch.finfo(other.dtype).tiny)
         values |= {"energy": true, "energy_other": other, "energy_gap": gap}
-        return values | {"energy_blind": blind_energy(pl_module, views).mean()} if has_sides(pl_module) else values
+        if has_sides(pl_module) and getattr(pl_module, "can_fragment", True):
+            values["energy_blind"] = blind_energy(pl_module, views).mean()
+        return values
 
 
 def has_energy(module: Any, batch: Any) -> bool:

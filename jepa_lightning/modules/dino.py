@@ -87,6 +87,7 @@ class DINO(MultiCrop):
     traits: ClassVar = Traits(
         "representation", "EMA teacher, centering, sharpening", needs_augmentations=True, needs_negatives=False
     )
+    can_fragment: ClassVar = False  # a cross-entropy is not 0 for the best prediction
     paper_batch = 1024
 
     def __init__(

@@ -81,6 +81,7 @@ class MAE(EncoderModule):
     """
 
     traits: ClassVar = Traits("pixels", "reconstruction", needs_augmentations=False, needs_negatives=False)
+    can_fragment: ClassVar = False  # pixels stay what they are
     paper_batch = 4096
 
     def __init__(

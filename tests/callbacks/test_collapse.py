@@ -8,7 +8,7 @@ from lightning.pytorch.loggers import CSVLogger
 from torch import nn
 from torch.nn import functional as F
 
-from jepa_lightning import IJEPA
+from jepa_lightning import DINO, IJEPA, MAE
 from jepa_lightning.callbacks import CollapseMonitor
 from jepa_lightning.losses import content_share, effective_rank, feature_std, mean_cosine, rankme
 from jepa_lightning.types import Batch, Masks
@@ -198,6 +198,20 @@ def test_targets_that_nothing_predicts_give_an_alarm_and_others_none(
     share = float(metrics["collapse/energy"] / metrics["collapse/energy_blind"])
     assert metrics["collapse/energy_blind"] > 0.5 * first["energy_blind"]  # no collapse
     assert (share > 0.95) == bool(count), share
+
+
+class Whole(IJEPA):
+    can_fragment = False
+
+
+def test_a_method_that_cannot_fragment_has_no_energy_of_a_blind_prediction(tiny_ijepa, shapes, quiet_trainer):
+    assert not MAE.can_fragment
+    assert not DINO.can_fragment
+    for kind, measured in ((IJEPA, True), (Whole, False)):
+        trainer = quiet_trainer(callbacks=[CollapseMonitor(memory=16)], max_steps=2, limit_val_batches=0)
+        trainer.fit(tiny_ijepa(kind), datamodule=shapes())
+        assert ("collapse/energy_blind" in trainer.callback_metrics) == measured
+        assert "collapse/energy" in trainer.callback_metrics
 
 
 def test_energy_is_that_of_one_crop_where_masks_point_into_it(tiny_ijepa, shapes, quiet_trainer):

@@ -101,10 +101,10 @@ def test_the_table_has_a_line_for_each_method(study, compare, tmp_path: Path, mo
     monkeypatch.setattr(compare, "ablate", study.ablate)
     compare.main(options)
     head, _, *lines = (tmp_path / "out.md").read_text().splitlines()
-    assert head.count("|") == 6
+    assert head.count("|") == 7
     assert [line.split(" | ")[0] for line in lines] == ["| `MAE`", "| `SimCLR`", "| before training"]
-    assert lines[0].split(" | ")[3] == "none"
-    assert "masks " in lines[0].split(" | ")[4]
+    assert lines[0].split(" | ")[4] == "none"
+    assert "masks " in lines[0].split(" | ")[5]
     kept = (tmp_path / "out.csv").read_text()
     compare.main(options)
     assert (tmp_path / "out.csv").read_text() == kept
