@@ -1,6 +1,10 @@
 from jepa_lightning.nn.attention import SelfAttention, attend
 from jepa_lightning.nn.backbone import Stem, TimmBackbone
+from jepa_lightning.nn.causal_predictor import CausalPredictor
+from jepa_lightning.nn.class_token import ClassTokenViT
+from jepa_lightning.nn.gru_predictor import GRUPredictor
 from jepa_lightning.nn.heads import PrototypeHead, mlp_head, projection_head
+from jepa_lightning.nn.impala import ImpalaEncoder
 from jepa_lightning.nn.init import init_xavier_weights
 from jepa_lightning.nn.key_queue import KeyQueue
 from jepa_lightning.nn.masked_convnet import MaskedConvNet
@@ -9,12 +13,17 @@ from jepa_lightning.nn.pos_embed import grid_size, sincos_pos_embed
 from jepa_lightning.nn.predictor import Predictor
 from jepa_lightning.nn.rope import RopeStyle, rope_table, rotate
 from jepa_lightning.nn.timm_vit import TimmViT
+from jepa_lightning.nn.token_predictor import TokenPredictor
 from jepa_lightning.nn.tokens import blocks_of, take_tokens
 from jepa_lightning.nn.transformer_block import TransformerBlock, compile_blocks
 from jepa_lightning.nn.vit import VIT_SIZES, VisionTransformer, ViTSize, vit_size
 
 __all__ = [
     "VIT_SIZES",
+    "CausalPredictor",
+    "ClassTokenViT",
+    "GRUPredictor",
+    "ImpalaEncoder",
     "KeyQueue",
     "MaskedConvNet",
     "Predictor",
@@ -24,6 +33,7 @@ __all__ = [
     "Stem",
     "TimmBackbone",
     "TimmViT",
+    "TokenPredictor",
     "TransformerBlock",
     "ViTSize",
     "VisionTransformer",

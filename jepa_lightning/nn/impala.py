@@ -1,0 +1,73 @@
+# B batch, C channels, H W height and width, D width
+"""The residual convolutional encoder of IMPALA, for small images.
+
+Source: IMPALA, arXiv 1802.01561, figure 3; as an encoder of states: EB-JEPA, arXiv 2602.03604.
+"""
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+
+
+class ImpalaEncoder(nn.Module):
+    """Stages that halve the image, then one linear layer: an image to a single token.
+
+    A stage is a convolution, a maximum over 3 x 3 places with stride 2, and two residual blocks. EB-JEPA's LayerNorm of
+    the token is left to the module that uses it, since its predictor ends in the same one.
+
+    Args:
+        image_size: height and width; sides need not be even.
+        in_channels: C.
+        width: D.
+        channels: of each stage.
+
+    Attributes:
+        grid_size: rows and columns of tokens, of which there is one.
+        input_size: the image size.
+    """
+
+    def __init__(
+        self, image_size: Sequence[int], in_channels: int, width: int = 512, channels: Sequence[int] = (16, 32, 32)
+    ) -> None:
+        super().__init__()
+        self.width, self.in_channels = width, in_channels
+        self.input_size, self.grid_size = tuple(image_size), (1, 1)
+        self.stages = nn.Sequential(*(_stage(*pair) for pair in pairwise((in_channels, *channels))))
+        rows, columns = image_size
+        for _ in channels:
+            rows, columns = (rows + 1) // 2, (columns + 1) // 2
+        self.linear = nn.Linear(channels[-1] * rows * columns, width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Encodes images ``[B, C, H, W]`` to ``[B, 1, D]``.
+
+        Raises:
+            ValueError: if they are of another size than the one built for.
+        """
+        if tuple(x.shape[-2:]) != self.input_size:
+            given, wanted = ("x".join(map(str, size)) for size in (x.shape[-2:], self.input_size))
+            raise ValueError(f"the encoder is built for images of {wanted}, got {given}: set image_size.")
+        token: Tensor = self.linear(self.stages(x).flatten(1))
+        return token[:, None]
+
+
+class _ResidualBlock(nn.Module):
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(channels, channels, kernel_size=3, padding=1)
+        self.conv2 = nn.Conv2d(channels, channels, kernel_size=3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        change: Tensor = self.conv2(torch.relu(self.conv1(torch.relu(x))))
+        return x + change
+
+
+def _stage(channels: int, out: int) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Conv2d(channels, out, kernel_size=3, padding=1),
+        nn.MaxPool2d(kernel_size=3, stride=2, padding=1),
+        _ResidualBlock(out),
+        _ResidualBlock(out),
+    )
