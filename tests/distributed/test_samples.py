@@ -18,6 +18,7 @@ from jepa_lightning.distributed import gather_samples, rank, world_size
 from jepa_lightning.losses import (
     Center,
     SIGReg,
+    StateTerms,
     Uniformity,
     VarianceCovariance,
     barlow_twins_loss,
@@ -42,6 +43,8 @@ LOSSES = {
     "content": lambda a, b: content(a, gather=True),
     "sigreg": lambda a, b: SIGReg(num_directions=8, gather=True)(a, b),
     "uniformity": lambda a, b: Uniformity(gather=True)(a, b),
+    "terms on states": lambda a, b: sum(terms_on_states(torch.stack([a, b, a * b], dim=1)).values()),
+    "sigreg of each time step": lambda a, b: terms_on_states(torch.stack([a, b, a * b], dim=1))["sigreg"],
     # they see their own images alone, so that the mean over ranks must be another one
     "nt_xent alone": lambda a, b: nt_xent_loss(a, b, 0.3),
     "barlow_twins alone": lambda a, b: barlow_twins_loss(a, b, 0.1),
@@ -79,6 +82,13 @@ def content(samples: Tensor, gather: bool) -> Tensor:
     tokens = torch.stack([samples, samples**2, samples**3], dim=1)
     positions = (samples[:, :3].detach() > 0).long() + torch.arange(3)
     return VarianceCovariance(target_std=5, gather=gather)(token_content(tokens, positions, 5, gather=gather))
+
+
+def terms_on_states(states: Tensor) -> dict[str, Tensor]:
+    """Of trajectories of three frames, under actions that follow from them."""
+    torch.manual_seed(0)
+    terms = StateTerms(16.0, 8.0, 12.0, 1.0, 0.09, num_directions=8, inverse_network=nn.Linear(8, 2))
+    return terms(states, states[:, :2, :2].detach())
 
 
 def of_rank(joint: Tensor, number: int) -> Tensor:
