@@ -56,6 +56,13 @@ ALARMS = {
         "the targets of another image it is only {energy_gap:.1%} higher (positional collapse). Weigh the content of "
         "tokens (content=1), make the predictor shallower, or average the targets over more layers (target_layers).",
     ),
+    "actions": Alarm(
+        "action_gap",
+        lambda first, now: now["energy"] < 0.1 * first["energy"] and now["action_gap"] < 0.05,
+        "the prediction does not depend on the actions: the energy is {energy:.2g}, from {first_energy:.2g}, and under "
+        "the actions of another sample it is only {action_gap:.1%} higher (states hold what actions do not change). "
+        "Weigh inverse dynamics (inverse=1), predict more steps (rollout_steps), or lower the weight of similarity.",
+    ),
     # A predictor is worse than the mean of the targets at first, and learns the mean before all else. In the quickstart
     # its energy is 1.09 times that of the mean after 25 steps, and 0.79 times after 50; smaller networks with batches
     # of 32 have 0.99 (I-JEPA) and 1.00 (MAE) after 100. In a collapse both fall, and a gap says that images are told

@@ -41,6 +41,7 @@ class CollapseMonitor(NamedCallback, FreshCallback):
     ``content_share`` is the share of the token variance between images at the same position, ``ema_drift`` the distance
     of target and online weights over the length of the latter. ``energy`` is that of true pairs, ``energy_other`` with
     the targets of another image, ``energy_gap`` their difference over the latter: near 0, content is not looked at.
+    ``action_gap``, where batches have actions, is the same between true actions and those of another sample.
     ``energy_blind`` is that of predicting the mean of the targets, always (``energy.blind_energy``): an energy that is
     not below it, while targets differ as much as at first, is that of targets in fragments, which nothing predicts. MAE
     and DINO have no such measure (``JEPAModule.can_fragment``).
@@ -218,8 +219,10 @@ class CollapseMonitor(NamedCallback, FreshCallback):
         views = few._replace(views=[first, last])
         true = pl_module.energy(views).mean()
         other = pl_module.energy(few._replace(views=[first, last.roll(1, 0)])).mean()
-        gap = (other - true) / other.clamp_min(torch.finfo(other.dtype).tiny)
-        values |= {"energy": true, "energy_other": other, "energy_gap": gap}
+        values |= {"energy": true, "energy_other": other, "energy_gap": _gap(true, other)}
+        if (actions := views.extras.get("actions")) is not None:
+            others = views._replace(extras={**views.extras, "actions": actions.roll(1, 0)})
+            values["action_gap"] = _gap(true, pl_module.energy(others).mean())
         if has_sides(pl_module) and getattr(pl_module, "can_fragment", True):
             values["energy_blind"] = blind_energy(pl_module, views).mean()
         return values
@@ -233,6 +236,11 @@ def has_energy(module: Any, batch: Any) -> bool:
 def _features(pooled: Tensor) -> dict[str, Tensor]:
     rank, effective = ranks(pooled)
     return {"rank": rank, "effective_rank": effective, "std": feature_std(pooled), "cosine": mean_cosine(pooled)}
+
+
+def _gap(true: Tensor, other: Tensor) -> Tensor:
+    """How much higher the second energy is, over itself."""
+    return (other - true) / other.clamp_min(torch.finfo(other.dtype).tiny)
 
 
 def _drift(pairs: Any) -> Tensor:

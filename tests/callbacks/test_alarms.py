@@ -4,7 +4,7 @@ from jepa_lightning.callbacks.alarms import ALARMS, AlarmBell
 
 FINE = {
     "effective_rank": 20.0, "std": 0.5, "content_share": 0.6, "energy": 0.4, "energy_other": 0.4, "energy_gap": 0.0,
-    "energy_blind": 0.5,
+    "energy_blind": 0.5, "action_gap": 0.3,
 }  # fmt: skip
 LATE = 1000  # optimizer steps
 SIGNS = {
@@ -13,6 +13,7 @@ SIGNS = {
     "content": ({"content_share": 0.1}, "10% of their variance lies between images, from 60%"),
     "gap": ({"energy": 0.03, "energy_gap": 0.01}, "only 1.0% higher"),
     "fragments": ({"energy_blind": 0.41}, "the mean of all targets would have 0.41 (fragmentation"),
+    "actions": ({"energy": 0.03, "energy_gap": 0.5, "action_gap": 0.02}, "only 2.0% higher"),
 }
 HARMLESS = [
     {"effective_rank": 6.0},
