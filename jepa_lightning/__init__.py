@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from jepa_lightning.modules import SimCLR as SimCLR
     from jepa_lightning.modules import SimSiam as SimSiam
     from jepa_lightning.modules import VICReg as VICReg
+    from jepa_lightning.modules import WorldModel as WorldModel
 
 # Lightning reads the variables when it is imported
 check_rank_variables()
@@ -42,6 +43,7 @@ __all__ = [
     "SimCLR",
     "SimSiam",
     "VICReg",
+    "WorldModel",
     "__version__",
 ]
 FOLDERS = (

@@ -41,7 +41,7 @@ ALLOWED = {
     "modules": {
         "types", "options", "renamed_options", "nn", "losses", "masking", "optim", "ema", "distributed", "energy",
         "features", "seeding", "checkpoints",
-        "data.channels", "data.pipelines", "data.augmentation", "data.videos.clips",
+        "data.channels", "data.pipelines", "data.augmentation", "data.videos.clips", "data.videos.action_clips",
     },
     # planners know a cost and bounds, neither a network nor an environment
     "planning": {"options"},

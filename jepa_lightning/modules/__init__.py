@@ -13,6 +13,7 @@ from jepa_lightning.modules.simclr import SimCLR
 from jepa_lightning.modules.simsiam import SimSiam
 from jepa_lightning.modules.vicreg import VICReg
 from jepa_lightning.modules.vjepa import VJEPA
+from jepa_lightning.modules.world_model import WorldModel
 
 __all__ = [
     "BYOL",
@@ -30,4 +31,5 @@ __all__ = [
     "SimCLR",
     "SimSiam",
     "VICReg",
+    "WorldModel",
 ]

@@ -7,7 +7,11 @@ from jepa_lightning import modules
 from jepa_lightning.cli.lightning_cli import JEPACLI
 
 QUICKSTART = str(Path(__file__).parents[2] / "configs" / "quickstart.yaml")
-METHODS = [name for name in modules.__all__ if getattr(modules, name).traits is not None and name != "VJEPA"]
+METHODS = [
+    name
+    for name in modules.__all__
+    if getattr(modules, name).traits is not None and name not in ("VJEPA", "WorldModel")
+]
 
 
 class Built(JEPACLI):

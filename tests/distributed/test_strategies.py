@@ -36,6 +36,7 @@ from jepa_lightning import (
     SimCLR,
     SimSiam,
     VICReg,
+    WorldModel,
 )
 from jepa_lightning.distributed import gather_samples, rank
 from jepa_lightning.nn import VisionTransformer, take_tokens
@@ -46,6 +47,8 @@ RANKS, IMAGES, STEPS, EPOCH = 2, 16, 10, 5
 ENCODER = {"encoder": "vit_tiny", "width": 24, "depth": 2, "heads": 3, "image_size": 16, "patch_size": 4}
 JEPA = {"predictor_depth": 2, "predictor_dim": 24, "min_keep": 2}
 CLIPS = {"num_frames": 4, "num_blocks": (2, 1), "spatial_scale": (0.15, 0.4), "causal_frames": (1, 1)}
+WORLD = {"num_frames": 4, "in_channels": 3}
+TRANSFORMER = {"predictor_depth": 2, "predictor_heads": 2, "predictor_head_width": 8, "predictor_hidden": 24}
 LARS = {"optimizer": "lars", "lr": 0.1}
 # Adam makes whole steps of the rounding errors in gradients that are 0, such as those of a bias before a norm
 SGD = {"optimizer": "sgd", "lr": 0.001}
@@ -116,8 +119,27 @@ METHODS: dict[str, tuple[type[JEPAModule], dict[str, Any], dict[str, Any]]] = {
     ),
     "VICReg": (VICReg, {"projector_dim": 32, **LARS}, {}),
     "BarlowTwins": (BarlowTwins, {"projector_dim": 32, "loss_scale": 1.0, **SGD, "lr": 2e-4}, {}),
+    "WorldModel": (
+        WorldModel,
+        {"encoder": "impala", "width": 24, "depth": None, "heads": None, "patch_size": 16, "rollout_steps": 2, **WORLD,
+         **SGD},
+        {},
+    ),
+    "WorldModel, causal": (
+        WorldModel,
+        {"predictor": "adaln", "prediction": "teacher_forcing", "projector": 24, "sigreg": 0.1, "num_directions": 16,
+         "similarity": 1.0, "variance": 0.0, "covariance": 0.0, "inverse": 0.0, **TRANSFORMER, **WORLD, **SGD},
+        {},
+    ),
+    "WorldModel, frozen": (
+        WorldModel,
+        {"predictor": "tokens", "prediction": "teacher_forcing", "freeze_encoder": True, "predictor_dim": 24,
+         **TRANSFORMER, **WORLD},
+        {"gradient_clip_val": 0.5},
+    ),
     "LeJEPA": (LeJEPA, {"num_local": 1, "num_directions": 16, "projector_hidden": 32, "projector_dim": 16, **SGD}, {}),
 }  # fmt: skip
+FROZEN = {"WorldModel, frozen": "encoder"}  # networks that stay as they start
 # FSDP1 hides the norms of whole weights
 FLAT = [
     name
@@ -212,14 +234,15 @@ def build(name: str, seed: int = 0) -> JEPAModule:
 def batches(module: JEPAModule, part: slice) -> list[Batch]:
     """A part of each joint batch."""
     pipeline, found = module.pipeline(), []
-    shape = (IMAGES, 4, 3, 24, 24) if isinstance(module, VJEPA) else (IMAGES, 3, 24, 24)
+    shape = (IMAGES, 4, 3, 24, 24) if module.media_axes == 4 else (IMAGES, 3, 24, 24)
     for step in range(EPOCH):
         torch.manual_seed(step)
         coarse = torch.rand(*shape[:-2], 4, 4).flatten(0, -4)
         images = (F.interpolate(coarse, size=24).reshape(shape) * 255).to(torch.uint8)
         joint = pipeline.collate([pipeline.transform(image) for image in images])
         masks = tuple(Masks(mask.context[part], mask.target[part]) for mask in joint.masks)
-        found.append(Batch([view[part] for view in joint.views], masks))
+        extras = {"actions": torch.randn(IMAGES, 3, 2)[part]} if isinstance(module, WorldModel) else {}
+        found.append(Batch([view[part] for view in joint.views], masks, extras=extras))
     return found
 
 
@@ -296,8 +319,8 @@ def test_ten_steps_are_those_of_one_process(
             assert each[kind].keys() == expected[kind].keys()
             for key, value in expected[kind].items():
                 torch.testing.assert_close(each[kind][key], value, **close)
-    start = dict(build(name).named_parameters())
-    moved = [key for key, value in expected["weights"].items() if not torch.equal(value, start[key])]
+    start = {key: value for key, value in build(name).named_parameters() if not key.startswith(FROZEN.get(name, "-"))}
+    moved = [key for key, value in start.items() if not torch.equal(value, expected["weights"][key])]
     assert all(any(key.startswith(network) for key in moved) for network, _ in build(name).named_children()
                if any(key.startswith(network) for key in start))  # fmt: skip
 

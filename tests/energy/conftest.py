@@ -19,8 +19,9 @@ from jepa_lightning import (
     SimCLR,
     SimSiam,
     VICReg,
+    WorldModel,
 )
-from jepa_lightning.types import Batch
+from jepa_lightning.types import Batch, Sample
 
 ENCODER = {"encoder": "vit_tiny", "width": 48, "depth": 1, "heads": 3, "image_size": 32, "patch_size": 8}
 PREDICTOR = {"predictor_depth": 1, "predictor_dim": 24, "min_keep": 2}
@@ -40,6 +41,7 @@ METHODS: dict[str, tuple[type[JEPAModule], dict[str, Any]]] = {
     "BarlowTwins": (BarlowTwins, {"projector_dim": 16}),
     "DINO": (DINO, {"num_prototypes": 16, "head_hidden": 32, "bottleneck_dim": 16, "num_local": 2}),
     "LeJEPA": (LeJEPA, {**HEADS, "num_directions": 16, "num_local": 2}),
+    "World model": (WorldModel, {"num_frames": 4, "in_channels": 3, "rollout_steps": 2}),
 }
 MASKED = ("I-JEPA", "I-JEPA of two crops", "V-JEPA", "V-JEPA of images", "MAE")
 
@@ -57,6 +59,8 @@ def batch_for(module: JEPAModule, size: int = 6) -> Batch:
     samples = F.interpolate(coarse, size=40, mode="bicubic").clamp(0, 255).to(torch.uint8)
     if module.media_axes == 4:
         samples = torch.stack([samples.roll(2 * frame, -1) for frame in range(4)], dim=1)
+    if isinstance(module, WorldModel):
+        samples = [Sample(clip, extras={"actions": torch.randn(3, 2, generator=generator)}) for clip in samples]
     pipeline = module.pipeline()
     torch.manual_seed(0)
     return pipeline.collate([pipeline.transform(sample) for sample in samples])

@@ -19,7 +19,8 @@ def one_by_one(module: Any, batch: Batch) -> Tensor:
     for i in range(size):
         for j in range(size):
             masks = tuple(type(kept)(kept.context[[i]], kept.target[[i]]) for kept in batch.masks)
-            energies.append(module.energy(Batch([batch.views[0][[i]], batch.views[-1][[j]]], masks)))
+            extras = {name: values[[i]] for name, values in batch.extras.items()}
+            energies.append(module.energy(Batch([batch.views[0][[i]], batch.views[-1][[j]]], masks, extras=extras)))
     return torch.cat(energies).reshape(size, size)
 
 

@@ -28,8 +28,9 @@ def _is_method(name: str) -> bool:
 def test_every_method_on_images_has_options_of_its_own(example):
     compare = example("compare_methods.py")
     assert set(compare.OPTIONS) == {name for name in jepa_lightning.__all__ if _is_method(name)} - {
-        "VJEPA"
-    }  # takes clips
+        "VJEPA",
+        "WorldModel",
+    }  # take clips
 
 
 def test_refuses_an_unknown_method(example, capsys):

@@ -7,8 +7,21 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from jepa_lightning import BYOL, DINO, MAE, VJEPA, BarlowTwins, JEPAModule, LeJEPA, MoCo, SimCLR, SimSiam, VICReg
-from jepa_lightning.types import Batch
+from jepa_lightning import (
+    BYOL,
+    DINO,
+    MAE,
+    VJEPA,
+    BarlowTwins,
+    JEPAModule,
+    LeJEPA,
+    MoCo,
+    SimCLR,
+    SimSiam,
+    VICReg,
+    WorldModel,
+)
+from jepa_lightning.types import Batch, Sample
 
 ENCODER = {"encoder": "vit_tiny", "width": 48, "depth": 2, "heads": 3, "image_size": 32, "patch_size": 8}
 METHODS: dict[str, tuple[type[JEPAModule], dict[str, Any]]] = {
@@ -90,5 +103,72 @@ def clips_of(smooth_images: Callable[..., Tensor]) -> Callable[..., Batch]:
         pipeline, images = module.pipeline(), smooth_images(size, seed)
         clips = torch.stack([images.roll(2 * frame, -1) for frame in range(module.num_frames)], dim=1)
         return pipeline.collate([pipeline.eval_transform(clip.squeeze(0)) for clip in clips])
+
+    return build
+
+
+TRANSFORMER = {"predictor_depth": 2, "predictor_heads": 2, "predictor_head_width": 8, "predictor_hidden": 32}
+VIT = {"encoder": "vit_tiny", "width": 24, "depth": 1, "heads": 3, "patch_size": 4}
+WORLDS: dict[str, dict[str, Any]] = {
+    "gru": {"width": 24, "rollout_steps": 3},
+    "adaln": {
+        **VIT, **TRANSFORMER, "pool": "class", "projector": 16, "predictor": "adaln", "prediction": "teacher_forcing",
+        "history": 4, "variance": 0.0, "covariance": 0.0, "similarity": 0.0, "inverse": 0.0, "sigreg": 0.09,
+        "num_directions": 16,
+    },
+    "tokens": {
+        **VIT, **TRANSFORMER, "freeze_encoder": True, "predictor": "tokens", "predictor_dim": 24,
+        "prediction": "teacher_forcing",
+    },
+}  # fmt: skip
+
+
+@pytest.fixture
+def tiny_world() -> Callable[..., WorldModel]:
+    """A small world model of each recipe."""
+
+    def build(recipe: str = "gru", **options: Any) -> WorldModel:
+        torch.manual_seed(0)
+        return WorldModel(**{"num_frames": 5, "image_size": 16, **WORLDS[recipe], **options})
+
+    return build
+
+
+@pytest.fixture(params=WORLDS)
+def every_world(request: Any, tiny_world: Callable[..., WorldModel]) -> Callable[..., WorldModel]:
+    """``tiny_world`` of each recipe in turn."""
+    return partial(tiny_world, request.param)
+
+
+@pytest.fixture
+def trajectories() -> Callable[..., list[Sample]]:
+    """A square that actions move over a ring of 16 pixels, before a wall that stands elsewhere in each sample."""
+
+    def build(size: int = 16, frames: int = 5, seed: int = 0) -> list[Sample]:
+        generator = torch.Generator().manual_seed(seed)
+        samples = []
+        for number in range(size):
+            actions = torch.randint(-3, 4, (frames - 1, 2), generator=generator)
+            start = torch.randint(0, 16, (1, 2), generator=generator)
+            states = torch.cat([start, start + actions.cumsum(0)])
+            clip = torch.zeros(frames, 2, 16, 16, dtype=torch.uint8)
+            clip[:, 1, :, int(torch.randint(0, 16, (), generator=generator))] = 255
+            for frame, (x, y) in zip(clip, states.tolist(), strict=True):
+                frame[0, :4, :4] = 255
+                frame[0] = frame[0].roll((y, x), (0, 1))
+            extras = {"actions": actions.float(), "states": states.float()}
+            samples.append(Sample(clip, path=f"episode {number}", extras=extras))
+        return samples
+
+    return build
+
+
+@pytest.fixture
+def world_batch(trajectories: Callable[..., list[Sample]]) -> Callable[..., Batch]:
+    """A batch of trajectories in the view of the module's own pipeline."""
+
+    def build(module: WorldModel, **options: Any) -> Batch:
+        pipeline = module.pipeline()
+        return pipeline.collate([pipeline.eval_transform(sample) for sample in trajectories(**options)])
 
     return build

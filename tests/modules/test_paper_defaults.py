@@ -20,6 +20,7 @@ from jepa_lightning import (
     SimCLR,
     SimSiam,
     VICReg,
+    WorldModel,
     modules,
 )
 from jepa_lightning.modules.joint_embedding import JointEmbedding
@@ -94,6 +95,13 @@ PAPERS: dict[type[JEPAModule], dict[str, Any]] = {
         **ADAMW, "encoder": "vit_small", "lr": 5e-4, "start_lr": 0.0, "final_lr": 5e-7, "weight_decay": 0.05,
         "final_weight_decay": None, "num_local": 6, "crop_scale": (0.3, 1.0), "local_crop_scale": (0.05, 0.3),
         "num_directions": 1024, "num_knots": 17,
+    },
+    # arXiv 2602.03604, two rooms: the authors' configuration
+    WorldModel: {
+        **ADAMW, "encoder": "impala", "predictor": "gru", "image_size": 65, "in_channels": 2, "num_frames": 17,
+        "action_size": 2, "rollout_steps": 8, "distance": "l2", "detach_target": False, "rollout_gradient": True,
+        "variance": 16.0, "covariance": 8.0, "similarity": 12.0, "inverse": 1.0, "inverse_hidden": 256, "sigreg": 0.0,
+        "lr": 1e-3, "start_lr": 0.0, "final_lr": 1e-5, "weight_decay": 1e-5, "final_weight_decay": None, "warmup": 0.1,
     },
 }  # fmt: skip
 
