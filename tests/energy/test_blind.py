@@ -46,7 +46,8 @@ def test_every_method_has_one_that_only_the_targets_decide(every_method: Build, 
         assert found.shape == (len(batch.views[0]),)
         assert found.isfinite().all()
         torch.testing.assert_close(found, again)
-        same = batch._replace(views=[view[:1].expand_as(view) for view in batch.views])
+        stills = [view[:1, :, :1] if view.ndim == 5 else view[:1] for view in batch.views]
+        same = batch._replace(views=[still.expand_as(view) for still, view in zip(stills, batch.views, strict=True)])
         if not batch.masks:  # one and the same target for all: its mean is the target
             targets = module.sides(same).target
             torch.testing.assert_close(blind_energy(module, same), module.distance(targets, targets))
