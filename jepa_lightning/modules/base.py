@@ -79,7 +79,7 @@ class JEPAModule(Scheduled, ABC):
     objective_in_validation: bool = True
     # blocks whose outputs ``predict`` puts side by side; None takes the last one's
     predict_layers: Sequence[int] | None = None
-    # whether an energy as high as that of a blind prediction is a bad sign: if it is a distance to targets that it learns
+    # whether an energy as high as that of a blind prediction is a bad sign: where it is a distance to learned targets
     can_fragment: ClassVar[bool] = True
     media_axes: ClassVar[int] = 3  # of one image [C, H, W]; 4 where samples are videos [T, C, H, W]
     predict_tokens: bool = False  # whether ``predict`` gives the features of each token too
