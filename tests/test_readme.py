@@ -251,7 +251,7 @@ def test_the_table_of_methods_is_the_commands(capsys: Any) -> None:
     lines = {name: cells for name, *cells in table}
     assert shown
     assert {name: lines[name] for name in shown} == shown
-    assert len(shown) == 11
+    assert len(shown) == 12
 
 
 def test_the_layers_are_those_that_are_enforced() -> None:
