@@ -12,10 +12,9 @@ from jepa_lightning.masking import covering_masks
 from jepa_lightning.probing.attentive import attentive_probe
 from jepa_lightning.probing.linear import linear_probe
 from jepa_lightning.types import Batch, Sample
+from jepa_lightning.worlds import ImageWorld, TwoRooms, TwoRoomsVector, make_world
 from jepa_lightning.worlds.layouts import layouts_of
 from jepa_lightning.worlds.policies import Wanderer
-from jepa_lightning.worlds.two_rooms_env import TwoRooms
-from jepa_lightning.worlds.two_rooms_vector import TwoRoomsVector
 
 PACKAGES = (modules, losses, data, callbacks, energy, planning)
 CLASSES = [
@@ -24,12 +23,12 @@ CLASSES = [
     for value in map(package.__dict__.get, package.__all__)
     if inspect.isclass(value) and value.__module__.startswith("jepa_lightning")
 ]
-CLASSES += [Batch, Sample, TwoRooms, TwoRoomsVector, Wanderer]
+CLASSES += [Batch, ImageWorld, Sample, TwoRooms, TwoRoomsVector, Wanderer]
 PLANNING = [value for value in map(planning.__dict__.get, planning.__all__) if inspect.isfunction(value)]
 ENERGY = [value for value in map(energy.__dict__.get, energy.__all__) if inspect.isfunction(value)]
 EVALUATION = map(evaluation.__dict__.get, evaluation.__all__)
 FUNCTIONS = [
-    layouts_of, *ENERGY, *EVALUATION, *PLANNING, covering_masks, info_nce, linear_probe, attentive_probe,
+    layouts_of, make_world, *ENERGY, *EVALUATION, *PLANNING, covering_masks, info_nce, linear_probe, attentive_probe,
 ]  # fmt: skip
 
 

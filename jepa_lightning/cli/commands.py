@@ -21,6 +21,9 @@ TOOLS = {
     "inspect-run": Tool("jepa_lightning.cli.inspect_run.inspect_run", "write the report of a run as one HTML file"),
     "pack": Tool("jepa_lightning.cli.pack.pack", "write images or videos into shards, to be streamed"),
     "optimize": Tool("jepa_lightning.cli.pack.pack", "former name of pack"),
+    "collect": Tool(
+        "jepa_lightning.cli.collect.collect", "record episodes in an environment, to train world models on"
+    ),
     "consolidate": Tool("jepa_lightning.cli.consolidate.consolidate", "make one file of a checkpoint in shards"),
 }
 

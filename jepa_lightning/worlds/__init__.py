@@ -3,14 +3,24 @@
 ``import jepa_lightning.worlds``, then ``gymnasium.make("jepa_lightning/TwoRooms-v0")``.
 """
 
+from importlib import import_module
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from jepa_lightning.worlds.images import ImageWorld as ImageWorld
+    from jepa_lightning.worlds.making import make_world as make_world
     from jepa_lightning.worlds.two_rooms_env import TwoRooms as TwoRooms
     from jepa_lightning.worlds.two_rooms_vector import TwoRoomsVector as TwoRoomsVector
 
-__all__ = ["TwoRooms", "TwoRoomsVector"]
+__all__ = ["ImageWorld", "TwoRooms", "TwoRoomsVector", "make_world"]
+# imported when they are asked for, since they need gymnasium
+MODULES = {
+    "ImageWorld": "images",
+    "TwoRooms": "two_rooms_env",
+    "TwoRoomsVector": "two_rooms_vector",
+    "make_world": "making",
+}
 
 
 def _register() -> None:
@@ -30,14 +40,8 @@ if find_spec("gymnasium") is not None:
 
 
 def __getattr__(name: str) -> Any:
-    if name not in __all__:
+    if name not in MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     if find_spec("gymnasium") is None:
         raise ModuleNotFoundError(f"{name} needs gymnasium: pip install 'jepa_lightning[worlds]'", name="gymnasium")
-    if name == "TwoRooms":
-        from jepa_lightning.worlds.two_rooms_env import TwoRooms
-
-        return TwoRooms
-    from jepa_lightning.worlds.two_rooms_vector import TwoRoomsVector
-
-    return TwoRoomsVector
+    return getattr(import_module(f"{__name__}.{MODULES[name]}"), name)
