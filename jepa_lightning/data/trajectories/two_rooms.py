@@ -116,7 +116,7 @@ class TwoRoomsDataModule(TrajectoriesDataModule):
         check_options(type(self), locals())
         if options.get("pipeline") is not None and (mean, std) == (MEAN, STD):
             mean = std = None  # it has its own
-        super().__init__(mean=mean, std=std, **{"in_channels": 2, **options})
+        super().__init__(in_channels=2, mean=mean, std=std, **options)
         self.num_train, self.num_val, self.num_frames = num_train, num_val, num_frames
         self.seed, self.layouts = seed, layouts
 
