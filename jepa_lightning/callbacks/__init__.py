@@ -12,6 +12,7 @@ from jepa_lightning.callbacks.pictures.token_pca import TokenPCA
 from jepa_lightning.callbacks.probes.attentive import OnlineAttentiveProbe
 from jepa_lightning.callbacks.probes.knn import OnlineKNN
 from jepa_lightning.callbacks.probes.linear import OnlineLinearProbe
+from jepa_lightning.callbacks.probes.regression import OnlineRegressionProbe
 from jepa_lightning.callbacks.probes.report import ProbeReport
 from jepa_lightning.callbacks.run_report import RunReport
 from jepa_lightning.callbacks.start_from import StartFrom
@@ -34,6 +35,7 @@ __all__ = [
     "OnlineAttentiveProbe",
     "OnlineKNN",
     "OnlineLinearProbe",
+    "OnlineRegressionProbe",
     "ProbeReport",
     "RunReport",
     "StartFrom",
