@@ -52,6 +52,7 @@ class TwoRooms(gymnasium.Env[Any, Any]):
     """
 
     metadata: dict[str, Any] = {"render_modes": ["rgb_array"], "render_fps": 20}  # noqa: RUF012 - as gymnasium declares it
+    max_action_norm = MAX_STEP  # what planners take for the longest action
 
     def __init__(self, layouts: Layouts = "test", render_mode: Literal["rgb_array"] | None = None) -> None:
         if render_mode not in (None, "rgb_array"):

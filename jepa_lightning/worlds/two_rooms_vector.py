@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 
 from jepa_lightning.worlds.layouts import Layouts
 from jepa_lightning.worlds.pictures import draw_rooms
+from jepa_lightning.worlds.policies import expert_action
 from jepa_lightning.worlds.rooms import Rooms
-from jepa_lightning.worlds.two_rooms import Pixels
+from jepa_lightning.worlds.two_rooms import MAX_STEP, Pixels
 from jepa_lightning.worlds.two_rooms_env import Info, infos, spaces
 
 
@@ -44,6 +45,7 @@ class TwoRoomsVector(gymnasium.vector.VectorEnv[Pixels, NDArray[np.float32], NDA
         "render_fps": 20,
         "autoreset_mode": AutoresetMode.DISABLED,
     }
+    max_action_norm = MAX_STEP
 
     def __init__(
         self,
@@ -112,6 +114,11 @@ class TwoRoomsVector(gymnasium.vector.VectorEnv[Pixels, NDArray[np.float32], NDA
         terminated, truncated = self.rooms.reached, self._steps >= self.max_episode_steps
         self._ended = terminated | truncated
         return self.rooms.look(), (terminated & running).astype(np.float64), terminated, truncated, infos(self.rooms)
+
+    def expert(self) -> NDArray[np.float32]:
+        """The actions ``[num_envs, 2]`` of one who knows the way, as those of ``TwoRooms``."""
+        rooms = self.rooms
+        return expert_action(rooms.position, rooms.goal, rooms.wall, rooms.door).astype(np.float32)
 
     def render(self) -> tuple[Pixels, ...] | None:
         """The rooms in colors, one picture uint8 ``[260, 260, 3]`` an environment."""

@@ -149,6 +149,17 @@ def test_many_rooms_are_what_single_ones_are_with_the_same_seeds() -> None:
     assert many.observation_space.contains(images)
 
 
+def test_many_experts_do_what_single_ones_do() -> None:
+    many = TwoRoomsVector(3)
+    many.reset(seed=5)
+    for row, actions in enumerate(many.expert()):
+        one = TwoRooms()
+        one.reset(seed=5 + row)
+        assert np.array_equal(one.expert(), actions)
+        assert np.hypot(*actions) <= one.max_action_norm + 1e-6
+    assert many.max_action_norm == TwoRooms.max_action_norm
+
+
 def test_ended_rooms_stay_as_they_are_until_they_are_reset() -> None:
     many = TwoRoomsVector(3, max_episode_steps=4)
     positions = [(10, 20), (49, 30), (20, 20)]
