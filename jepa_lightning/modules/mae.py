@@ -132,7 +132,7 @@ class MAE(EncoderModule):
             if self.size is not None:  # other encoders bring their weights
                 init_xavier_weights(self.encoder)
         self.masks = RandomMask(self.grid_size, mask_ratio)
-        self._grid_is_checked = False
+        self._grid_is_checked = self.size is not None
 
     def build_encoder(self) -> nn.Module:
         """The encoder; override it for a network of your own with ``grid_size`` and ``width``."""
