@@ -144,7 +144,7 @@ def statistics(rows: Iterator[NDArray[Any]], size: int) -> tuple[tuple[float, ..
         mean += (own - mean) * len(finite) / total
         count = total
     deviation = np.sqrt(squares / max(1, count))
-    deviation[deviation < 1e-6 * np.maximum(1, np.abs(mean))] = 1.0
+    deviation[deviation < 1e-9 * np.maximum(1, np.abs(mean))] = 1.0
     return tuple(mean.tolist()), tuple(deviation.tolist())
 
 

@@ -15,6 +15,7 @@ from jepa_lightning.data.trajectories.episodes import (
     statistics,
 )
 from jepa_lightning.data.trajectories.hdf5 import Hdf5Episodes
+from jepa_lightning.data.trajectories.lerobot import LeRobotEpisodes
 from jepa_lightning.options import OpenShare, PositiveInt, Seed, check_options
 
 
@@ -22,26 +23,28 @@ class TrajectoryDataModule(TrajectoriesDataModule):
     """Windows of recorded episodes, with the actions between their frames.
 
     Reads the HDF5 layout of stable-worldmodel (arXiv 2605.21800), which ``jepa-lightning collect`` writes: ``pixels``
-    uint8 ``[N, H, W, C]``, ``action`` ``[N, A]``, ``ep_len`` ``[E]`` and states under any names. Needs the extra
-    ``worlds``.
+    uint8 ``[N, H, W, C]``, ``action`` ``[N, A]``, ``ep_len`` ``[E]`` and states under any names (extra ``worlds``); and
+    folders of LeRobot, versions 2.1 and 3, with films (extra ``lerobot``).
 
     A window never crosses the end of an episode, and episodes that are shorter than one are left out with a warning.
     With a frame skip all actions between two frames are kept, one after the other, so that there are ``frame_skip``
     times as many numbers. Whole episodes are set apart for validation.
 
     Args:
-        path: the file.
+        path: the file, or the folder of LeRobot.
         num_frames: T, frames of a window, history and future together; 1 gives images with the label ``state``.
         frame_skip: steps of the environment from a frame to the next.
         stride: steps from the start of a window to that of the next one.
-        states: names of the columns that make a state, one after the other; None takes ``state``, where there is one.
+        states: names of the columns that make a state, one after the other; None takes ``state``, or in a
+            folder ``observation.state``, where there is one.
+        camera: name of the films in a folder, such as ``observation.images.top``; None takes the only one.
         val_fraction: share of the episodes for validation.
         seed: of the split.
         options: of `JEPADataModule`.
 
     Raises:
-        FileNotFoundError: in ``setup``, if there is no such file.
-        ValueError: in ``setup``, if the file is not of this layout, or has too few episodes.
+        FileNotFoundError: in ``setup``, if there is no such file or folder.
+        ValueError: in ``setup``, if it is not of this layout, or has too few episodes.
 
     Example:
         >>> import h5py, numpy as np, tempfile
@@ -66,13 +69,14 @@ class TrajectoryDataModule(TrajectoriesDataModule):
         frame_skip: PositiveInt = 1,
         stride: PositiveInt = 1,
         states: Sequence[str] | None = None,
+        camera: str | None = None,
         val_fraction: OpenShare = 0.1,
         seed: Seed = 0,
         **options: Any,
     ) -> None:
         check_options(type(self), locals())
         super().__init__(**options)
-        self.path, self.states = Path(path).expanduser(), states
+        self.path, self.states, self.camera = Path(path).expanduser(), states, camera
         self.num_frames, self.frame_skip, self.stride = num_frames, frame_skip, stride
         self.val_fraction, self.seed = val_fraction, seed
 
@@ -91,6 +95,10 @@ class TrajectoryDataModule(TrajectoriesDataModule):
         return train, val
 
     def _open(self) -> Episodes:
+        if self.path.is_dir():
+            return LeRobotEpisodes(self.path, self.camera, self.states)
+        if self.camera is not None:
+            raise ValueError(f"{self.path} is a file, whose frames are of one camera: leave out camera.")
         return Hdf5Episodes(self.path, self.states)
 
     def _take_statistics(self, episodes: Episodes, train: Any) -> None:
