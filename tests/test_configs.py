@@ -14,7 +14,7 @@ TRAINERS = sorted(CONFIGS.glob("trainer/*.yaml"))
 ALL = sorted({*CONFIGS.rglob("*.yaml")} - {*TRAINERS})
 HERE = ["--trainer.accelerator=cpu", "--trainer.devices=1", "--trainer.num_nodes=1", "--trainer.strategy=auto"]
 
-PROCEDURAL = ("ShapesDataModule", "PhysicsVideoDataModule")
+PROCEDURAL = ("ShapesDataModule", "PhysicsVideoDataModule", "TwoRoomsDataModule")
 LARGE = ("vit_large", "vit_huge", "vit_giant", "vit_giant_xformers", "vit_gigantic")
 
 

@@ -3,16 +3,18 @@
 
 from typing import Any
 
+import torch
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import LightningModule, Trainer
 from torch import Tensor
 
-from jepa_lightning.callbacks.probes.linear import OnlineLinearProbe
+from jepa_lightning.callbacks.probes.trained import TrainedProbe
 from jepa_lightning.options import LearningRate, NonNegativeFloat, PositiveInt, check_options
+from jepa_lightning.probing.linear_heads import LinearHeads
 from jepa_lightning.types import Batch
 
 
-class OnlineRegressionProbe(OnlineLinearProbe):
+class OnlineRegressionProbe(TrainedProbe):
     """Trains a linear regression from what a module makes of each frame to the state that the frame shows.
 
     It logs ``val/NAME_r2``, R2 averaged over the numbers of a state, and ``val/NAME_mae``, the mean absolute error in
@@ -46,8 +48,16 @@ class OnlineRegressionProbe(OnlineLinearProbe):
         name: str | None = None,
     ) -> None:
         check_options(type(self), locals())
-        super().__init__(lr=lr, weight_decay=weight_decay, every_n_steps=every_n_steps, name=name)
-        self.states = states
+        super().__init__(name=name, every_n_steps=every_n_steps)
+        self.states, self.lr, self.weight_decay = states, lr, weight_decay
+
+    def build_heads(self, features: Tensor, classes: list[int]) -> LinearHeads:
+        """A linear layer behind a batch normalization."""
+        return LinearHeads(features.shape[1], classes, features.device)
+
+    def build_optimizer(self, heads: LinearHeads) -> torch.optim.Optimizer:
+        """AdamW."""
+        return torch.optim.AdamW(heads.parameters(), lr=self.lr, weight_decay=self.weight_decay)
 
     def labels(self, pl_module: LightningModule, batch: Any) -> dict[str, Tensor]:
         """The states of all frames, ``[B * T, S]``."""
