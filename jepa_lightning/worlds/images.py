@@ -41,7 +41,7 @@ class ImageWorld(gymnasium.Wrapper[Any, Any, Any, Any]):
         name = env.spec.id if env.spec else type(env.unwrapped).__name__
         if not isinstance(env.action_space, spaces.Box) or len(env.action_space.shape) != 1:
             raise ValueError(f"{name} has actions {env.action_space}, and those of a world model are vectors (Box).")
-        self._key = _image_key(env.observation_space)
+        self._key = image_key(env.observation_space)
         self._state = state
         if self._key is None and env.render_mode != "rgb_array":
             raise ValueError(
@@ -82,7 +82,7 @@ class ImageWorld(gymnasium.Wrapper[Any, Any, Any, Any]):
         return np.array(image)
 
 
-def _image_key(space: spaces.Space[Any]) -> str | None:
+def image_key(space: spaces.Space[Any]) -> str | None:
     """Where the image is: "" for the observation itself, the name of an entry, or None without one."""
     if _is_image(space):
         return ""

@@ -16,6 +16,7 @@ from jepa_lightning.data.trajectories.episodes import (
 )
 from jepa_lightning.data.trajectories.hdf5 import Hdf5Episodes
 from jepa_lightning.data.trajectories.lerobot import LeRobotEpisodes
+from jepa_lightning.data.trajectories.minari import PREFIX, MinariEpisodes
 from jepa_lightning.options import OpenShare, PositiveInt, Seed, check_options
 
 
@@ -24,19 +25,20 @@ class TrajectoryDataModule(TrajectoriesDataModule):
 
     Reads the HDF5 layout of stable-worldmodel (arXiv 2605.21800), which ``jepa-lightning collect`` writes: ``pixels``
     uint8 ``[N, H, W, C]``, ``action`` ``[N, A]``, ``ep_len`` ``[E]`` and states under any names (extra ``worlds``); and
-    folders of LeRobot, versions 2.1 and 3, with films (extra ``lerobot``).
+    folders of LeRobot, versions 2.1 and 3, with films (extra ``lerobot``); and data sets of Minari that have images and
+    lie on this machine (``pip install 'minari[hdf5]'``).
 
     A window never crosses the end of an episode, and episodes that are shorter than one are left out with a warning.
     With a frame skip all actions between two frames are kept, one after the other, so that there are ``frame_skip``
     times as many numbers. Whole episodes are set apart for validation.
 
     Args:
-        path: the file, or the folder of LeRobot.
+        path: the file, or the folder of LeRobot, or ``minari:NAME``.
         num_frames: T, frames of a window, history and future together; 1 gives images with the label ``state``.
         frame_skip: steps of the environment from a frame to the next.
         stride: steps from the start of a window to that of the next one.
         states: names of the columns that make a state, one after the other; None takes ``state``, or in a
-            folder ``observation.state``, where there is one.
+            folder ``observation.state``, where there is one, and of Minari all observations that are no images.
         camera: name of the films in a folder, such as ``observation.images.top``; None takes the only one.
         val_fraction: share of the episodes for validation.
         seed: of the split.
@@ -98,7 +100,9 @@ class TrajectoryDataModule(TrajectoriesDataModule):
         if self.path.is_dir():
             return LeRobotEpisodes(self.path, self.camera, self.states)
         if self.camera is not None:
-            raise ValueError(f"{self.path} is a file, whose frames are of one camera: leave out camera.")
+            raise ValueError(f"{self.path} is no folder of LeRobot, and has frames of one camera: leave out camera.")
+        if str(self.path).startswith(PREFIX):
+            return MinariEpisodes(str(self.path).removeprefix(PREFIX), self.states)
         return Hdf5Episodes(self.path, self.states)
 
     def _take_statistics(self, episodes: Episodes, train: Any) -> None:

@@ -189,5 +189,5 @@ def test_a_film_that_is_shorter_than_its_table(folder: Make) -> None:
 
 
 def test_a_camera_is_for_folders(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="is a file, whose frames are of one camera: leave out camera"):
+    with pytest.raises(ValueError, match="is no folder of LeRobot, and has frames of one camera: leave out camera"):
         TrajectoryDataModule(tmp_path / "a.h5", camera="top").setup()
