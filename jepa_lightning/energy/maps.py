@@ -29,7 +29,8 @@ def energy_map(module: Any, views: Batch | Tensor) -> Tensor:
         float32 ``[B, N]``, in the order of the grid: reshape it to ``[B, *token_grid(module)]``.
 
     Raises:
-        ValueError: if the method has no energy of tokens, because it compares whole views or defines ``energy`` alone.
+        ValueError: if the method has no energy of tokens, because it compares whole views or defines ``energy`` alone;
+            or if there is no sample.
 
     Example:
         >>> import torch
@@ -46,6 +47,8 @@ def energy_map(module: Any, views: Batch | Tensor) -> Tensor:
             "known: write these two methods, see jepa_lightning.energy.Sided."
         )
     seen = views.views if isinstance(views, Batch) else [views]
+    if not len(seen[0]):
+        raise ValueError("energy_map takes views of one sample or more, got none.")
     covers = [covering_masks(sampler) for sampler in samplers]
     with eval_mode(module):
         found = [
@@ -79,6 +82,8 @@ def token_grid(module: Any) -> tuple[int, ...]:
 
 
 def _samplers(module: Any) -> tuple[Any, ...]:
+    if not hasattr(module, "pipeline"):
+        raise ValueError(f"{type(module).__name__} has no energy of tokens: it is no JEPAModule.")
     samplers: tuple[Any, ...] = module.pipeline().collate.masks
     if not samplers:
         raise ValueError(

@@ -24,6 +24,9 @@ def pair_energy(module: Energetic, contexts: Tensor, targets: Tensor, masks: Seq
     Returns:
         ``[B]``.
 
+    Raises:
+        ValueError: if there are not as many targets as contexts.
+
     Example:
         >>> import torch
         >>> from jepa_lightning import SimCLR
@@ -33,6 +36,7 @@ def pair_energy(module: Energetic, contexts: Tensor, targets: Tensor, masks: Seq
         >>> pair_energy(module, images, images).abs().max() < 1e-5  # a view is compatible with itself
         tensor(True)
     """
+    _check_sides(contexts, targets)
     return module.energy(Batch([contexts, targets], tuple(masks)))
 
 
@@ -54,6 +58,9 @@ def pairwise_energy(module: Energetic, batch: Batch) -> Tensor:
     Returns:
         ``[B, B]``.
 
+    Raises:
+        ValueError: if the batch is empty, or its first and last view are not of the same number of samples.
+
     Example:
         >>> import torch
         >>> from jepa_lightning import IJEPA
@@ -66,7 +73,7 @@ def pairwise_energy(module: Energetic, batch: Batch) -> Tensor:
         >>> torch.allclose(energies.diagonal(), module.energy(batch), atol=1e-5)
         True
     """
-    size = len(batch.views[0])
+    size = _check_sides(batch.views[0], batch.views[-1])
     if has_sides(module):
         context, target = module.sides(batch)
         shifted = [energy_of(Sides(context, target.roll(-s, 0)), batch.masks, module.distance) for s in range(size)]
@@ -77,6 +84,15 @@ def pairwise_energy(module: Energetic, batch: Batch) -> Tensor:
     by_shift = torch.stack(shifted, dim=1)  # [B, B], row i, column s: context i with target i + s
     rows = torch.arange(size, device=by_shift.device)
     return by_shift.gather(1, (rows - rows[:, None]) % size)
+
+
+def _check_sides(contexts: Tensor, targets: Tensor) -> int:
+    """Number of the contexts, which the targets would otherwise be repeated for in some distances."""
+    if len(contexts) != len(targets) or not len(contexts):
+        raise ValueError(
+            f"energies are of one context and one target each, got {len(contexts)} contexts and {len(targets)} targets."
+        )
+    return len(contexts)
 
 
 def true_and_foreign(energies: Tensor) -> tuple[Tensor, Tensor]:

@@ -22,7 +22,7 @@ def anomaly_score(energies: Tensor, how: Score = "top") -> Tensor:
         ``[B]``.
 
     Raises:
-        ValueError: if the energies are not ``[B, N]``, or there is no such score.
+        ValueError: if the energies are not ``[B, N]`` with N of 1 or more, or there is no such score.
 
     Example:
         >>> import torch
@@ -30,8 +30,8 @@ def anomaly_score(energies: Tensor, how: Score = "top") -> Tensor:
         >>> anomaly_score(torch.tensor([[1.0, 2.0, 6.0], [4.0, 4.0, 4.0]]), "mean")
         tensor([3., 4.])
     """
-    if energies.ndim != 2:
-        raise ValueError(f"anomaly_score takes energies [B, N], got {list(energies.shape)}.")
+    if energies.ndim != 2 or not energies.shape[1]:
+        raise ValueError(f"anomaly_score takes energies [B, N] of one part or more, got {list(energies.shape)}.")
     if how not in get_args(Score):
         raise ValueError(f"there is no score '{how}': choose one of {', '.join(get_args(Score))}.")
     if how == "mean":

@@ -1,6 +1,7 @@
 # B batch, D width
 """InfoNCE of any energy: contrast as the shaping of an energy landscape."""
 
+import math
 from collections.abc import Callable
 
 import torch
@@ -49,7 +50,7 @@ def info_nce(
 
     Raises:
         ValueError: if the energies are not ``[B, B]`` or of a single pair, a function has no contexts and targets of
-            one number, or the temperature is not above 0.
+            one number, or the temperature is not finite and above 0.
 
     Example:
         >>> import torch
@@ -60,8 +61,8 @@ def info_nce(
         >>> torch.allclose(loss, info_nce_loss(queries, keys, temperature=0.2))
         True
     """
-    if temperature <= 0:
-        raise ValueError(f"info_nce needs a temperature above 0, got {temperature}.")
+    if not (temperature > 0 and math.isfinite(temperature)):
+        raise ValueError(f"info_nce needs a finite temperature above 0, got {temperature}.")
     energies = energy if isinstance(energy, Tensor) else _all_pairs(energy, contexts, targets)
     if energies.ndim != 2 or len(energies) != energies.shape[1]:
         raise ValueError(f"info_nce takes the energies of all pairs, [B, B], got {list(energies.shape)}.")

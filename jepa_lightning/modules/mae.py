@@ -192,6 +192,12 @@ class MAE(EncoderModule):
         """What the first view's context predicts, one ``[B, 1, Kt, C * p * p]``, and all patches of the last view."""
         self._check(batch, views=2)
         (masks,) = batch.masks
+        for view in batch.views:
+            if tuple(view.shape[-2:]) != tuple(self.image_size):  # the tokens of another grid would be taken for those of ours
+                raise ValueError(
+                    f"{type(self).__name__} takes views of image_size={self.image_size}, got {tuple(view.shape[-2:])}: "
+                    "transform with module.pipeline()."
+                )
         if not self._grid_is_checked:
             self._check_grid(batch.views[0][:1])
         context = self.encoder(batch.views[0], keep=masks.context)

@@ -114,3 +114,16 @@ def test_a_mask_of_the_users_own_says_how_it_covers(method: Build) -> None:
 
     module.masks = Halves()
     assert torch.allclose(energy_map(module, image), slow_map(module, [image]), atol=1e-5)
+
+
+def test_what_has_no_tokens_is_refused(masked_method: Build, batch_of: Build) -> None:
+    module = masked_method()
+    view = batch_of(module).views[0]
+    with pytest.raises(ValueError, match="one sample or more, got none"):
+        energy_map(module, view[:0])
+    larger = view.repeat_interleave(2, -1).repeat_interleave(2, -2)
+    with pytest.raises(ValueError, match="grid_size|image_size"):  # tokens would be taken for others
+        energy_map(module, larger)
+    for look in (token_grid, lambda plain: energy_map(plain, view)):
+        with pytest.raises(ValueError, match="Linear has no energy of tokens: it is no JEPAModule"):
+            look(torch.nn.Linear(2, 2))

@@ -104,3 +104,16 @@ def test_true_and_foreign_pairs() -> None:
     for wrong in (torch.zeros(1, 1), torch.zeros(2, 3), torch.zeros(4)):
         with pytest.raises(ValueError, match=r"\[B, B\] with B of 2 or more"):
             true_and_foreign(wrong)
+
+
+def test_each_context_has_one_target(every_method: Build, batch_of: Build) -> None:
+    module = every_method().eval()
+    batch = batch_of(module, size=3)
+    views = [batch.views[0], batch.views[-1]]
+    # targets of one sample would be held against all contexts
+    with pytest.raises(ValueError, match="got 3 contexts and 1 targets"):
+        pair_energy(module, views[0], views[1][:1], batch.masks)
+    with pytest.raises(ValueError, match="got 3 contexts and 2 targets"):
+        pairwise_energy(module, batch._replace(views=[views[0], views[1][:2]]))
+    with pytest.raises(ValueError, match="got 0 contexts and 0 targets"):
+        pairwise_energy(module, batch._replace(views=[view[:0] for view in views]))

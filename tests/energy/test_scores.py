@@ -20,7 +20,8 @@ def test_scores_are_those_of_numpy_by_hand() -> None:
 
 
 def test_what_is_no_score_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"takes energies \[B, N\], got \[3\]"):
-        anomaly_score(torch.zeros(3))
+    for wrong in (torch.zeros(3), torch.zeros(3, 0)):
+        with pytest.raises(ValueError, match=r"takes energies \[B, N\] of one part or more, got \[3"):
+            anomaly_score(wrong)
     with pytest.raises(ValueError, match="no score 'median': choose one of mean, max, top, contrast"):
         anomaly_score(torch.zeros(3, 2), "median")  # type: ignore[arg-type]

@@ -88,6 +88,8 @@ def test_what_is_no_contrast_is_refused() -> None:
         (lambda: info_nce(torch.zeros(2, 3)), r"\[B, B\], got \[2, 3\]"),
         (lambda: info_nce(torch.zeros(1, 1)), "info_nce"),
         (lambda: info_nce(torch.zeros(2, 2), temperature=0), "temperature above 0, got 0"),
+        (lambda: info_nce(torch.zeros(2, 2), temperature=math.nan), "finite temperature above 0, got nan"),
+        (lambda: info_nce(torch.zeros(2, 2), temperature=math.inf), "finite temperature above 0, got inf"),
         (lambda: info_nce(torch.zeros(2, 2), a, b), "was given energies"),
         (lambda: info_nce(squared), r"contexts and targets of one number, got \[None, None\]"),
         (lambda: info_nce(squared, a, b[:-1]), r"one number, got \[6, 5\]"),
