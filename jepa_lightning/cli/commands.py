@@ -19,6 +19,7 @@ TRAINER_COMMANDS = {
 TOOLS = {
     "methods": Tool("jepa_lightning.cli.methods.methods", "print what each method predicts and needs"),
     "inspect-run": Tool("jepa_lightning.cli.inspect_run.inspect_run", "write the report of a run as one HTML file"),
+    "plan": Tool("jepa_lightning.cli.plan.plan", "plan with a world model, and measure how often goals are reached"),
     "pack": Tool("jepa_lightning.cli.pack.pack", "write images or videos into shards, to be streamed"),
     "optimize": Tool("jepa_lightning.cli.pack.pack", "former name of pack"),
     "collect": Tool(

@@ -193,7 +193,8 @@ class MAE(EncoderModule):
         self._check(batch, views=2)
         (masks,) = batch.masks
         for view in batch.views:
-            if tuple(view.shape[-2:]) != tuple(self.image_size):  # the tokens of another grid would be taken for those of ours
+            # the tokens of another grid would be taken for those of this one
+            if tuple(view.shape[-2:]) != tuple(self.image_size):
                 raise ValueError(
                     f"{type(self).__name__} takes views of image_size={self.image_size}, got {tuple(view.shape[-2:])}: "
                     "transform with module.pipeline()."

@@ -18,8 +18,8 @@ from jepa_lightning.planning.warm_start import shift
 class PlanningPolicy:
     """Plans in the representation of a world model, and executes the first actions of each plan.
 
-    Start and goal are encoded once a plan. A plan reaches as far as the planner's horizon, and no further than the
-    steps that are left. The next search begins with the rest of the plan before.
+    The present frames are encoded once a plan, and goals once an episode. A plan reaches as far as the planner's
+    horizon, and no further than the steps that are left. The next search begins with the rest of the plan before.
 
     Args:
         model: in eval mode, on its device.
@@ -73,6 +73,7 @@ class PlanningPolicy:
         self.history, self.frame_skip, self.rollouts_at_once = history, frame_skip, rollouts_at_once
         self.seconds, self.plans = 0.0, 0
         self._last: Tensor | None = None  # plans of all episodes, [E, H, A]
+        self._goals: dict[int, Tensor] = {}  # of each episode, encoded
 
     @property
     def memory(self) -> int:
@@ -105,11 +106,18 @@ class PlanningPolicy:
         seen = frames[:, (frames.shape[1] - 1) % skip :: skip].to(device)
         past = scene.actions[:, scene.actions.shape[1] % skip :].to(device)
         past = past.reshape(len(past), past.shape[1] // skip, skip * self.bounds.size)
-        history, goal = self._encode(seen), self._encode(scene.goals[:, None].to(device))[:, 0]
-        return LatentCost(self.model, history, past, goal, self.reduce, skip, self.rollouts_at_once)
+        history, goals = self._encode(seen), self._encoded_goals(scene)
+        return LatentCost(self.model, history, past, goals, self.reduce, skip, self.rollouts_at_once)
+
+    def _encoded_goals(self, scene: Scene) -> Tensor:
+        numbers = scene.running.tolist()
+        if new := [row for row, number in enumerate(numbers) if number not in self._goals]:
+            states = self._encode(scene.goals[new, None].to(self.bounds.low.device))[:, 0]
+            self._goals |= {numbers[row]: state for row, state in zip(new, states, strict=True)}
+        return torch.stack([self._goals[number] for number in numbers])
 
     def _encode(self, frames: Tensor) -> Tensor:
-        return self.model.encode(self.model.preprocess(frames.movedim(-1, 2)))
+        return self.model.encode(self.model.clip(frames))
 
     def _start(self, running: Tensor, horizon: int) -> Tensor | None:
         if self._last is None or not self.warm_start:

@@ -32,7 +32,7 @@ def rollout_errors(model: LatentModel, frames: Tensor, actions: Tensor, history:
 
     Args:
         model: in eval mode.
-        frames: uint8 ``[B, T, C, H, W]``, at least 2 windows.
+        frames: uint8 ``[B, T, H, W, C]``, at least 2 windows.
         actions: ``[B, T - 1, A]``, those that led from each frame to the next.
         history: T0, frames that are known; H is T - T0.
 
@@ -43,22 +43,22 @@ def rollout_errors(model: LatentModel, frames: Tensor, actions: Tensor, history:
         >>> import torch
         >>> from jepa_lightning.planning import rollout_errors
         >>> class Point:  # sees its position, and moves by half of each action
-        ...     def preprocess(self, frames):
-        ...         return frames.float().movedim(2, 1)
+        ...     def clip(self, frames):
+        ...         return frames.float().movedim(4, 1)
         ...     def encode(self, clip):
         ...         return clip.flatten(3).mean(dim=3).movedim(1, 2)
         ...     def rollout(self, history, actions, past_actions=None):
         ...         return history[:, -1:] + 0.5 * actions.cumsum(dim=1)
         >>> actions = torch.tensor([[[2.0], [2.0]], [[4.0], [0.0]]])
         >>> places = 10 + torch.cat([torch.zeros(2, 1, 1), 0.5 * actions.cumsum(dim=1)], dim=1)
-        >>> frames = places[..., None, None].expand(2, 3, 1, 4, 4).to(torch.uint8)
+        >>> frames = places[..., None, None].expand(2, 3, 4, 4, 1).to(torch.uint8)
         >>> errors = rollout_errors(Point(), frames, actions)
         >>> errors.true.tolist(), errors.none.tolist() == errors.still.tolist()
         ([0.0, 0.0], True)
     """
     if len(frames) < 2 or frames.shape[1] <= history:
         raise ValueError(f"{len(frames)} windows of {frames.shape[1]} frames: 2, of more than {history}, are needed.")
-    states = model.encode(model.preprocess(frames))
+    states = model.encode(model.clip(frames))
     known, future = states[:, :history], states[:, history:]
     past, taken = actions[:, : history - 1], actions[:, history - 1 :]
     spread = states.flatten(0, 1).var(dim=0, correction=0).mean()

@@ -1,5 +1,5 @@
 # B episodes, S samples, H steps, T0 frames of history, F frame skip, A dimension of an action, D width
-"""The cost of actions in the representation of a world model: start and goal are encoded once a plan."""
+"""The cost of actions in the representation of a world model, from a start and to a goal that are encoded already."""
 
 from typing import Any, Literal, Protocol
 
@@ -12,8 +12,8 @@ Reduce = Literal["sum", "last"]
 class LatentModel(Protocol):
     """What a world model offers to planning; ``jepa_lightning.WorldModel`` does, and any object may."""
 
-    def preprocess(self, frames: Tensor) -> Tensor:
-        """Frames uint8 ``[B, T, C, H, W]`` as a clip ``[B, C, T, H, W]``."""
+    def clip(self, frames: Tensor) -> Tensor:
+        """Frames uint8 ``[B, T, H, W, C]`` as what is encoded, ``[B, C, T, H, W]``."""
 
     def encode(self, clip: Tensor) -> Tensor:
         """A clip ``[B, C, T, H, W]`` as states ``[B, T, ...]``."""

@@ -122,7 +122,7 @@ def test_what_has_no_tokens_is_refused(masked_method: Build, batch_of: Build) ->
     with pytest.raises(ValueError, match="one sample or more, got none"):
         energy_map(module, view[:0])
     larger = view.repeat_interleave(2, -1).repeat_interleave(2, -2)
-    with pytest.raises(ValueError, match="grid_size|image_size"):  # tokens would be taken for others
+    with pytest.raises(ValueError, match=r"grid_size|image_size"):  # tokens would be taken for others
         energy_map(module, larger)
     for look in (token_grid, lambda plain: energy_map(plain, view)):
         with pytest.raises(ValueError, match="Linear has no energy of tokens: it is no JEPAModule"):

@@ -53,9 +53,9 @@ class PlaneModel:
     def __init__(self, skip: int = 1) -> None:
         self.skip, self.encoded, self.pasts = skip, 0, list[Tensor | None]()
 
-    def preprocess(self, frames: Tensor) -> Tensor:
+    def clip(self, frames: Tensor) -> Tensor:
         assert frames.dtype == torch.uint8
-        return frames.float().movedim(2, 1) / UNIT
+        return frames.float().movedim(4, 1) / UNIT
 
     def encode(self, clip: Tensor) -> Tensor:
         self.encoded += 1

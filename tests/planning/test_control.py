@@ -62,12 +62,14 @@ def test_an_episode_goes_alike_alone_and_among_others(plane_env: Any, plane_mode
     assert torch.equal(positions([7], 2)[0], together[2][: positions([7], 2).shape[1]])
 
 
-def test_start_and_goal_are_encoded_once_a_plan(plane_env: Any, plane_model: Any, box: Bounds) -> None:
+def test_the_present_is_encoded_once_a_plan_and_the_goal_once_an_episode(
+    plane_env: Any, plane_model: Any, box: Bounds
+) -> None:
     model = plane_model()
     policy = PlanningPolicy(model, CEM(4, 16, 4, 3), box, episode_generators(0, 3), replan_every=4)
     run_episodes(plane_env(radius=0.0), policy, seeds=range(3), max_steps=12, size=2)
     assert policy.plans == 9
-    assert model.encoded == 2 * 3
+    assert model.encoded == 3 + 1
 
 
 def test_horizons_end_with_the_episode_and_starts_are_shifted(plane_env: Any, plane_model: Any, box: Bounds) -> None:

@@ -9,9 +9,9 @@ UNIT = 16  # gray levels for one unit of length, as in the fake world
 
 
 def frames_of(places: torch.Tensor) -> torch.Tensor:
-    """Images uint8 ``[B, T, 1, 4, 4]`` of places ``[B, T, 2]``."""
+    """Images uint8 ``[B, T, 4, 4, 1]`` of places ``[B, T, 2]``."""
     gray = (places * UNIT).round().to(torch.uint8)
-    return gray[:, :, None, :, None].repeat_interleave(2, dim=3).expand(-1, -1, 1, 4, 4)
+    return gray[:, :, :, None, None].repeat_interleave(2, dim=2).expand(-1, -1, 4, 4, 1)
 
 
 def test_errors_are_those_of_a_loop_over_windows(plane_model: Any) -> None:
@@ -54,8 +54,8 @@ def test_a_curve_has_bins_of_equal_numbers_and_the_rank_correlation() -> None:
 
 def test_too_little_to_measure_is_one_line(plane_model: Any) -> None:
     with pytest.raises(ValueError, match=r"^1 windows of 3 frames: 2, of more than 1, are needed"):
-        rollout_errors(plane_model(), torch.zeros(1, 3, 1, 4, 4, dtype=torch.uint8), torch.zeros(1, 2, 2))
+        rollout_errors(plane_model(), torch.zeros(1, 3, 4, 4, 1, dtype=torch.uint8), torch.zeros(1, 2, 2))
     with pytest.raises(ValueError, match=r"^2 windows of 3 frames: 2, of more than 3, are needed"):
-        rollout_errors(plane_model(), torch.zeros(2, 3, 1, 4, 4, dtype=torch.uint8), torch.zeros(2, 2, 2), history=3)
+        rollout_errors(plane_model(), torch.zeros(2, 3, 4, 4, 1, dtype=torch.uint8), torch.zeros(2, 2, 2), history=3)
     with pytest.raises(ValueError, match=r"^1 pairs have no curve"):
         distance_curve(torch.zeros(1), torch.zeros(1))

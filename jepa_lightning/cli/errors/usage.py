@@ -12,6 +12,7 @@ from jepa_lightning.cli.errors.parser_message import Fault, faults
 from jepa_lightning.cli.errors.text import near, one_line, shortened
 from jepa_lightning.data import JEPADataModule
 from jepa_lightning.modules import JEPAModule
+from jepa_lightning.planning import Planner
 
 OPTIONS = ("config", "seed_everything", "trainer", "model", "data", "ckpt_path", "weights_only", "features")
 COMMANDS = (*TRAINER_COMMANDS, *TOOLS)
@@ -115,7 +116,7 @@ def _options(class_path: str) -> set[str]:
 
 
 def _class_names() -> set[str]:
-    found: list[type] = [JEPAModule, JEPADataModule, Callback, Logger]
+    found: list[type] = [JEPAModule, JEPADataModule, Callback, Logger, Planner]
     for base in found:  # grows while it is gone through
         found += base.__subclasses__()
     return {cls.__name__ for cls in found if not inspect.isabstract(cls)}

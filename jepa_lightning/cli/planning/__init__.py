@@ -1,0 +1,1 @@
+"""What ``jepa-lightning plan`` is made of."""

@@ -1,0 +1,104 @@
+# E episodes
+"""Success of a planner, and of baselines on the same episodes."""
+
+from typing import Any, NamedTuple
+
+from tqdm import tqdm
+
+from jepa_lightning.cli.planning.diagnose import distance_table, rollout_table
+from jepa_lightning.cli.planning.task import Task
+from jepa_lightning.evaluation import wilson_interval
+from jepa_lightning.planning import (
+    Planner,
+    PlanningPolicy,
+    RandomPolicy,
+    ZeroPolicy,
+    episode_generators,
+    run_episodes,
+)
+from jepa_lightning.planning.episodes import Episodes, Policy, Scene
+from jepa_lightning.planning.latent import Reduce
+
+RECORDED = 16  # episodes that are kept for films and diagnostics
+
+
+class Control(NamedTuple):
+    """How plans are made and executed: see ``PlanningPolicy``."""
+
+    planner: Planner
+    replan_every: int
+    reduce: Reduce
+    warm_start: bool
+
+
+def measure(task: Task, control: Control, seed: int) -> tuple[dict[str, Any], Episodes]:
+    """Runs the planner and the baselines.
+
+    Args:
+        task: model and environment.
+        control: how to plan.
+        seed: of the first episode, and of all random actions.
+
+    Returns:
+        Results, and the episodes of the planner.
+    """
+    seeds = task.unsolved_seeds(seed)
+    number = len(seeds)
+    policy = PlanningPolicy(
+        task.model,
+        control.planner,
+        task.bounds,
+        episode_generators(seed, number),
+        control.replan_every,
+        control.reduce,
+        control.warm_start,
+        task.model.history,
+        task.frame_skip,
+    )
+    with tqdm(total=task.max_steps, unit="step", delay=1, leave=False) as bar:
+        planned = _run(task, _watched(policy, bar), seeds, policy.memory)
+    at_random = _run(task, RandomPolicy(task.bounds, episode_generators(seed + 1, number)), seeds)
+    baselines = {
+        "random": at_random,
+        "zero": _run(task, ZeroPolicy(task.bounds), seeds),
+        "oracle": _run(task, task.expert, seeds) if task.has_expert else None,
+    }
+    results = _score("", planned)
+    for name, episodes in baselines.items():
+        results |= _score(name, episodes)
+    results |= {
+        "above_random": results["success"] - results["random"],
+        "seconds_per_plan": policy.seconds / max(policy.plans, 1),
+        "seconds_per_episode": policy.seconds / number,
+        "plans": policy.plans,
+        "rollout_error": rollout_table(task, at_random),
+        "distance": distance_table(task, baselines["oracle"] or planned),
+        "seeds": seeds,
+        "episode_success": planned.success.tolist(),
+    }
+    return results, planned
+
+
+def _run(task: Task, policy: Policy, seeds: list[int], memory: int = 1) -> Episodes:
+    return run_episodes(task.env, policy, seeds, task.max_steps, task.bounds.size, memory, min(RECORDED, len(seeds)))
+
+
+def _watched(policy: PlanningPolicy, bar: Any) -> Policy:
+    """The same policy, which moves a bar of the steps that are over."""
+
+    def act(scene: Scene) -> Any:
+        bar.set_postfix_str(f"{len(scene.running)} episodes under way", refresh=False)
+        bar.update(bar.total - scene.steps_left - bar.n)
+        return policy(scene)
+
+    return act
+
+
+def _score(name: str, episodes: Episodes | None) -> dict[str, Any]:
+    """Success rate, its interval, and the mean of the steps to the goal; None where nobody was asked."""
+    share, interval, steps = (name or "success", f"{name}_interval".lstrip("_"), f"{name}_steps".lstrip("_"))
+    if episodes is None:
+        return {share: None, interval: None, steps: None}
+    reached, number = int(episodes.success.sum()), len(episodes.success)
+    mean = float(episodes.steps[episodes.success].float().mean()) if reached else None
+    return {share: reached / number, interval: list(wilson_interval(reached, number)), steps: mean}

@@ -1,0 +1,31 @@
+from typing import Any
+
+import pytest
+
+from jepa_lightning.cli.planning.protocol import QUICK, QUICK_REPLAN, build_planner, replanning
+from jepa_lightning.planning import CEM, ICEM, MPPI, GradientPlanner
+
+
+@pytest.mark.parametrize("cls", [CEM, MPPI, ICEM])
+def test_quick_is_for_what_is_not_given(cls: Any) -> None:
+    planner = build_planner(cls, {"num_samples": 30, "sigma": 0.5}, "quick")
+    assert vars(planner) == vars(cls(**{**QUICK, "num_samples": 30, "sigma": 0.5}))
+
+
+@pytest.mark.parametrize("cls", [CEM, MPPI, ICEM, GradientPlanner])
+def test_published_is_the_class_with_a_horizon_of_90(cls: Any) -> None:
+    assert vars(build_planner(cls, {}, "published")) == vars(cls(horizon=90))
+    assert build_planner(cls, {"horizon": 7}, "published").horizon == 7
+
+
+def test_few_samples_have_few_elites_unless_they_are_given() -> None:
+    assert build_planner(MPPI, {"num_samples": 4}, "quick").num_elites == 4  # type: ignore[attr-defined]
+    with pytest.raises(ValueError, match="num_elites=9 are more than num_samples=4"):
+        build_planner(MPPI, {"num_samples": 4, "num_elites": 9}, "quick")
+
+
+def test_plans_are_made_anew_every_few_steps_or_at_each() -> None:
+    assert replanning(None, CEM(horizon=20), "quick") == QUICK_REPLAN
+    assert replanning(None, CEM(horizon=2), "quick") == 2
+    assert replanning(None, CEM(horizon=90), "published") == 1
+    assert replanning(3, CEM(horizon=90), "published") == 3
