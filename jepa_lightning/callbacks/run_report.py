@@ -110,8 +110,8 @@ class RunReport(Callback):
         try:
             for fault in write_report(self.path.parent, history.path.name, self.path.name):
                 rank_zero_warn(f"{self.path} is written without {fault}.")
-        except (OSError, ValueError) as error:
-            rank_zero_warn(f"RunReport cannot write {self.path}: {error}")
+        except Exception as error:  # a run that has come to its end does not fail for a page about it
+            rank_zero_warn(f"RunReport cannot write {self.path}: {error or type(error).__name__}")
 
 
 def _move_behind_others(callback: Callback, trainer: Trainer) -> None:
@@ -131,4 +131,4 @@ def _options(trainer: Trainer, pl_module: LightningModule, folder: Path) -> dict
         return {}
     data = trainer.datamodule  # type: ignore[attr-defined]
     both = {**(data.hparams_initial if data is not None else {}), **pl_module.hparams_initial}
-    return {name: value for name, value in both.items() if not name.startswith("_")}
+    return {str(name): value for name, value in both.items() if not str(name).startswith("_")}

@@ -24,6 +24,8 @@ def inspect_run(arguments: Sequence[str]) -> None:
         FileNotFoundError: if there is no such folder.
         ValueError: if it is not the folder of a run, or a file in it cannot be used.
     """
+    if not arguments:
+        raise UsageError(f"a folder is required{_meant(Path('logs'))}")
     try:
         options = _parser().parse_args(list(arguments))
     except ArgumentError as error:

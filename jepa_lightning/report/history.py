@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import Any
 
 Row = dict[str, float]  # accuracy by column
-Point = tuple[int, float | None]  # step and value, None where it is not finite
+Point = tuple[int, float | None]  # step and value, None where it is not finite or beyond LARGEST
 
 NAMES = 2000  # of metrics
 LENGTH = 10_000  # of a text
 STEPS = 10**12
+LARGEST = 1e300  # number that a chart still has room for
 
 
 @dataclass(frozen=True)
@@ -153,13 +154,18 @@ def _start(history: History, record: dict[str, Any], before: float) -> None:
 def _values(history: History, record: dict[str, Any], before: float) -> None:
     step, seconds = _step(record["step"]), _number(record["seconds"])
     history.seconds = max(history.seconds, before + (seconds or 0.0))
-    for name, value in _pairs(record["values"]):
-        points = history.values.setdefault(_text(name), [])
-        if len(history.values) > NAMES or (points and points[-1][0] > step):
+    found = [(_text(name), _number(value)) for name, value in _pairs(record["values"])]  # all of a line, or nothing
+    known = len(history.values)
+    for name, _ in found:
+        points = history.values.get(name, [])
+        if (not points and known >= NAMES) or (points and points[-1][0] > step):
             raise ValueError
+        known += not points
+    for name, number in found:
+        points = history.values.setdefault(name, [])
         if points and points[-1][0] == step:  # a validation after a step
             points.pop()
-        points.append((step, _number(value)))
+        points.append((step, number))
 
 
 def _alarm(history: History, record: dict[str, Any], before: float) -> None:
@@ -195,7 +201,7 @@ def _step(value: Any) -> int:
 def _number(value: Any) -> float | None:
     if value is not None and type(value) not in (int, float):
         raise ValueError
-    return float(value) if value is not None and math.isfinite(value) else None
+    return float(value) if value is not None and abs(value) <= LARGEST else None  # NaN is not below it either
 
 
 def _text(value: Any) -> str:

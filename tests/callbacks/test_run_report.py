@@ -261,3 +261,16 @@ def test_places_and_commands_are_recorded(
     path = "lightning_logs/version_0/checkpoints/kept.ckpt"
     assert ["checkpoint", path] in line["places"]
     assert f'IJEPA.load_from_checkpoint("{path}")' in line["next"]
+
+
+def test_a_page_that_cannot_be_drawn_stops_no_training(
+    tiny_ijepa: Build, shapes: Build, quiet_trainer: Build, monkeypatch: Any
+) -> None:
+    def fails(*_: Any) -> None:
+        raise IndexError("a fault of the page")
+
+    monkeypatch.setattr("jepa_lightning.callbacks.run_report.write_report", fails)
+    trainer = quiet_trainer(max_steps=1, callbacks=[RunReport()])
+    with pytest.warns(UserWarning, match=r"RunReport cannot write .*report\.html: a fault of the page"):
+        trainer.fit(tiny_ijepa(), shapes())
+    assert trainer.state.finished

@@ -117,3 +117,7 @@ def test_a_page_of_a_person_is_left_as_it_is(run: Path, capsys: Any) -> None:
         f"{run}/report.html is no report of a run and is left as it is: give it another name.", 1
     )  # fmt: skip
     assert (run / "report.html").read_text() == "mine"
+
+
+def test_without_a_folder_it_says_what_is_meant(run: Path, capsys: Any) -> None:
+    assert error(capsys) == (f"a folder is required: did you mean {run}?", 2)

@@ -101,3 +101,9 @@ def test_ticks_are_round(low: float, high: float, expected: list[float]) -> None
 def test_numbers() -> None:
     assert [number(value) for value in (0.00581, 101.2, 12345.6, 2e9)] == ["0.00581", "101.2", "12,346", "2e+09"]
     assert number(0.5214, share=True) == "52.1 %"
+
+
+def test_the_largest_numbers_have_a_chart() -> None:
+    text = figure(Chart("a", [Line("a", [(1, -1e300), (2, 1e300)])]), [], 2)
+    assert "1e+300" in text
+    assert "inf" not in text

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from jepa_lightning.report.history import History, append, read_history
+from jepa_lightning.report.history import NAMES, History, append, read_history
 
 
 def test_what_is_appended_is_read(tmp_path: Path, whole: Any, make: Any) -> None:
@@ -65,6 +65,7 @@ def test_the_later_value_of_a_step_counts(make: Any) -> None:
         '{"kind": "values", "step": 1, "seconds": 0, "values": {"a": "<b>"}}',
         '{"kind": "values", "step": 1, "seconds": 0, "values": [1]}',
         '{"kind": "values", "step": 1, "seconds": 0, "values": {"a": [1]}}',
+        '{"kind": "values", "step": 1, "seconds": 0, "values": {"a": 1, "b": true}}',
         '{"kind": "rows", "rows": {"a": 1}}',
         '{"kind": "end", "step": 1, "seconds": 0, "reason": "", "places": [["a"]], "next": []}',
         '{"kind": "alarm", "step": 1, "name": "a", "text": ' + json.dumps("x" * 20_000) + "}",
@@ -76,6 +77,23 @@ def test_a_line_that_is_no_record_is_named_and_left_out(line: str, make: Any) ->
     history, broken = read_history(make.lines([make.start]) + line + "\n" + make.lines([make.values(9, a=1.0)]))
     assert broken == [2]
     assert history.values == {"a": [(9, 1.0)]}
+
+
+def test_numbers_beyond_what_a_chart_can_show_are_gaps(make: Any) -> None:
+    line = '{"kind": "values", "step": 1, "seconds": 1%s, "values": {"a": 1%s, "b": -1e308, "c": 1e300}}'
+    history, broken = read_history(make.lines([make.start]) + line % ("0" * 400, "0" * 400))
+    assert not broken
+    assert history.values == {"a": [(1, None)], "b": [(1, None)], "c": [(1, 1e300)]}
+    assert history.seconds == 0
+
+
+def test_a_line_with_names_beyond_the_limit_is_left_out_whole(make: Any) -> None:
+    many = make.values(1, **{f"m{number}": 1.0 for number in range(NAMES)})
+    history, broken = read_history(make.lines([make.start, many, make.values(2, m0=2.0, more=1.0)]))
+    assert broken == [3]
+    assert len(history.values) == NAMES
+    assert history.values["m0"] == [(1, 1.0)]
+    assert history.last_step == 1
 
 
 def test_a_text_with_half_a_character_can_be_written(make: Any) -> None:
