@@ -20,8 +20,9 @@ LATE = {"optimizer", "optimizer_options", "warmup"}
 TEXT = {"root", "cache_dir", "train", "val", "path", "dirpath", "name", "default_root_dir", "model_registry"}
 # names of submodules, and names or places in a batch, which only a module and a batch can refuse
 SOURCES = {"features", "images", "labels", "paths"}
+NAMES = {"label", "states"}  # of labels and extras, which only a batch can refuse
 NO_LIMIT = {"max_epochs", "max_steps", "num_sanity_val_steps"}
-LISTS = {"logger", "callbacks", "plugins"}
+LISTS = {"logger", "callbacks", "plugins", "states"}
 KEYS = {"storage_options", "num_classes"}
 # what an option without a default needs
 REQUIRED = {"root": ".", "train": "list.csv", "path": "weights.ckpt"}
@@ -47,6 +48,8 @@ def place(cls: type, option: str, value: Any) -> dict[str, Any]:
     if cls is Trainer:
         return {"trainer": {option: value}}
     needed = {name: REQUIRED[name] for name in options(cls) if name in REQUIRED}
+    if cls is modules.WorldModel:  # options of the configuration before, which its default predictor would ignore
+        needed |= {"predictor": "tokens"}
     given = {"class_path": f"{cls.__module__}.{cls.__qualname__}", "init_args": {**needed, option: value}}
     if issubclass(cls, Callback):
         return {"trainer": {"callbacks": [given]}}
@@ -59,7 +62,7 @@ def takes(option: str, hint: str, value: Any) -> bool:
         return "bool" in hint or "Literal[1" in hint
     if value == -1 or value == []:
         return option in (NO_LIMIT | SOURCES if value == -1 else LISTS)
-    return option in (KEYS if isinstance(value, dict) else TEXT | SOURCES if isinstance(value, str) else ())
+    return option in (KEYS if isinstance(value, dict) else TEXT | SOURCES | NAMES if isinstance(value, str) else ())
 
 
 def cases() -> dict[type, list[tuple[str, Any]]]:
