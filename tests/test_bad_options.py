@@ -20,7 +20,8 @@ LATE = {"optimizer", "optimizer_options", "warmup"}
 TEXT = {"root", "cache_dir", "train", "val", "path", "dirpath", "name", "default_root_dir", "model_registry"}
 # names of submodules, and names or places in a batch, which only a module and a batch can refuse
 SOURCES = {"features", "images", "labels", "paths"}
-NAMES = {"label", "states"}  # of labels and extras, which only a batch can refuse
+# of labels, extras and films, which only a batch or the files can refuse
+NAMES = {"label", "states", "camera"}
 NO_LIMIT = {"max_epochs", "max_steps", "num_sanity_val_steps"}
 LISTS = {"logger", "callbacks", "plugins", "states"}
 KEYS = {"storage_options", "num_classes"}
