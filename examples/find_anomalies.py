@@ -164,6 +164,13 @@ def parse(args: list[str] | None) -> argparse.Namespace:
 
 def main(args: list[str] | None = None) -> None:
     options = parse(args)
+    try:
+        run(options)
+    except (OSError, ValueError) as error:  # of a file or a folder that a person has named
+        raise SystemExit(f"find_anomalies.py: error: {error}") from error
+
+
+def run(options: argparse.Namespace) -> None:
     options.out.mkdir(parents=True, exist_ok=True)
     if any(options.out.iterdir()):
         raise SystemExit(f"{options.out} is not empty: give a new folder to --out, so that no file is replaced.")

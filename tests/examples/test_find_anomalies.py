@@ -80,6 +80,22 @@ def test_what_does_not_fit_is_refused(example, capsys, args, message):
     assert message in capsys.readouterr().err
 
 
+def test_what_cannot_be_read_ends_in_one_line(example, tmp_path):
+    anomalies = example("find_anomalies.py")
+    (tmp_path / "junk.ckpt").write_bytes(b"junk")
+    (tmp_path / "file").write_text("of a person")
+    for ckpt, out, message in (
+        ("none.ckpt", "out", "there is no checkpoint"),
+        ("junk.ckpt", "out", "junk.ckpt"),
+        ("junk.ckpt", "file", "file"),
+    ):
+        command = ["--ckpt", str(tmp_path / ckpt), "--root", str(tmp_path), "--out", str(tmp_path / out)]
+        with pytest.raises(SystemExit, match=f"find_anomalies.py: error: .*{message}") as stopped:
+            anomalies.main(command)
+        assert "\n" not in str(stopped.value.code)
+    assert (tmp_path / "file").read_text() == "of a person"
+
+
 def test_auroc_is_of_the_half_that_was_not_chosen_by(example):
     demo = example("anomaly_demo.py")
     odd = torch.tensor([False, True, True] * 8)
