@@ -32,6 +32,8 @@ class TwoRoomsDataset(Dataset[Sample]):
     Args:
         size: number of windows.
         num_frames: T; with a single frame the samples are images, labeled with their ``position``.
+        frame_skip: F, steps of the walk from one frame to the next, whose actions stand one after the other,
+            ``[T - 1, 2 F]``.
         seed: another one gives other walks.
         layouts: which walls and doors there are: "train", "val" or "test", which have none in common; "all", or
             "fixed".
@@ -45,11 +47,18 @@ class TwoRoomsDataset(Dataset[Sample]):
     """
 
     def __init__(
-        self, size: int, num_frames: int = 17, seed: int = 0, layouts: Layouts = "train", offset: int = 0
+        self,
+        size: int,
+        num_frames: int = 17,
+        seed: int = 0,
+        layouts: Layouts = "train",
+        offset: int = 0,
+        frame_skip: int = 1,
     ) -> None:
-        self.size, self.num_frames = size, num_frames
-        self._windows = max(1, WALK // num_frames)  # of a walk
-        self._walks = walk(seed, offset, -(-size // self._windows), max(WALK, num_frames), layouts)
+        self.size, self.num_frames, self.frame_skip = size, num_frames, frame_skip
+        self._span = (num_frames - 1) * frame_skip + 1  # of a window
+        self._windows = max(1, WALK // self._span)  # of a walk
+        self._walks = walk(seed, offset, -(-size // self._windows), max(WALK, self._span), layouts)
 
     def __len__(self) -> int:
         """Number of windows."""
@@ -60,13 +69,13 @@ class TwoRoomsDataset(Dataset[Sample]):
         if not 0 <= index < self.size:
             raise IndexError(f"window {index} of {self.size}")
         number, window = divmod(index, self._windows)
-        frames = slice(window * self.num_frames, (window + 1) * self.num_frames)
-        positions = self._walks.positions[number, frames]
+        steps = slice(window * self._span, (window + 1) * self._span)
+        positions = self._walks.positions[number, steps][:: self.frame_skip]
         wall, door = (np.full(len(positions), part[number]) for part in (self._walks.walls, self._walks.doors))
         clip = torch.from_numpy(render(positions.astype(np.float64), wall, door))
         if self.num_frames == 1:
             return Sample(clip[0], {"position": positions[0].copy()})
-        actions = self._walks.actions[number, frames][: self.num_frames - 1]
+        actions = self._walks.actions[number, steps][: self._span - 1].reshape(self.num_frames - 1, -1)
         extras = {"actions": torch.tensor(actions), "states": torch.tensor(positions)}
         return Sample(clip, extras=extras)
 
@@ -82,8 +91,10 @@ class TwoRoomsDataModule(TrajectoriesDataModule):
         num_train: windows to train on.
         num_val: windows to validate on; the same ones whatever num_train is.
         num_frames: T, of each window; 1 gives images with the label ``position``.
+        frame_skip: F, steps of the walk from one frame to the next; an action then has 2 F numbers.
         seed: another one gives other walks.
         layouts: "random" walls and doors, or "fixed" ones.
+        in_channels: channels that the module must have, which are the agent and the walls.
         mean: of each channel, on values of 0 to 1; None leaves it to the module.
         std: of each channel.
         options: of `JEPADataModule`.
@@ -95,9 +106,6 @@ class TwoRoomsDataModule(TrajectoriesDataModule):
         (2, 2, 2)
     """
 
-    action_size = 2
-    action_mean = (0.0, 0.0)
-    action_std = (1.0, 1.0)
     state_size = 2
     state_mean = POSITION_MEAN
     state_std = POSITION_STD
@@ -107,8 +115,10 @@ class TwoRoomsDataModule(TrajectoriesDataModule):
         num_train: PositiveInt = 100_000,
         num_val: PositiveInt = 10_000,
         num_frames: PositiveInt = 17,
+        frame_skip: PositiveInt = 1,
         seed: Seed = 0,
         layouts: Literal["random", "fixed"] = "random",
+        in_channels: PositiveInt | None = 2,
         mean: Sequence[FiniteFloat] | None = MEAN,
         std: Sequence[PositiveFloat] | None = STD,
         **options: Any,
@@ -116,8 +126,10 @@ class TwoRoomsDataModule(TrajectoriesDataModule):
         check_options(type(self), locals())
         if options.get("pipeline") is not None and (mean, std) == (MEAN, STD):
             mean = std = None  # it has its own
-        super().__init__(in_channels=2, mean=mean, std=std, **options)
-        self.num_train, self.num_val, self.num_frames = num_train, num_val, num_frames
+        super().__init__(in_channels=in_channels, mean=mean, std=std, **options)
+        self.num_train, self.num_val, self.num_frames, self.frame_skip = num_train, num_val, num_frames, frame_skip
+        self.action_size = 2 * frame_skip
+        self.action_mean, self.action_std = (0.0,) * self.action_size, (1.0,) * self.action_size
         self.seed, self.layouts = seed, layouts
 
     def build_datasets(self) -> tuple[TwoRoomsDataset, TwoRoomsDataset]:
@@ -127,6 +139,6 @@ class TwoRoomsDataModule(TrajectoriesDataModule):
         val: Layouts
         train, val = ("fixed", "fixed") if self.layouts == "fixed" else ("train", "val")
         return (
-            TwoRoomsDataset(self.num_train, *shared, layouts=train),
-            TwoRoomsDataset(self.num_val, *shared, layouts=val, offset=VAL_OFFSET),
+            TwoRoomsDataset(self.num_train, *shared, layouts=train, frame_skip=self.frame_skip),
+            TwoRoomsDataset(self.num_val, *shared, layouts=val, offset=VAL_OFFSET, frame_skip=self.frame_skip),
         )

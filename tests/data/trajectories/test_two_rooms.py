@@ -159,3 +159,17 @@ def test_images_methods_are_told_to_take_clips(tiny_ijepa: Any, quiet_trainer: A
     module = tiny_ijepa(in_channels=2)
     with pytest.raises(TypeError, match=r"the samples have extras .* use a method for clips, such as WorldModel"):
         quiet_trainer(max_steps=1).fit(module, datamodule=data)
+
+
+def test_frames_that_are_skipped_leave_all_actions_between() -> None:
+    """Windows of 5 frames, 4 steps apart, span those of 17 frames."""
+    plain, skipped = TwoRoomsDataset(6, num_frames=17), TwoRoomsDataset(6, num_frames=5, frame_skip=4)
+    for i in range(6):
+        assert torch.equal(skipped[i].media, plain[i].media[::4])
+        assert torch.equal(skipped[i].extras["states"], plain[i].extras["states"][::4])
+        assert skipped[i].extras["actions"].shape == (4, 8)
+        assert torch.equal(skipped[i].extras["actions"].view(16, 2), plain[i].extras["actions"])
+    data = TwoRoomsDataModule(num_train=8, num_val=4, num_frames=5, frame_skip=4)
+    data.setup()
+    assert (data.action_size, len(data.action_mean), len(data.action_std)) == (8, 8, 8)
+    assert data.val_set[0].extras["actions"].shape == (4, 8)
