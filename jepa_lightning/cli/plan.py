@@ -45,7 +45,10 @@ def plan(arguments: Sequence[str]) -> None:
     options, planner = _parsed(list(arguments))
     output = check_output(options.output, options.overwrite)
     control = Control(
-        planner, replanning(options.replan_every, planner, options.protocol), options.cost, options.warm_start
+        planner,
+        replanning(options.replan_every, planner, options.protocol, options.frame_skip),
+        options.cost,
+        options.warm_start,
     )
     model = load_world_model(options.ckpt_path, options.device)
     seed_everything(options.seed, verbose=False)
@@ -94,7 +97,7 @@ def _parsed(arguments: list[str]) -> tuple[Namespace, Planner]:
     check_values("command line", RANGES, options.as_dict())
     cls = _class(options.planner.class_path)
     chosen = (given.as_dict().get("planner") or {}).get("init_args") or {}
-    return options, build_planner(cls, chosen, options.protocol)
+    return options, build_planner(cls, chosen, options.protocol, options.frame_skip)
 
 
 def _class(path: str) -> type[Planner]:

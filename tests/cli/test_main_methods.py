@@ -27,7 +27,8 @@ def test_methods_prints_the_table(capsys: Any) -> None:
 
 def test_none_is_left_out() -> None:
     known = {name for name in modules.__all__ if getattr(modules, name).traits is not None}
-    assert known == {"IJEPA", "VJEPA", *FAST, *SLOW}  # VJEPA takes clips: tests/modules/test_vjepa_training.py
+    # clips and trajectories: tests/modules/test_vjepa_training.py, test_world_model.py
+    assert known == {"IJEPA", "VJEPA", "WorldModel", *FAST, *SLOW}
 
 
 @pytest.mark.parametrize("name", [*FAST, *(pytest.param(name, marks=pytest.mark.slow) for name in SLOW)])

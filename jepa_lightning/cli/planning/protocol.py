@@ -15,13 +15,14 @@ QUICK_REPLAN = 5
 PUBLISHED_HORIZON = 90  # of EB-JEPA (arXiv 2602.03604), which plans anew at every step
 
 
-def build_planner(cls: type[Planner], given: Mapping[str, Any], protocol: Protocol) -> Planner:
+def build_planner(cls: type[Planner], given: Mapping[str, Any], protocol: Protocol, frame_skip: int = 1) -> Planner:
     """A planner with the options that were given, and those of a protocol beside.
 
     Args:
         cls: its class.
         given: options of the command line.
         protocol: ``quick``, or ``published``: the defaults of the class with a horizon of 90.
+        frame_skip: actions for one step of the model; a horizon that is not given is a multiple of it.
 
     Raises:
         ValueError: if an option is out of its range.
@@ -29,11 +30,20 @@ def build_planner(cls: type[Planner], given: Mapping[str, Any], protocol: Protoc
     known = signature(cls).parameters
     found = {"horizon": PUBLISHED_HORIZON} if protocol == "published" else QUICK_OF.get(cls.__name__, QUICK)
     options = {name: value for name, value in found.items() if name in known} | dict(given)
+    if "horizon" not in given:
+        options["horizon"] = _multiple(options["horizon"], frame_skip)
     if "num_elites" in known and "num_elites" not in given and options.get("num_samples"):
         options["num_elites"] = min(options.get("num_elites", known["num_elites"].default), options["num_samples"])
     return cls(**options)
 
 
-def replanning(given: int | None, planner: Planner, protocol: Protocol) -> int:
-    """Actions that are executed of each plan."""
-    return given or (1 if protocol == "published" else min(QUICK_REPLAN, planner.horizon))
+def replanning(given: int | None, planner: Planner, protocol: Protocol, frame_skip: int = 1) -> int:
+    """Actions that are executed of each plan: at least those of one step of the model."""
+    if given is not None:
+        return given
+    return frame_skip if protocol == "published" else min(_multiple(QUICK_REPLAN, frame_skip), planner.horizon)
+
+
+def _multiple(number: int, frame_skip: int) -> int:
+    """The greatest multiple that is not above a number, or one frame skip."""
+    return max(number // frame_skip, 1) * frame_skip

@@ -42,7 +42,7 @@ def test_an_unknown_command_has_a_near_match_and_the_list_of_all(message: str) -
     line = explain_usage(message)
     assert line == unknown_command("optimise")
     assert line.startswith("there is no command 'optimise': did you mean 'optimize'? Commands: fit, validate, test, ")
-    assert "pack, optimize, consolidate" in line
+    assert "pack, optimize, collect, consolidate" in line
 
 
 def test_a_missing_command_has_the_list_of_all() -> None:

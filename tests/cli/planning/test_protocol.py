@@ -29,3 +29,13 @@ def test_plans_are_made_anew_every_few_steps_or_at_each() -> None:
     assert replanning(None, CEM(horizon=2), "quick") == 2
     assert replanning(None, CEM(horizon=90), "published") == 1
     assert replanning(3, CEM(horizon=90), "published") == 3
+
+
+@pytest.mark.parametrize(
+    ("skip", "protocol", "horizon", "executed"),
+    [(4, "quick", 20, 4), (6, "quick", 18, 6), (32, "quick", 32, 32), (4, "published", 88, 4)],
+)
+def test_what_is_not_given_fits_the_frame_skip(skip: int, protocol: Any, horizon: int, executed: int) -> None:
+    planner = build_planner(MPPI, {}, protocol, skip)
+    assert planner.horizon == horizon
+    assert replanning(None, planner, protocol, skip) == executed
