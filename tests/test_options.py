@@ -51,13 +51,13 @@ def leaves(hint: Any) -> Iterator[Any]:
 
 
 def own_types(cls: type) -> dict[str, Any]:
-    """The options of a class that this package declares."""
-    ours = {
-        name
-        for base in cls.__mro__
-        if base.__module__.startswith("jepa_lightning")
-        for name in inspect.signature(base.__init__).parameters
-    }
+    """The options of a class that this package declares; those of its bases where it passes them on."""
+    ours: set[str] = set()
+    for base in (base for base in cls.__mro__ if base.__module__.startswith("jepa_lightning")):
+        parameters = inspect.signature(base.__init__).parameters
+        ours |= parameters.keys()
+        if "__init__" in vars(base) and not any(each.kind is each.VAR_KEYWORD for each in parameters.values()):
+            break
     return {name: hint for name, hint in option_types(cls).items() if name in ours and name != "return"}
 
 
