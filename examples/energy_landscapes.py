@@ -78,7 +78,7 @@ def train(module: JEPAModule, seed: int, options: argparse.Namespace) -> None:
 
 @torch.no_grad()
 def landscape(module: JEPAModule, number: int) -> Energies:
-    """Energies of all pairs of so many validation images, by kind of pair."""
+    """Energies of all pairs of a number of validation images, by kind of pair."""
     torch.manual_seed(0)  # the same masks for all models
     pipeline, images = module.pipeline(), DigitsDataModule().build_datasets()[1]
     batch = pipeline.collate([(pipeline.eval_transform(images[i][0]), images[i][1]) for i in range(number)])

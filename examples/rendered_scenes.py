@@ -32,7 +32,7 @@ class Scenes:
         self.labels = {name: torch.tensor([labels[name] for _, labels, _ in samples]) for name in samples[0][1]}
 
     def shown(self, module: JEPAModule) -> Tensor:
-        """Views ``[S, 3, H, W]`` without chance, as a module takes them."""
+        """Views ``[S, 3, H, W]`` without random draws, as a module takes them."""
         view = module.pipeline().eval_transform
         return torch.stack([view(image)[0] for image in self.images])
 

@@ -17,7 +17,7 @@ from jepa_lightning.report.history import LENGTH, append
 from jepa_lightning.report.provenance import command_line, versions
 
 SHOWN = 500  # characters of an option
-RECORDS = 2000  # after so many the distance between records doubles
+RECORDS = 2000  # after this number the distance between records doubles
 RATES = ("lr", "lr-", "lr/")  # names that LearningRateMonitor gives, and ours
 Values = dict[str, float]
 

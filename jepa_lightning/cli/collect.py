@@ -47,7 +47,7 @@ def collect(arguments: Sequence[str]) -> None:
     try:
         rows = _record(output, options)
     except KeyboardInterrupt as error:
-        raise RuntimeError(f"stopped: the same command goes on with the episodes in {output}.parts.") from error
+        raise RuntimeError(f"stopped: the same command resumes with the episodes in {output}.parts.") from error
     except OSError as error:
         raise RuntimeError(f"cannot write to {output}: {error.strerror or error}.") from error
     print(

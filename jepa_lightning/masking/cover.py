@@ -1,5 +1,5 @@
 # M target blocks, N tokens of the grid, Kc Kt kept tokens
-"""Masks that together ask for every token of a grid, without chance: for looking at a whole input."""
+"""Masks that together ask for every token of a grid, the same at every call: for looking at a whole input."""
 
 from collections.abc import Sequence
 from itertools import product

@@ -57,7 +57,7 @@ def thinned(points: list[Point], last_step: int) -> list[Point]:
 
 
 def ticks(low: float, high: float, about: int = 4) -> list[float]:
-    """Round numbers from ``low`` to ``high``, about so many; one alone where both are the same."""
+    """Round numbers from ``low`` to ``high``, about as many as asked for; one alone where both are the same."""
     if not high > low:
         return [low]
     rough = (high - low) / about

@@ -119,7 +119,7 @@ def _entries(path: Path, name: str, faults: list[str]) -> list["os.DirEntry[str]
 
 
 def _spread(steps: list[int], number: int) -> list[int]:
-    """So many steps, first and last among them; those in between are even."""
+    """As many steps as asked for, first and last among them; those in between are even."""
     if len(steps) <= number:
         return steps
     return [steps[round(place * (len(steps) - 1) / (number - 1))] for place in range(number)]

@@ -92,7 +92,7 @@ def test_a_stopped_run_says_how_to_go_on(
     with pytest.raises(SystemExit) as caught:
         main(["collect", *SHORT, "--episodes", "2", str(tmp_path / "a.h5")])
     assert caught.value.code == 1
-    assert "stopped: the same command goes on with the episodes in" in capsys.readouterr().err
+    assert "stopped: the same command resumes with the episodes in" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

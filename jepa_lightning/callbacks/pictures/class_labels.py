@@ -50,7 +50,7 @@ def joint_labels(parts: Sequence[tuple[str, Tensor] | None], sizes: Sequence[int
 
     Args:
         parts: of ``class_labels``.
-        sizes: samples of each batch, of which the first so many are shown.
+        sizes: samples of each batch; the first ones are shown, up to the number that is asked for.
     """
     name = next((part[0] for part in parts if part), "")
     columns = [
