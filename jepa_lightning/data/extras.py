@@ -19,7 +19,7 @@ def stack_extras(extras: Sequence[Mapping[str, Any]]) -> dict[str, Tensor]:
         extras: of each sample; numbers, arrays or tensors by name.
 
     Raises:
-        ValueError: if the samples have not the same names and shapes, or a value that is no number.
+        ValueError: if names or shapes of the extras differ between samples, or a value is not numeric.
 
     Example:
         >>> stack_extras([{"speed": 1.0}, {"speed": 2.5}])

@@ -50,9 +50,7 @@ class CEM(SamplingPlanner):
         sigma: PositiveFloat = 1.0,
     ) -> None:
         check_options(type(self), locals())
-        self.horizon, self.num_samples, self.num_elites = horizon, num_samples, num_elites
-        self.iterations, self.sigma = iterations, sigma
-        self._check_elites()
+        self._set(horizon, num_samples, num_elites, iterations, sigma)
 
     def _refit(self, elites: Elites, mean: Tensor, std: Tensor) -> tuple[Tensor, Tensor]:
         std, mean = torch.std_mean(elites.actions, dim=1, correction=0)

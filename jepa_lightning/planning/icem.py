@@ -64,10 +64,8 @@ class ICEM(SamplingPlanner):
         num_kept: NonNegativeInt = 5,
     ) -> None:
         check_options(type(self), locals())
-        self.horizon, self.num_samples, self.num_elites = horizon, num_samples, num_elites
-        self.iterations, self.sigma = iterations, sigma
+        self._set(horizon, num_samples, num_elites, iterations, sigma)
         self.beta, self.momentum, self.num_kept = beta, momentum, num_kept
-        self._check_elites()
         if num_kept > num_elites or num_kept >= num_samples:
             raise ValueError(
                 f"ICEM: num_kept={num_kept} has to be at most num_elites={num_elites} and below "

@@ -58,10 +58,8 @@ class MPPI(SamplingPlanner):
         sampled: bool = True,
     ) -> None:
         check_options(type(self), locals())
-        self.horizon, self.num_samples, self.num_elites = horizon, num_samples, num_elites
-        self.iterations, self.sigma = iterations, sigma
+        self._set(horizon, num_samples, num_elites, iterations, sigma)
         self.temperature, self.update_sigma, self.sampled = temperature, update_sigma, sampled
-        self._check_elites()
 
     def _weights(self, elites: Elites) -> Tensor:
         """Of the elites, ``[B, K]``, with sum 1."""

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Generator, Tensor
 
-from jepa_lightning.options import PositiveInt
+from jepa_lightning.options import PositiveFloat, PositiveInt
 from jepa_lightning.planning.base import Cost, Plan, Planner, costs_of, take
 from jepa_lightning.planning.bounds import Bounds
 from jepa_lightning.planning.draws import normal
@@ -33,7 +33,7 @@ class SamplingPlanner(Planner):
     """
 
     num_elites: PositiveInt
-    sigma: float
+    sigma: PositiveFloat
 
     @torch.no_grad()
     def plan(
@@ -60,11 +60,19 @@ class SamplingPlanner(Planner):
         assert elites is not None  # there is at least one iteration
         return self._choose(cost, bounds, generators, elites, mean)
 
-    def _check_elites(self) -> None:
-        if self.num_elites > self.num_samples:
-            raise ValueError(
-                f"{type(self).__name__}: num_elites={self.num_elites} are more than num_samples={self.num_samples}."
-            )
+    def _set(
+        self,
+        horizon: PositiveInt,
+        num_samples: PositiveInt,
+        num_elites: PositiveInt,
+        iterations: PositiveInt,
+        sigma: PositiveFloat,
+    ) -> None:
+        """Sets the options that all of these planners have, after their ranges were checked."""
+        if num_elites > num_samples:
+            raise ValueError(f"{type(self).__name__}: num_elites={num_elites} are more than num_samples={num_samples}.")
+        self.horizon, self.num_samples, self.num_elites = horizon, num_samples, num_elites
+        self.iterations, self.sigma = iterations, sigma
 
     def _noise(self, generators: Sequence[Generator], mean: Tensor) -> Tensor:
         """``[B, S, H, A]`` of mean 0 and variance 1."""

@@ -21,7 +21,7 @@ def read_options(options: Mapping[str, Any] | None, rooms: int) -> dict[str, Any
         rooms: E.
 
     Raises:
-        ValueError: if an option is not known, is no number, or is out of its range.
+        ValueError: if an option is unknown, not numeric, or out of its range.
     """
     found: dict[str, Any] = {}
     for name, value in (options or {}).items():

@@ -19,7 +19,7 @@ from jepa_lightning.data.media_files import MediaFiles
 
 TIFF_EXTENSIONS = (".tif", ".tiff")
 MAX_BYTES = 2**30  # of the values of one image
-TYPE_RANGES = {"uint8": 255.0, "uint16": 65535.0}  # what white is, where no ``max_value`` says so
+TYPE_RANGES = {"uint8": 255.0, "uint16": 65535.0}  # the value of white by dtype, unless ``max_value`` is given
 GRAY, RGB = 1, 2  # of TIFF's photometric interpretations those whose values are what they seem
 # as the transforms ask for: resizing may have overshot a little
 LOWEST, HIGHEST = -0.1, 1.1
