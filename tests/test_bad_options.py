@@ -17,16 +17,16 @@ WRONG = (-1, math.nan, math.inf, 10**30, 1e30, "", "text", [], {"unknown": 1}, T
 # understood when a run begins, together with the optimizer
 LATE = {"optimizer", "optimizer_options", "warmup"}
 # names and paths, which may be any text, and mappings with any keys
-TEXT = {"root", "cache_dir", "train", "val", "path", "dirpath", "name", "default_root_dir", "model_registry"}
+TEXT = {"root", "cache_dir", "train", "val", "path", "dirpath", "name", "default_root_dir", "model_registry", "env"}
 # names of submodules, and names or places in a batch, which only a module and a batch can refuse
 SOURCES = {"features", "images", "labels", "paths"}
 # of labels, extras and films, which only a batch or the files can refuse
 NAMES = {"label", "states", "camera"}
 NO_LIMIT = {"max_epochs", "max_steps", "num_sanity_val_steps"}
 LISTS = {"logger", "callbacks", "plugins", "states"}
-KEYS = {"storage_options", "num_classes"}
+KEYS = {"storage_options", "num_classes", "env_options"}
 # what an option without a default needs
-REQUIRED = {"root": ".", "train": "list.csv", "path": "weights.ckpt"}
+REQUIRED = {"root": ".", "train": "list.csv", "path": "weights.ckpt", "env": "TwoRooms"}
 
 
 def classes(package: Any, kind: type) -> list[type]:

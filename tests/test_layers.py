@@ -10,9 +10,9 @@ LAYERS = {
     "types": 0, "options": 0, "renamed_options": 0, "rank_variables": 0, "submodules": 0,
     "nn": 1, "losses": 1, "masking": 1, "optim": 1, "ema": 1, "distributed": 1, "features": 1, "seeding": 1,
     "checkpoints": 1, "probing": 1, "energy": 1, "report": 1, "worlds": 1,
-    "data": 2,
+    "data": 2, "planning": 2,
     "modules": 2.5,
-    "callbacks": 3, "interop": 3, "evaluation": 3, "planning": 3,
+    "callbacks": 3, "interop": 3, "evaluation": 3,
     "cli": 4, "__main__": 4,
     "__init__": 5,
 }  # fmt: skip
@@ -43,12 +43,12 @@ ALLOWED = {
         "features", "seeding", "checkpoints",
         "data.channels", "data.pipelines", "data.augmentation", "data.videos.clips", "data.videos.action_clips",
     },
-    # planners know a cost and bounds, neither a network nor an environment
-    "planning": {"options"},
+    # planners know a cost and bounds, neither a network nor an environment, which is made by its name
+    "planning": {"options", "worlds"},
     # callbacks go by contracts, never by networks or a concrete module
     "callbacks": {
         "types", "options", "losses", "distributed", "ema", "optim", "features", "checkpoints", "probing", "report",
-        "submodules", "energy",
+        "submodules", "energy", "planning", "worlds",
     },
 }  # fmt: skip
 FILES = sorted(path.relative_to(PACKAGE).as_posix() for path in PACKAGE.rglob("*.py"))

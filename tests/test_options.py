@@ -35,7 +35,7 @@ CLASSES = [
 ]
 RATES = {"lr", "start_lr", "final_lr", "lrs"}
 # what an option without a default needs, so that the class can be built at all
-REQUIRED = {"root": ".", "train": "list.csv", "path": "features.npz"}
+REQUIRED = {"root": ".", "train": "list.csv", "path": "features.npz", "env": "TwoRooms"}
 
 
 def leaves(hint: Any) -> Iterator[Any]:

@@ -2,6 +2,7 @@ from jepa_lightning.callbacks.collapse import CollapseMonitor
 from jepa_lightning.callbacks.feature_writer import FeatureWriter
 from jepa_lightning.callbacks.hyperparameters import HyperparameterMetrics
 from jepa_lightning.callbacks.last_checkpoint import LastCheckpoint
+from jepa_lightning.callbacks.online_planning import OnlinePlanning
 from jepa_lightning.callbacks.pictures.embedding import EmbeddingPlot
 from jepa_lightning.callbacks.pictures.energy_histogram import EnergyHistogram
 from jepa_lightning.callbacks.pictures.energy_map import EnergyMap
@@ -35,6 +36,7 @@ __all__ = [
     "OnlineAttentiveProbe",
     "OnlineKNN",
     "OnlineLinearProbe",
+    "OnlinePlanning",
     "OnlineRegressionProbe",
     "ProbeReport",
     "RunReport",

@@ -61,10 +61,10 @@ def _record(output: Path, options: Any) -> int:
     from tqdm import tqdm
 
     from jepa_lightning.worlds import make_world
-    from jepa_lightning.worlds.making import for_training
+    from jepa_lightning.worlds.purposes import options_for
     from jepa_lightning.worlds.recording import choose, record
 
-    made_with = for_training(options.env, options.env_options or {})
+    made_with = options_for("train", options.env, options.env_options or {})
     world = make_world(options.env, **made_with)
     choose(world, options.policy)
     settings = {

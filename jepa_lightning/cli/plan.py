@@ -11,15 +11,17 @@ from jsonargparse import ArgumentError, ArgumentParser, Namespace
 from lightning.pytorch import seed_everything
 
 from jepa_lightning.cli.errors import UsageError, explain_usage
-from jepa_lightning.cli.planning.measure import Control, measure
+from jepa_lightning.cli.planning.checkpoint import load_world_model, step_of
+from jepa_lightning.cli.planning.measure import measure
 from jepa_lightning.cli.planning.output import FILM, RESULTS, check_output, write
 from jepa_lightning.cli.planning.pictures import film, show_in_tensorboard
 from jepa_lightning.cli.planning.protocol import Protocol, build_planner, replanning
 from jepa_lightning.cli.planning.table import table
-from jepa_lightning.cli.planning.task import load_world_model, make_task, step_of
 from jepa_lightning.options import PositiveInt, Seed, check_values
 from jepa_lightning.planning import Planner
 from jepa_lightning.planning.latent import Reduce
+from jepa_lightning.planning.making import make_task
+from jepa_lightning.planning.task import Control
 from jepa_lightning.report.provenance import command_line, versions
 
 RANGES = {

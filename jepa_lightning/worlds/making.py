@@ -31,7 +31,6 @@ class _World:
         id: of gymnasium.
         module: which registers it, and is named as its package.
         options: which it is made with, unless others are given.
-        training: which it is made with beside these to record data to train on.
         state: gives its state.
     """
 
@@ -39,7 +38,6 @@ class _World:
     module: str
     options: Mapping[str, Any] = field(default_factory=dict)
     state: StateOf | None = None
-    training: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def package(self) -> str:
@@ -48,7 +46,7 @@ class _World:
 
 
 WORLDS = {
-    "TwoRooms": _World("jepa_lightning/TwoRooms-v0", "jepa_lightning.worlds", training={"layouts": "train"}),
+    "TwoRooms": _World("jepa_lightning/TwoRooms-v0", "jepa_lightning.worlds"),
     "PushT": _World("gym_pusht/PushT-v0", "gym_pusht", {"obs_type": "pixels"}, _push_t_state),
     "PointMaze": _World("PointMaze_UMaze-v3", "gymnasium_robotics", {"width": 96, "height": 96}, _point_maze_state),
 }
@@ -81,12 +79,6 @@ def make_world(name: str, **options: Any) -> ImageWorld:
         import_module(world.module)
         options = {**world.options, **options}
     return ImageWorld(_made(world.id if world else name, options), world.state if world else None)
-
-
-def for_training(name: str, options: Mapping[str, Any]) -> dict[str, Any]:
-    """Options to record data to train on: of two rooms the layouts for training, unless others are given."""
-    world = _known(name)
-    return {**(world.training if world else {}), **options}
 
 
 def _known(name: str) -> _World | None:

@@ -7,7 +7,6 @@ import pytest
 gymnasium = pytest.importorskip("gymnasium", reason="needs the extra worlds")
 
 from jepa_lightning.worlds import make_world, making  # noqa: E402
-from jepa_lightning.worlds.making import for_training  # noqa: E402
 
 
 def test_short_names_and_ids_are_the_same() -> None:
@@ -16,12 +15,6 @@ def test_short_names_and_ids_are_the_same() -> None:
         image, info = world.reset(seed=0)
         assert image.shape == (65, 65, 2)
         assert (info["wall"], info["state"].tolist()) == (32, info["position"].tolist())
-
-
-def test_data_to_train_on_have_layouts_of_their_own() -> None:
-    assert for_training("TwoRooms", {}) == for_training("jepa_lightning/TwoRooms-v0", {}) == {"layouts": "train"}
-    assert for_training("TwoRooms", {"layouts": "all"}) == {"layouts": "all"}
-    assert for_training("Pendulum-v1", {}) == {}
 
 
 def test_any_environment_that_draws_works() -> None:

@@ -6,9 +6,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from jepa_lightning.cli.planning.task import Task
 from jepa_lightning.planning import distance_curve, rollout_errors
 from jepa_lightning.planning.episodes import Episodes
+from jepa_lightning.planning.task import Task
 
 LENGTHS = (16, 8, 4, 2, 1)  # of rollouts in steps: the first for which there are windows
 AT_ONCE = 64  # frames that are encoded
@@ -21,7 +21,7 @@ def rollout_table(task: Task, episodes: Episodes) -> dict[str, list[float]] | No
         task: whose model is judged.
         episodes: recorded ones.
     """
-    skip, known, device = task.frame_skip, task.model.history, task.bounds.low.device
+    skip, known, device = task.frame_skip, task.history, task.bounds.low.device
     for length in LENGTHS:
         frames, actions = _windows(episodes, skip, known + length)
         if len(frames) > 1:
@@ -67,4 +67,5 @@ def distance_table(task: Task, episodes: Episodes) -> dict[str, Any] | None:
 
 def _encode(task: Task, frames: Tensor) -> Tensor:
     """States of single frames ``[T, H, W, C]``."""
-    return task.model.encode(task.model.clip(frames[:, None].to(task.bounds.low.device)))[:, 0]
+    states: Tensor = task.model.encode(task.model.clip(frames[:, None].to(task.bounds.low.device)))[:, 0]
+    return states

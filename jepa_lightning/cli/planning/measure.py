@@ -1,34 +1,17 @@
 # E episodes
 """Success of a planner, and of baselines on the same episodes."""
 
-from typing import Any, NamedTuple
+from typing import Any
 
 from tqdm import tqdm
 
 from jepa_lightning.cli.planning.diagnose import distance_table, rollout_table
-from jepa_lightning.cli.planning.task import Task
 from jepa_lightning.evaluation import wilson_interval
-from jepa_lightning.planning import (
-    Planner,
-    PlanningPolicy,
-    RandomPolicy,
-    ZeroPolicy,
-    episode_generators,
-    run_episodes,
-)
+from jepa_lightning.planning import PlanningPolicy, RandomPolicy, ZeroPolicy, episode_generators
 from jepa_lightning.planning.episodes import Episodes, Policy, Scene
-from jepa_lightning.planning.latent import Reduce
+from jepa_lightning.planning.task import Control, Task
 
 RECORDED = 16  # episodes that are kept for films and diagnostics
-
-
-class Control(NamedTuple):
-    """How plans are made and executed: see ``PlanningPolicy``."""
-
-    planner: Planner
-    replan_every: int
-    reduce: Reduce
-    warm_start: bool
 
 
 def measure(task: Task, control: Control, seed: int) -> tuple[dict[str, Any], Episodes]:
@@ -44,17 +27,7 @@ def measure(task: Task, control: Control, seed: int) -> tuple[dict[str, Any], Ep
     """
     seeds = task.unsolved_seeds(seed)
     number = len(seeds)
-    policy = PlanningPolicy(
-        task.model,
-        control.planner,
-        task.bounds,
-        episode_generators(seed, number),
-        control.replan_every,
-        control.reduce,
-        control.warm_start,
-        task.model.history,
-        task.frame_skip,
-    )
+    policy = task.policy(control, seed)
     with tqdm(total=task.max_steps, unit="step", delay=1, leave=False) as bar:
         planned = _run(task, _watched(policy, bar), seeds, policy.memory)
     at_random = _run(task, RandomPolicy(task.bounds, episode_generators(seed + 1, number)), seeds)
@@ -80,7 +53,7 @@ def measure(task: Task, control: Control, seed: int) -> tuple[dict[str, Any], Ep
 
 
 def _run(task: Task, policy: Policy, seeds: list[int], memory: int = 1) -> Episodes:
-    return run_episodes(task.env, policy, seeds, task.max_steps, task.bounds.size, memory, min(RECORDED, len(seeds)))
+    return task.run(policy, seeds, memory, min(RECORDED, len(seeds)))
 
 
 def _watched(policy: PlanningPolicy, bar: Any) -> Policy:

@@ -114,10 +114,10 @@ def test_positions_give_the_curve_of_distances_in_two_rooms(run: Callable[..., A
     ("options", "fault"),
     [
         ({"env": "tests/Blind-v0"}, "tests/Blind-v0 has no images: it observes Box("),
-        ({"env": "tests/Gray-v0"}, "tests/Gray-v0 gives images of 1 channels, and the checkpoint takes 2: plan in"),
+        ({"env": "tests/Gray-v0"}, "tests/Gray-v0 gives images of 1 channels, and the world model takes 2: plan in"),
         (
             {"env": "tests/Fast-v0"},
-            "the checkpoint takes actions of 2 numbers, and tests/Fast-v0 has 4.",
+            "the world model takes actions of 2 numbers, and tests/Fast-v0 has 4.",
         ),
         ({"env": "tests/Other-v0"}, "the goal images have the size [7, 8, 2], and the observations [8, 8, 2]"),
         ({"env": "tests/Nothing-v0"}, "there is no environment 'tests/Nothing-v0'"),
@@ -137,7 +137,7 @@ def test_an_environment_that_does_not_fit_is_one_line(error: Callable[..., str],
         (("--planner.number", "3"), "MPPI has no option 'number'"),
         (("--episodes", "0"), "command line: episodes=0 is out of range"),
         (("--replan_every", "9"), "replan_every=9 is more than horizon=4 has actions"),
-        (("--max_steps", "31"), "--max_steps 31: episodes of tests/Line-v0 end after 30."),
+        (("--max_steps", "31"), "max_steps=31: episodes of tests/Line-v0 end after 30."),
         (("--device", "gpu"), "--device gpu is not there: give cpu, cuda, cuda:1 or auto."),
         (("--cost", "mean"), "cost: expected one of 'sum', 'last', got mean"),
         (("--ckpt_path", "none.ckpt"), "there is no checkpoint none.ckpt"),
@@ -153,7 +153,7 @@ def test_a_frame_skip_is_named_where_it_would_fit(error: Callable[..., str], sav
     path = save(WorldModel(width=16, image_size=8, num_frames=4, rollout_steps=2, inverse_hidden=8, action_size=10))
     said = error(ckpt=path)
     assert said.startswith(
-        "the checkpoint takes actions of 10 numbers, and tests/Line-v0 has 2: give --frame_skip 5 if"
+        "the world model takes actions of 10 numbers, and tests/Line-v0 has 2: set frame_skip to 5 if"
     )
 
 
@@ -164,7 +164,7 @@ def test_a_checkpoint_of_another_class_is_one_line(error: Callable[..., str], ot
 def test_without_gymnasium_it_is_said_how_to_install_it(
     error: Callable[..., str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("jepa_lightning.cli.planning.task.find_spec", lambda name: None)
+    monkeypatch.setattr("jepa_lightning.planning.making.find_spec", lambda name: None)
     assert error() == "planning needs gymnasium: pip install 'jepa_lightning[worlds]'"
 
 
