@@ -46,7 +46,8 @@ class OnlinePlanning(NamedCallback, FreshCallback):
         replan_every: actions that are executed of each plan; None is 5, or the next multiple of the frame skip below.
         cost: the distance to the goal at all steps of a plan, or at the last one.
         max_steps: actions of an episode; None is the environment's limit.
-        frame_skip: actions of the environment for one step of the model; None takes that of the data.
+        frame_skip: actions of the environment for one step of the model; None is the model's own, which it
+            has from the data.
         env_options: that the environment is made with.
         seed: of the first episode; the others have those that follow.
         name: of the metrics and of the state in checkpoints; two of these need two names.
@@ -112,12 +113,11 @@ class OnlinePlanning(NamedCallback, FreshCallback):
                 f"{type(self).__name__} plans in float32, as jepa-lightning plan does, and the weights are not: train "
                 "with --trainer.precision 32-true, bf16-mixed or 16-mixed."
             )
-        skip: int = self.frame_skip or getattr(trainer.datamodule, "frame_skip", None) or 1  # type: ignore[attr-defined]
         options = options_for("val", self.env, self.env_options)
         try:
             with isolate_rng(include_cuda=False):
-                task = make_task(pl_module, self.env, self.episodes, options, skip, self.max_steps)
-                self._task, self._control = task, self._controlled(skip)
+                task = make_task(pl_module, self.env, self.episodes, options, self.frame_skip, self.max_steps)
+                self._task, self._control = task, self._controlled(task.frame_skip)
                 task.policy(self._control, self.seed)  # refuses a horizon that does not fit
                 self._seeds = task.unsolved_seeds(self.seed)
         except (ImportError, ValueError) as error:

@@ -1,8 +1,9 @@
 """``jepa-lightning plan``: how often a world model reaches goals."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,7 @@ RANGES = {
     "seed": Seed,
     "replan_every": PositiveInt | None,
     "max_steps": PositiveInt | None,
-    "frame_skip": PositiveInt,
+    "frame_skip": PositiveInt | None,
 }
 
 
@@ -44,19 +45,16 @@ def plan(arguments: Sequence[str]) -> None:
         ValueError: if an option is out of its range, or the checkpoint is of another class.
         RuntimeError: if the results cannot be written.
     """
-    options, planner = _parsed(list(arguments))
+    options, planner_for = _parsed(list(arguments))
     output = check_output(options.output, options.overwrite)
-    control = Control(
-        planner,
-        replanning(options.replan_every, planner, options.protocol, options.frame_skip),
-        options.cost,
-        options.warm_start,
-    )
     model = load_world_model(options.ckpt_path, options.device)
     seed_everything(options.seed, verbose=False)
     begin = time.perf_counter()
     task = make_task(model, options.env, options.episodes, options.env_options, options.frame_skip, options.max_steps)
     with closing(task.env):
+        planner = planner_for(task.frame_skip)
+        replan_every = replanning(options.replan_every, planner, options.protocol, task.frame_skip)
+        control = Control(planner, replan_every, options.cost, options.warm_start)
         found, episodes = measure(task, control, options.seed)
     checkpoint = Path(options.ckpt_path)
     results: dict[str, Any] = {
@@ -88,8 +86,8 @@ def plan(arguments: Sequence[str]) -> None:
     print(f"{' and '.join(files)}{f'; the film is in TensorBoard of {shown} too' if shown else ''}")
 
 
-def _parsed(arguments: list[str]) -> tuple[Namespace, Planner]:
-    """The options, and the planner that they describe."""
+def _parsed(arguments: list[str]) -> tuple[Namespace, Callable[[int], Planner]]:
+    """The options, and what builds the planner that they describe for a frame skip."""
     parser = _parser()
     try:
         options = parser.parse_args(arguments)
@@ -99,7 +97,7 @@ def _parsed(arguments: list[str]) -> tuple[Namespace, Planner]:
     check_values("command line", RANGES, options.as_dict())
     cls = _class(options.planner.class_path)
     chosen = (given.as_dict().get("planner") or {}).get("init_args") or {}
-    return options, build_planner(cls, chosen, options.protocol, options.frame_skip)
+    return options, partial(build_planner, cls, chosen, options.protocol)
 
 
 def _class(path: str) -> type[Planner]:
@@ -162,7 +160,12 @@ def _parser() -> ArgumentParser:
     )
     add("--warm_start", type=bool, default=True, help="Begin a search with the plan before.")
     add("--max_steps", type=int | None, default=None, help="Actions of an episode; by default the environment's limit.")
-    add("--frame_skip", type=int, default=1, help="Actions of the environment for one step of the model.")
+    add(
+        "--frame_skip",
+        type=int | None,
+        default=None,
+        help="Actions of the environment for one step of the model; by default what the checkpoint has from its data.",
+    )
     add("--seed", type=int, default=0, help="Of the first episode; the others have those that follow.")
     add("--device", type=str, default="auto", help="cpu, cuda, cuda:1 or auto.")
     add("--overwrite", type=bool, default=False, help="Replace results of this command in the folder.")

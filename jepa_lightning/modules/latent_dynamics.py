@@ -43,17 +43,24 @@ class LatentDynamics(EncoderModule):
         return self.encoder
 
     @property
+    def frame_skip(self) -> int | None:
+        """Steps of the environment from a frame to the next; None where neither options nor data have told."""
+        skip: int | None = self.hparams["frame_skip"]
+        return skip
+
+    @property
     def history(self) -> int:
         """Number of states that a prediction depends on, the last one included."""
         return int(self.predictor.reach)  # type: ignore[arg-type]
 
-    def take_actions(self, size: int, mean: Sequence[float], std: Sequence[float]) -> None:
+    def take_actions(self, size: int, mean: Sequence[float], std: Sequence[float], frame_skip: int = 1) -> None:
         """Takes the statistics of actions from the data, where the module was given none; checkpoints hold them.
 
         Args:
             size: number of values in an action.
             mean: of each.
             std: of each.
+            frame_skip: steps of the environment, and so actions of its own, that an action has.
 
         Raises:
             ValueError: if the size is another than ``action_size``.
@@ -63,6 +70,8 @@ class LatentDynamics(EncoderModule):
                 f"the data has actions of {size} numbers, and {type(self).__name__} has action_size="
                 f"{self.actions.size}: set it to that of the data (--model.action_size {size})."
             )
+        if self.hparams["frame_skip"] is None:
+            self.hparams.update(frame_skip=frame_skip)
         if not self.actions.has_own_statistics:
             self.actions.take(mean, std)
             self.hparams.update(action_mean=list(mean), action_std=list(std))

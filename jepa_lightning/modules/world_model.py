@@ -74,6 +74,8 @@ class WorldModel(LatentDynamics):
         action_size: number of values in an action, A.
         action_mean: mean of each value of an action, which is subtracted; None has the data's.
         action_std: standard deviation of each value of an action, which divides the rest; None has the data's.
+        frame_skip: steps of the environment from a frame to the next, whose actions stand one after the other in an
+            action; None has the data's.
         image_size: height and width of the frames in pixels, or one number for both.
         in_channels: number of channels of the frames.
         patch_size: side of a patch in pixels, of named Vision Transformers.
@@ -141,6 +143,7 @@ class WorldModel(LatentDynamics):
         action_size: PositiveInt = 2,
         action_mean: Sequence[FiniteFloat] | None = None,
         action_std: Sequence[PositiveFloat] | None = None,
+        frame_skip: PositiveInt | None = None,
         image_size: ImageSize = 65,
         in_channels: PositiveInt = 2,
         patch_size: PositiveInt = 16,

@@ -19,18 +19,19 @@ def make_task(
     name: str,
     episodes: int,
     options: Mapping[str, Any],
-    frame_skip: int = 1,
+    frame_skip: int | None = None,
     max_steps: int | None = None,
 ) -> Task:
     """Makes the environment, and compares it with the model.
 
     Args:
-        model: in eval mode, on its device. ``in_channels``, ``actions`` and ``history`` are looked at where it has
-            them, as a ``WorldModel`` does.
+        model: in eval mode, on its device. ``in_channels``, ``actions``, ``history`` and ``frame_skip`` are looked at
+            where it has them, as a ``WorldModel`` does.
         name: of the environment, as for ``jepa_lightning.worlds.make_world``.
         episodes: E, all of which run at once.
         options: that the environment is made with.
-        frame_skip: actions of the environment for one step of the model.
+        frame_skip: actions of the environment for one step of the model; None is the model's own, or 1 where it does
+            not know.
         max_steps: actions of an episode; the environment's limit by default.
 
     Raises:
@@ -40,14 +41,15 @@ def make_task(
     env = _make(name, episodes, options)
     try:
         _check_images(name, env.single_observation_space, model)
-        bounds = _bounds(name, env, model, frame_skip)
+        skip = frame_skip or getattr(model, "frame_skip", None) or 1
+        bounds = _bounds(name, env, model, skip)
         limit = _limit(env)
         if max_steps is not None and max_steps > limit:
             raise ValueError(f"max_steps={max_steps}: episodes of {name} end after {limit}.")
     except BaseException:
         env.close()
         raise
-    return Task(name, env, model, bounds, frame_skip, max_steps or limit)
+    return Task(name, env, model, bounds, skip, max_steps or limit)
 
 
 def _make(name: str, episodes: int, options: Mapping[str, Any]) -> Any:

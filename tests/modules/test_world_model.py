@@ -280,6 +280,21 @@ def test_statistics_of_actions_come_from_the_data_unless_they_are_given(tiny_wor
     own = tiny_world(action_mean=[0.0, 0.0], action_std=[1.0, 1.0])
     own.take_actions(2, (1.0, 2.0), (3.0, 4.0))
     assert own.actions.std.tolist() == [1, 1]
+    assert (model.frame_skip, own.frame_skip) == (1, 1)
+
+
+def test_the_frame_skip_comes_from_the_data_and_is_saved(tiny_world: Build) -> None:
+    model = tiny_world()
+    assert model.frame_skip is None
+    model.take_actions(2, (0.0, 0.0), (1.0, 1.0), frame_skip=5)
+    assert WorldModel(**model.hparams).frame_skip == model.frame_skip == 5
+    own = tiny_world(frame_skip=3)
+    own.take_actions(2, (0.0, 0.0), (1.0, 1.0), frame_skip=5)
+    assert own.frame_skip == 3
+
+
+def test_actions_of_another_size_than_the_module_takes_are_refused(tiny_world: Build) -> None:
+    model = tiny_world()
     with pytest.raises(ValueError, match=r"actions of 3 numbers, and WorldModel has action_size=2: .*action_size 3"):
         model.take_actions(3, (0.0,) * 3, (1.0,) * 3)
 

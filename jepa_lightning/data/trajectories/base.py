@@ -16,6 +16,7 @@ class TrajectoriesDataModule(JEPADataModule):
         action_size: A; None before ``setup``, where it is read from a file.
         action_mean: of each number of an action, over the training data.
         action_std: of each number of an action, 1 where it is constant.
+        frame_skip: steps of the environment from a frame to the next, all of whose actions an action has.
         state_size: S, 0 where there are no states.
         state_mean: of each number of a state.
         state_std: of each number of a state, 1 where it is constant.
@@ -24,6 +25,7 @@ class TrajectoriesDataModule(JEPADataModule):
     action_size: int | None = None
     action_mean: tuple[float, ...] = ()
     action_std: tuple[float, ...] = ()
+    frame_skip: int = 1
     state_size: int = 0
     state_mean: tuple[float, ...] = ()
     state_std: tuple[float, ...] = ()
@@ -36,4 +38,4 @@ class TrajectoriesDataModule(JEPADataModule):
     def _agree(self, module: Any) -> None:
         super()._agree(module)
         if self.action_size is not None and hasattr(module, "take_actions"):
-            module.take_actions(self.action_size, self.action_mean, self.action_std)
+            module.take_actions(self.action_size, self.action_mean, self.action_std, self.frame_skip)

@@ -94,8 +94,12 @@ def test_episodes_that_start_at_their_goal_are_replaced(run: Callable[..., Any])
 def test_actions_between_two_frames_are_planned_together(run: Callable[..., Any], save: Any) -> None:
     from jepa_lightning import WorldModel
 
-    path = save(WorldModel(width=16, image_size=8, num_frames=4, rollout_steps=2, inverse_hidden=8, action_size=4))
-    results = run("--ckpt_path", str(path), "--frame_skip", "2", "--episodes", "2", "--replan_every", "2")
+    path = save(
+        WorldModel(
+            width=16, image_size=8, num_frames=4, rollout_steps=2, inverse_hidden=8, action_size=4, frame_skip=2
+        )
+    )
+    results = run("--ckpt_path", str(path), "--episodes", "2", "--replan_every", "2")
     assert results["frame_skip"] == 2
     assert len(results["rollout_error"]["true"]) > 1
 

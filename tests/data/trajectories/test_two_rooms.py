@@ -104,7 +104,8 @@ class Learner(LightningModule):
     def take_statistics(self, mean: Any, std: Any) -> None:
         self.mean, self.std = mean, std
 
-    def take_actions(self, size: int, mean: Any, std: Any) -> None:
+    def take_actions(self, size: int, mean: Any, std: Any, frame_skip: int) -> None:
+        assert frame_skip == 1
         self.taken.append((size, mean, std))
 
     def pipeline(self) -> Any:
