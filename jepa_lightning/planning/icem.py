@@ -1,4 +1,4 @@
-# B episodes, S samples, K elites, H steps, A dimension of an action, F frequencies
+# B episodes, S samples, K elites, H steps, A dimension of an action
 """iCEM: CEM with noise that keeps its direction, and a memory for good samples."""
 
 from collections.abc import Sequence
@@ -16,7 +16,6 @@ from jepa_lightning.options import (
 )
 from jepa_lightning.planning.base import Cost, Plan
 from jepa_lightning.planning.bounds import Bounds
-from jepa_lightning.planning.draws import normal
 from jepa_lightning.planning.sampling import Elites, SamplingPlanner
 
 
@@ -64,18 +63,13 @@ class ICEM(SamplingPlanner):
         num_kept: NonNegativeInt = 5,
     ) -> None:
         check_options(type(self), locals())
-        self._set(horizon, num_samples, num_elites, iterations, sigma)
-        self.beta, self.momentum, self.num_kept = beta, momentum, num_kept
+        self._set(horizon, num_samples, num_elites, iterations, sigma, beta)
+        self.momentum, self.num_kept = momentum, num_kept
         if num_kept > num_elites or num_kept >= num_samples:
             raise ValueError(
                 f"ICEM: num_kept={num_kept} has to be at most num_elites={num_elites} and below "
                 f"num_samples={num_samples}."
             )
-
-    def _noise(self, generators: Sequence[Generator], mean: Tensor) -> Tensor:
-        steps, size = mean.shape[1:]
-        spectrum = normal(generators, (self.num_samples, size, steps // 2 + 1, 2), mean)
-        return colored(spectrum, steps, self.beta).transpose(2, 3)
 
     def _complete(self, samples: Tensor, elites: Elites | None) -> Tensor:
         if elites is None or not self.num_kept:
@@ -90,31 +84,3 @@ class ICEM(SamplingPlanner):
         self, cost: Cost, bounds: Bounds, generators: Sequence[Generator], elites: Elites, mean: Tensor
     ) -> Plan:
         return Plan(elites.actions[:, 0], elites.costs[:, 0])
-
-
-def colored(spectrum: Tensor, steps: int, beta: float) -> Tensor:
-    """Noise whose power falls with the frequency f as ``f ** -beta``, with variance 1 at each step.
-
-    Source: Timmer and König, "On generating power law noise", 1995. The constant part has the power of one period in
-    all steps, since that of frequency 0 would be infinite.
-
-    Args:
-        spectrum: standard normal numbers ``[..., F, 2]``, F = steps // 2 + 1.
-        steps: length of the noise.
-        beta: exponent.
-
-    Returns:
-        ``[..., steps]``.
-    """
-    frequencies = torch.fft.rfftfreq(steps, device=spectrum.device, dtype=spectrum.dtype)
-    frequencies[0] = 1 / steps
-    power = frequencies**-beta
-    weight = torch.full_like(power, 2.0)  # a frequency stands for itself and for its negative
-    real = [0, -1] if steps % 2 == 0 else [0]  # these are their own negatives
-    weight[real] = 1.0
-    amplitude = (power / (power * weight).sum()).sqrt() * steps / 2**0.5
-    numbers = spectrum * amplitude[:, None]
-    numbers[..., real, :] = numbers[..., real, :] * torch.tensor([2**0.5, 0.0]).to(numbers)
-    rows = torch.view_as_complex(numbers.contiguous()).flatten(0, -2)
-    noise: Tensor = torch.fft.irfft(rows, n=steps)
-    return noise.reshape(*spectrum.shape[:-2], steps)

@@ -8,9 +8,10 @@ from typing import NamedTuple
 import torch
 from torch import Generator, Tensor
 
-from jepa_lightning.options import PositiveFloat, PositiveInt
+from jepa_lightning.options import NonNegativeFloat, PositiveFloat, PositiveInt
 from jepa_lightning.planning.base import Cost, Plan, Planner, costs_of, take
 from jepa_lightning.planning.bounds import Bounds
+from jepa_lightning.planning.colored_noise import colored
 from jepa_lightning.planning.draws import normal
 
 
@@ -34,6 +35,7 @@ class SamplingPlanner(Planner):
 
     num_elites: PositiveInt
     sigma: PositiveFloat
+    beta: NonNegativeFloat
 
     @torch.no_grad()
     def plan(
@@ -67,16 +69,21 @@ class SamplingPlanner(Planner):
         num_elites: PositiveInt,
         iterations: PositiveInt,
         sigma: PositiveFloat,
+        beta: NonNegativeFloat,
     ) -> None:
         """Sets the options that all of these planners have, after their ranges were checked."""
         if num_elites > num_samples:
             raise ValueError(f"{type(self).__name__}: num_elites={num_elites} are more than num_samples={num_samples}.")
         self.horizon, self.num_samples, self.num_elites = horizon, num_samples, num_elites
-        self.iterations, self.sigma = iterations, sigma
+        self.iterations, self.sigma, self.beta = iterations, sigma, beta
 
     def _noise(self, generators: Sequence[Generator], mean: Tensor) -> Tensor:
         """``[B, S, H, A]`` of mean 0 and variance 1."""
-        return normal(generators, (self.num_samples, *mean.shape[1:]), mean)
+        steps, size = mean.shape[1:]
+        if not self.beta:
+            return normal(generators, (self.num_samples, steps, size), mean)
+        spectrum = normal(generators, (self.num_samples, size, steps // 2 + 1, 2), mean)
+        return colored(spectrum, steps, self.beta).transpose(2, 3)
 
     def _complete(self, samples: Tensor, elites: Elites | None) -> Tensor:
         """The samples that are judged, with what a planner keeps of the iteration before."""

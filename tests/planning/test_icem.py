@@ -1,28 +1,8 @@
-import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
 from jepa_lightning.planning import ICEM, Bounds, episode_generators
-from jepa_lightning.planning.icem import colored
-
-
-@pytest.mark.parametrize("steps", [1, 2, 5, 16])
-@pytest.mark.parametrize("beta", [0.0, 2.0])
-def test_the_noise_has_variance_1_at_each_step(steps: int, beta: float) -> None:
-    torch.manual_seed(0)
-    noise = colored(torch.randn(40_000, steps // 2 + 1, 2), steps, beta)
-    assert noise.shape == (40_000, steps)
-    torch.testing.assert_close(noise.var(dim=0), torch.ones(steps), atol=0.04, rtol=0)
-
-
-@pytest.mark.parametrize("beta", [0.0, 1.0, 2.0])
-def test_its_power_falls_as_asked(beta: float) -> None:
-    torch.manual_seed(0)
-    noise = colored(torch.randn(20_000, 33, 2), 64, beta).numpy()
-    power = (np.abs(np.fft.rfft(noise)) ** 2).mean(axis=0)[1:]
-    slope = np.polyfit(np.log(np.fft.rfftfreq(64)[1:]), np.log(power), 1)[0]
-    assert abs(slope + beta) < 0.02
 
 
 def test_kept_elites_are_judged_again_and_the_best_sample_is_the_plan(box: Bounds) -> None:

@@ -163,4 +163,4 @@ def test_more_elites_than_samples_are_refused(cls: Any) -> None:
 
 
 def test_a_planner_says_its_options() -> None:
-    assert repr(CEM(horizon=7)) == "CEM(horizon=7, num_samples=300, num_elites=30, iterations=30, sigma=1.0)"
+    assert repr(CEM(horizon=7)) == "CEM(horizon=7, num_samples=300, num_elites=30, iterations=30, sigma=1.0, beta=0.0)"

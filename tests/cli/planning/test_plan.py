@@ -95,9 +95,7 @@ def test_actions_between_two_frames_are_planned_together(run: Callable[..., Any]
     from jepa_lightning import WorldModel
 
     path = save(
-        WorldModel(
-            width=16, image_size=8, num_frames=4, rollout_steps=2, inverse_hidden=8, action_size=4, frame_skip=2
-        )
+        WorldModel(width=16, image_size=8, num_frames=4, rollout_steps=2, inverse_hidden=8, action_size=4, frame_skip=2)
     )
     results = run("--ckpt_path", str(path), "--episodes", "2", "--replan_every", "2")
     assert results["frame_skip"] == 2
