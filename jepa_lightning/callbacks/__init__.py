@@ -9,6 +9,7 @@ from jepa_lightning.callbacks.pictures.energy_map import EnergyMap
 from jepa_lightning.callbacks.pictures.image_logger import ImageLogger
 from jepa_lightning.callbacks.pictures.mask_pictures import MaskPictures
 from jepa_lightning.callbacks.pictures.neighbors import NeighborPictures
+from jepa_lightning.callbacks.pictures.rollouts import RolloutPictures
 from jepa_lightning.callbacks.pictures.token_pca import TokenPCA
 from jepa_lightning.callbacks.probes.attentive import OnlineAttentiveProbe
 from jepa_lightning.callbacks.probes.knn import OnlineKNN
@@ -39,6 +40,7 @@ __all__ = [
     "OnlinePlanning",
     "OnlineRegressionProbe",
     "ProbeReport",
+    "RolloutPictures",
     "RunReport",
     "StartFrom",
     "Summary",

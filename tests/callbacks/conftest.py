@@ -7,6 +7,9 @@ from lightning.pytorch import LightningDataModule, LightningModule
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
+from jepa_lightning import WorldModel
+from jepa_lightning.data import TwoRoomsDataModule
+from jepa_lightning.nn import ImpalaEncoder
 from jepa_lightning.types import Batch
 
 
@@ -148,5 +151,27 @@ def loader() -> Callable[[list[Batch]], DataLoader[Any]]:
 
     def build(batches: list[Batch]) -> DataLoader[Any]:
         return DataLoader(batches, batch_size=None, collate_fn=lambda batch: batch)
+
+    return build
+
+
+@pytest.fixture
+def rooms() -> Callable[..., TwoRoomsDataModule]:
+    """Few short walks through two rooms."""
+
+    def build(**options: Any) -> TwoRoomsDataModule:
+        return TwoRoomsDataModule(**{"num_train": 8, "num_val": 4, "num_frames": 3, "batch_size": 4, **options})
+
+    return build
+
+
+@pytest.fixture
+def tiny_world() -> Callable[..., WorldModel]:
+    """A world model of two rooms with few channels."""
+
+    def build(**options: Any) -> WorldModel:
+        torch.manual_seed(0)
+        encoder = ImpalaEncoder((65, 65), in_channels=2, width=8, channels=[2, 2, 2])
+        return WorldModel(encoder, **{"num_frames": 3, "rollout_steps": 2, "inverse_hidden": 8, **options})
 
     return build

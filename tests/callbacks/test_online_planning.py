@@ -1,4 +1,3 @@
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -10,8 +9,6 @@ pytest.importorskip("gymnasium", reason="needs the extra worlds")
 
 from jepa_lightning import WorldModel
 from jepa_lightning.callbacks import OnlinePlanning
-from jepa_lightning.data import TwoRoomsDataModule
-from jepa_lightning.nn import ImpalaEncoder
 from jepa_lightning.planning import CEM, Bounds, PlanningPolicy, RandomPolicy, episode_generators
 from jepa_lightning.planning.episodes import run_episodes
 
@@ -20,24 +17,6 @@ FEW = {"episodes": 2, "max_steps": 2, "seed": 5}
 
 def planner() -> CEM:
     return CEM(horizon=4, num_samples=6, num_elites=2, iterations=1)
-
-
-@pytest.fixture
-def rooms() -> Callable[..., TwoRoomsDataModule]:
-    def build(**options: Any) -> TwoRoomsDataModule:
-        return TwoRoomsDataModule(**{"num_train": 8, "num_val": 4, "num_frames": 3, "batch_size": 4, **options})
-
-    return build
-
-
-@pytest.fixture
-def tiny_world() -> Callable[..., WorldModel]:
-    def build(**options: Any) -> WorldModel:
-        torch.manual_seed(0)
-        encoder = ImpalaEncoder((65, 65), in_channels=2, width=8, channels=[2, 2, 2])
-        return WorldModel(encoder, **{"num_frames": 3, "rollout_steps": 2, "inverse_hidden": 8, **options})
-
-    return build
 
 
 def fit(module: WorldModel, data: Any, trainer: Any, **options: Any) -> dict[str, torch.Tensor]:

@@ -24,3 +24,18 @@ def heat(shares: Tensor) -> Tensor:
     below = place.floor().long().clamp(max=len(HEAT) - 2)
     part = (place - below).unsqueeze(-1)
     return ((1 - part) * scale[below] + part * scale[below + 1]).round().to(torch.uint8)
+
+
+def red_over_dark(values: Tensor, axis: int) -> Tensor:
+    """Two channels, such as an agent and walls, in colors: the first in red over the second in dark gray, on white.
+
+    Args:
+        values: uint8, of two along the axis.
+        axis: of the channels.
+
+    Returns:
+        uint8, of three along the axis.
+    """
+    front, back = (channel.float() / 255 for channel in values.split(1, dim=axis))
+    red = torch.tensor([200.0, 30.0, 40.0]).view(3, *[1] * (values.ndim - axis - 1))
+    return (front * red + (1 - front) * 255 * (1 - 0.8 * back)).round().to(torch.uint8)

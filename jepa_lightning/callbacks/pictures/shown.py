@@ -9,6 +9,7 @@ import torch
 from lightning.pytorch import LightningModule, Trainer
 from torch import Tensor
 
+from jepa_lightning.callbacks.pictures.colors import red_over_dark
 from jepa_lightning.callbacks.probes.draws import drawn
 from jepa_lightning.callbacks.probes.loaders import on_device
 from jepa_lightning.callbacks.sources import Source
@@ -71,8 +72,13 @@ def first_shown(trainer: Trainer, module: LightningModule, source: Source, loade
 
 
 def colors_of(module: LightningModule, view: Tensor) -> Tensor:
-    """Views as they look: uint8 ``[K, 3, (T,) H, W]``; of more channels than 3 the first three, of 1 or 2 the first."""
+    """Views as they look: uint8 ``[K, 3, (T,) H, W]``.
+
+    Of more channels than 3 the first three; one is gray; of two the first is red over the second, which is dark.
+    """
     values = restored(module, view)
+    if values.shape[1] == 2:
+        return red_over_dark(values, axis=1)
     return values[:, :3] if values.shape[1] >= 3 else values[:, :1].expand(-1, 3, *values.shape[2:])
 
 

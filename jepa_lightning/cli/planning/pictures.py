@@ -5,12 +5,12 @@ import io
 from pathlib import Path
 
 import numpy as np
-import torch
 from PIL import Image, ImageDraw, ImageFont
 from tensorboard.compat.proto.summary_pb2 import Summary
 from torch import Tensor
 from torch.utils.tensorboard.writer import FileWriter
 
+from jepa_lightning.callbacks.pictures.colors import red_over_dark
 from jepa_lightning.planning.episodes import Episodes
 
 SHOWN = 4  # successes, and as many failures
@@ -65,15 +65,13 @@ def colors(image: Tensor) -> np.ndarray:
     """An observation of any number of channels in red, green and blue.
 
     Args:
-        image: uint8 ``[H, W, C]``: gray, the first channel in red over the second one in gray, or the first three.
+        image: uint8 ``[H, W, C]``: gray, the first channel in red over the second one, or the first three.
     """
     channels = image.shape[-1]
     if channels == 1:
         return image.expand(*image.shape[:2], 3).numpy()
     if channels == 2:
-        front, back = image[..., :1].float() / 255, (255 - image[..., 1:].float() * 0.8) / 255
-        mixed = front * torch.tensor([200.0, 30.0, 40.0]) + (1 - front) * 255 * back
-        return mixed.round().to(torch.uint8).numpy()
+        return red_over_dark(image, axis=2).numpy()
     return image[..., :3].numpy()
 
 

@@ -25,7 +25,7 @@ def test_without_statistics_other_ranges_are_stretched():
     assert colors_of(module(), torch.full((1, 3, 2, 2), 7.0)).max() == 0
 
 
-@pytest.mark.parametrize(("channels", "taken"), [(1, [0, 0, 0]), (2, [0, 0, 0]), (3, [0, 1, 2]), (13, [0, 1, 2])])
+@pytest.mark.parametrize(("channels", "taken"), [(1, [0, 0, 0]), (3, [0, 1, 2]), (13, [0, 1, 2])])
 def test_other_channels_than_three_are_shown_too(channels, taken):
     view = torch.linspace(0, 1, channels).view(1, channels, 1, 1)
     expected = (255 * view.flatten()[taken]).round().to(torch.uint8)
