@@ -9,7 +9,8 @@ import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
 
-Info = dict[str, Any]
+from jepa_lightning.worlds.goals import Goal, Info
+
 StateOf = Callable[[Any, Info], Any]  # of an observation and its info
 
 
@@ -22,6 +23,8 @@ class ImageWorld(gymnasium.Wrapper[Any, Any, Any, Any]):
     Args:
         env: with continuous actions (``Box``).
         state: gives the state from an observation and its info, where it is another.
+        goal: of the episodes, where the environment does not say itself what is to be seen: ``info`` then has
+            ``goal_image``, ``position``, ``goal`` and ``success``.
 
     Raises:
         ValueError: if it has no images, or other actions.
@@ -36,13 +39,14 @@ class ImageWorld(gymnasium.Wrapper[Any, Any, Any, Any]):
         ((65, 65, 2), [10.0, 20.0])
     """
 
-    def __init__(self, env: gymnasium.Env[Any, Any], state: StateOf | None = None) -> None:
+    def __init__(self, env: gymnasium.Env[Any, Any], state: StateOf | None = None, goal: Goal | None = None) -> None:
         super().__init__(env)
         name = env.spec.id if env.spec else type(env.unwrapped).__name__
         if not isinstance(env.action_space, spaces.Box) or len(env.action_space.shape) != 1:
             raise ValueError(f"{name} has actions {env.action_space}, and those of a world model are vectors (Box).")
         self._key = image_key(env.observation_space)
-        self._state = state
+        self._state, self._goal = state, goal
+        self._goal_info: Info = {}
         if self._key is None and env.render_mode != "rgb_array":
             raise ValueError(
                 f"{name} has no images: it observes {_short(env.observation_space)}, and does not draw them "
@@ -58,7 +62,11 @@ class ImageWorld(gymnasium.Wrapper[Any, Any, Any, Any]):
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, Info]:
         """The first image."""
-        return self._seen(*self.env.reset(seed=seed, options=options))
+        observation, info = self.env.reset(seed=seed, options=options)
+        if self._goal is not None:
+            with self._goal.reached(self.env) as found:
+                self._goal_info = {"goal_image": self._image(found)}
+        return self._seen(observation, info)
 
     def step(self, action: Any) -> tuple[Any, Any, bool, bool, Info]:
         """The next image."""
@@ -67,13 +75,16 @@ class ImageWorld(gymnasium.Wrapper[Any, Any, Any, Any]):
         return image, reward, terminated, truncated, info
 
     def _seen(self, observation: Any, info: Info) -> tuple[NDArray[np.uint8], Info]:
-        if self._key is None:
-            image = self._drawn()
-        else:
-            image = np.asarray(observation if self._key == "" else observation[self._key])
-            image = image[..., None] if image.ndim == 2 else image
+        image = self._image(observation)
         found = self._state(observation, info) if self._state else _own_state(observation, info, self._key)
-        return image, info | {"state": np.asarray(found, np.float64).reshape(-1)}
+        info = info | {"state": np.asarray(found, np.float64).reshape(-1)}
+        return image, info if self._goal is None else info | self._goal.told(observation, info) | self._goal_info
+
+    def _image(self, observation: Any) -> NDArray[np.uint8]:
+        if self._key is None:
+            return self._drawn()
+        image = np.asarray(observation if self._key == "" else observation[self._key])
+        return image[..., None] if image.ndim == 2 else image
 
     def _drawn(self) -> NDArray[np.uint8]:
         image = np.asarray(self.env.render())

@@ -10,6 +10,7 @@ from typing import Any
 import gymnasium
 import numpy as np
 
+from jepa_lightning.worlds.goals import POINT_MAZE, PUSH_T, Goal
 from jepa_lightning.worlds.images import ImageWorld, Info, StateOf
 
 
@@ -32,12 +33,14 @@ class _World:
         module: which registers it, and is named as its package.
         options: which it is made with, unless others are given.
         state: gives its state.
+        goal: of its episodes, where it does not show it by itself.
     """
 
     id: str
     module: str
     options: Mapping[str, Any] = field(default_factory=dict)
     state: StateOf | None = None
+    goal: Goal | None = None
 
     @property
     def package(self) -> str:
@@ -47,8 +50,10 @@ class _World:
 
 WORLDS = {
     "TwoRooms": _World("jepa_lightning/TwoRooms-v0", "jepa_lightning.worlds"),
-    "PushT": _World("gym_pusht/PushT-v0", "gym_pusht", {"obs_type": "pixels"}, _push_t_state),
-    "PointMaze": _World("PointMaze_UMaze-v3", "gymnasium_robotics", {"width": 96, "height": 96}, _point_maze_state),
+    "PushT": _World("gym_pusht/PushT-v0", "gym_pusht", {"obs_type": "pixels"}, _push_t_state, PUSH_T),
+    "PointMaze": _World(
+        "PointMaze_UMaze-v3", "gymnasium_robotics", {"width": 96, "height": 96}, _point_maze_state, POINT_MAZE
+    ),
 }
 
 
@@ -78,7 +83,8 @@ def make_world(name: str, **options: Any) -> ImageWorld:
             os.environ["MUJOCO_GL"] = "egl"  # MuJoCo looks for a display otherwise
         import_module(world.module)
         options = {**world.options, **options}
-    return ImageWorld(_made(world.id if world else name, options), world.state if world else None)
+    env = _made(world.id if world else name, options)
+    return ImageWorld(env, *((world.state, world.goal) if world else ()))
 
 
 def _known(name: str) -> _World | None:
