@@ -5,7 +5,9 @@ from typing import Any
 
 import pytest
 import yaml
+from lightning.pytorch import Trainer
 
+from jepa_lightning import VJEPA
 from jepa_lightning.cli.lightning_cli import JEPACLI
 from jepa_lightning.cli.main import main
 
@@ -15,6 +17,8 @@ ALL = sorted({*CONFIGS.rglob("*.yaml")} - {*TRAINERS})
 HERE = ["--trainer.accelerator=cpu", "--trainer.devices=1", "--trainer.num_nodes=1", "--trainer.strategy=auto"]
 
 PROCEDURAL = ("ShapesDataModule", "PhysicsVideoDataModule", "TwoRoomsDataModule")
+ENCODER = "vjepa.ckpt"  # of a run before, which a recipe asks for
+WORLDS = ("quickstart.yaml", "quickstart_pixels.yaml")
 LARGE = ("vit_large", "vit_huge", "vit_giant", "vit_giant_xformers", "vit_gigantic")
 
 
@@ -38,6 +42,15 @@ def elsewhere(tmp_path: Path, monkeypatch: Any) -> None:
     monkeypatch.setattr("sys.argv", ["jepa-lightning"])
 
 
+def save_encoder() -> None:
+    """Writes the checkpoint that a recipe asks for."""
+    module = VJEPA("vit_tiny", 32, 8, num_frames=4, depth=1, predictor_depth=1, min_keep=1)
+    trainer = Trainer(logger=False, enable_checkpointing=False, accelerator="cpu")
+    trainer.strategy.connect(module)
+    module.trainer = trainer
+    trainer.save_checkpoint(ENCODER, weights_only=True)
+
+
 def test_there_are_some() -> None:
     assert CONFIGS / "quickstart.yaml" in ALL
 
@@ -47,6 +60,9 @@ def test_what_a_config_names_can_be_built(path: Path) -> None:
     model = yaml.safe_load(path.read_text())["model"].get("init_args", {})
     # a block is like another, and those of the large ones take gigabytes
     shallow = ["--model.depth=1"] if model.get("encoder") in LARGE else []
+    if model.get("encoder") == ENCODER:
+        save_encoder()
+        shallow = ["--model.predictor_depth=1", "--model.image_size=32"]
     with pytest.raises(StopIteration):
         Built(["fit", "--config", str(path), *HERE, *shallow])
 
@@ -76,6 +92,19 @@ def test_a_trainer_config_says_how_it_is_used(path: Path) -> None:
     text = path.read_text()
     assert f"--config configs/trainer/{path.name}" in text
     assert yaml.safe_load(text).keys() <= {"trainer", "ckpt_path"}
+
+
+def test_the_baseline_in_pixel_space_has_the_data_and_the_predictor_of_the_quickstart() -> None:
+    first, second = (yaml.safe_load((CONFIGS / "world" / name).read_text()) for name in WORLDS)
+    assert first["data"] == second["data"]
+    assert first["trainer"]["max_steps"] == second["trainer"]["max_steps"]
+    shared = {"predictor", "action_size", "num_frames", "rollout_steps"}
+    models = [each["model"]["init_args"] for each in (first, second)]
+    assert [{name: model.get(name) for name in shared} for model in models[1:]] == [
+        {name: model.get(name) for name in shared} for model in models[:1]
+    ]
+    rows, columns = models[1]["encoder"]["init_args"]["grid"]
+    assert models[0]["encoder"]["init_args"]["width"] == 2 * rows * columns  # of states
 
 
 def run_often(path: Path) -> Any:

@@ -21,7 +21,7 @@ from jepa_lightning.cli.planning.table import table
 from jepa_lightning.options import PositiveInt, Seed, check_values
 from jepa_lightning.planning import Planner
 from jepa_lightning.planning.latent import Reduce
-from jepa_lightning.planning.making import make_task
+from jepa_lightning.planning.making import make_task, with_model
 from jepa_lightning.planning.task import Control
 from jepa_lightning.report.provenance import command_line, versions
 
@@ -55,7 +55,8 @@ def plan(arguments: Sequence[str]) -> None:
         planner = planner_for(task.frame_skip)
         replan_every = replanning(options.replan_every, planner, options.protocol, task.frame_skip)
         control = Control(planner, replan_every, options.cost, options.warm_start)
-        found, episodes = measure(task, control, options.seed)
+        other = with_model(task, load_world_model(options.pixels, options.device)) if options.pixels else None
+        found, episodes = measure(task, control, options.seed, other)
     checkpoint = Path(options.ckpt_path)
     results: dict[str, Any] = {
         **found,
@@ -72,6 +73,7 @@ def plan(arguments: Sequence[str]) -> None:
         "seed": options.seed,
         "checkpoint": str(checkpoint),
         "checkpoint_step": step_of(checkpoint),
+        "pixels_checkpoint": options.pixels,
         "device": str(task.bounds.low.device),
         "threads": torch.get_num_threads(),
         "seconds": time.perf_counter() - begin,
@@ -157,6 +159,13 @@ def _parser() -> ArgumentParser:
         type=Reduce,
         default="sum",
         help="The distance to the goal at all steps of a plan, or at the last one.",
+    )
+    add(
+        "--pixels",
+        type=str | None,
+        default=None,
+        help="Checkpoint of a WorldModel in pixel space to compare with, such as configs/world/quickstart_pixels.yaml "
+        "trains: planned with in the same way on the same episodes.",
     )
     add("--warm_start", type=bool, default=True, help="Begin a search with the plan before.")
     add("--max_steps", type=int | None, default=None, help="Actions of an episode; by default the environment's limit.")

@@ -2,7 +2,8 @@
 """The encoder of a finished run of this package, as a network that no longer changes."""
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextvars import Context
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +38,7 @@ class FrozenEncoder(HyperparametersMixin, nn.Module):
     def __init__(self, method: str, options: Mapping[str, Any]) -> None:
         super().__init__()
         self.save_hyperparameters({"method": method, "options": dict(options)})
-        module: Any = _class_of(method)(**options)
+        module: Any = _apart(_class_of(method), **options)
         self.network: Any = module.eval_encoder
         self.width, self.grid_size = int(self.network.width), tuple(getattr(self.network, "grid_size", ()))
         self.in_channels, self.mean, self.std = module.in_channels, module.mean, module.std
@@ -55,7 +56,7 @@ class FrozenEncoder(HyperparametersMixin, nn.Module):
             method = maker(read_checkpoint(local))
         if method is None:
             raise ValueError(f"{path} does not say which method it is of: save it again with this version.")
-        module = _class_of(method).load_from_checkpoint(path, map_location="cpu")
+        module: Any = _apart(_class_of(method).load_from_checkpoint, path, map_location="cpu")
         options = dict(module.hparams)
         if "pretrained" in options:
             options["pretrained"] = False  # the weights are those of the checkpoint
@@ -71,6 +72,14 @@ class FrozenEncoder(HyperparametersMixin, nn.Module):
         """Leaves it in eval mode."""
         super().train(False)
         return self
+
+
+def _apart(build: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
+    """Builds a module in a context of its own: Lightning's command line hands options on in the one around it.
+
+    A module that is built while another one is would take the options of that one for its own.
+    """
+    return Context().run(build, *arguments, **options)
 
 
 def _class_of(path: str) -> type[JEPAModule]:

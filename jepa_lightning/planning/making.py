@@ -2,6 +2,7 @@
 """Makes environments by name, and compares them with the world model that is to plan in them."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 from importlib.util import find_spec
 from typing import Any
@@ -50,6 +51,16 @@ def make_task(
         env.close()
         raise
     return Task(name, env, model, bounds, skip, max_steps or limit)
+
+
+def with_model(task: Task, model: Any) -> Task:
+    """The same episodes for another model.
+
+    Raises:
+        ValueError: if the environment does not fit it.
+    """
+    _check_images(task.name, task.env.single_observation_space, model)
+    return replace(task, model=model, bounds=_bounds(task.name, task.env, model, task.frame_skip))
 
 
 def _make(name: str, episodes: int, options: Mapping[str, Any]) -> Any:

@@ -14,13 +14,14 @@ from jepa_lightning.planning.task import Control, Task
 RECORDED = 16  # episodes that are kept for films and diagnostics
 
 
-def measure(task: Task, control: Control, seed: int) -> tuple[dict[str, Any], Episodes]:
+def measure(task: Task, control: Control, seed: int, pixels: Task | None = None) -> tuple[dict[str, Any], Episodes]:
     """Runs the planner and the baselines.
 
     Args:
         task: model and environment.
         control: how to plan.
         seed: of the first episode, and of all random actions.
+        pixels: the same episodes with a model in pixel space, where there is one to compare with.
 
     Returns:
         Results, and the episodes of the planner.
@@ -28,13 +29,13 @@ def measure(task: Task, control: Control, seed: int) -> tuple[dict[str, Any], Ep
     seeds = task.unsolved_seeds(seed)
     number = len(seeds)
     policy = task.policy(control, seed)
-    with tqdm(total=task.max_steps, unit="step", delay=1, leave=False) as bar:
-        planned = _run(task, _watched(policy, bar), seeds, policy.memory)
+    planned = _planned(task, policy, seeds)
     at_random = _run(task, RandomPolicy(task.bounds, episode_generators(seed + 1, number)), seeds)
     baselines = {
         "random": at_random,
         "zero": _run(task, ZeroPolicy(task.bounds), seeds),
         "oracle": _run(task, task.expert, seeds) if task.has_expert else None,
+        "pixels": None if pixels is None else _planned(pixels, pixels.policy(control, seed), seeds),
     }
     results = _score("", planned)
     for name, episodes in baselines.items():
@@ -50,6 +51,11 @@ def measure(task: Task, control: Control, seed: int) -> tuple[dict[str, Any], Ep
         "episode_success": planned.success.tolist(),
     }
     return results, planned
+
+
+def _planned(task: Task, policy: PlanningPolicy, seeds: list[int]) -> Episodes:
+    with tqdm(total=task.max_steps, unit="step", delay=1, leave=False) as bar:
+        return _run(task, _watched(policy, bar), seeds, policy.memory)
 
 
 def _run(task: Task, policy: Policy, seeds: list[int], memory: int = 1) -> Episodes:

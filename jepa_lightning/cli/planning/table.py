@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-POLICIES = ("random", "zero", "oracle")
+POLICIES = ("random", "zero", "oracle", "pixels")
 SHOWN = (1, 2, 4, 8, 16)  # steps of a rollout
 
 

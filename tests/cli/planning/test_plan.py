@@ -102,6 +102,35 @@ def test_actions_between_two_frames_are_planned_together(run: Callable[..., Any]
     assert len(results["rollout_error"]["true"]) > 1
 
 
+def test_a_model_in_pixel_space_is_planned_with_on_the_same_episodes(
+    run: Callable[..., Any], save: Any, checkpoint: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from jepa_lightning import WorldModel
+    from jepa_lightning.nn import PixelGrid
+
+    pixels = WorldModel(
+        {"class_path": "jepa_lightning.nn.PixelGrid", "init_args": {"in_channels": 2, "grid": [1, 8]}},
+        image_size=8, num_frames=4, rollout_steps=2,
+    )  # fmt: skip
+    assert isinstance(pixels.encoder, PixelGrid)
+    path = save(pixels, "pixels.ckpt")
+    results = run("--episodes", "4", "--pixels", str(path), output="both")
+    alone = run("--episodes", "4", "--ckpt_path", str(path), output="alone")
+    assert (results["pixels"], results["pixels_interval"]) == (alone["success"], alone["interval"])
+    assert (alone["pixels"], alone["pixels_checkpoint"]) == (None, None)
+    assert results["pixels_checkpoint"] == str(path)
+    assert re.search(r"^pixels +\d+ %", capsys.readouterr().out, re.MULTILINE)
+
+
+def test_a_model_in_pixel_space_has_to_fit_too(error: Callable[..., str], save: Any) -> None:
+    from jepa_lightning import WorldModel
+
+    path = save(
+        WorldModel(width=16, image_size=8, num_frames=4, rollout_steps=2, inverse_hidden=8, action_size=3), "other.ckpt"
+    )
+    assert error("--pixels", str(path)).startswith("the world model takes actions of 3 numbers, and tests/Line-v0 has")
+
+
 def test_positions_give_the_curve_of_distances_in_two_rooms(run: Callable[..., Any], save: Any) -> None:
     from jepa_lightning import WorldModel
 
