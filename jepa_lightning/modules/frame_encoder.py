@@ -49,7 +49,7 @@ def frame_encoder(
         if tokens:
             raise ValueError(
                 "predictor 'tokens' needs an encoder with patch tokens, and impala gives one vector a frame: use "
-                "predictor gru or adaln, or another encoder."
+                "predictor gru, mlp or adaln, or another encoder."
             )
         _refuse(IMPALA, depth=depth, heads=heads)
         return ImpalaEncoder(module.image_size, module.in_channels, width or 512)

@@ -21,7 +21,7 @@ from jepa_lightning.modules.latent_dynamics import LatentDynamics
 from jepa_lightning.modules.traits import Traits
 from jepa_lightning.modules.trajectories import Actions, actions_of, check_frames
 from jepa_lightning.modules.unused_options import refuse_unused
-from jepa_lightning.nn import CausalPredictor, GRUPredictor, TokenPredictor, mlp_head, projection_head
+from jepa_lightning.nn import CausalPredictor, GRUPredictor, MLPPredictor, TokenPredictor, mlp_head, projection_head
 from jepa_lightning.nn.encoder_spec import Encoder
 from jepa_lightning.options import (
     FinalRate,
@@ -35,9 +35,10 @@ from jepa_lightning.options import (
 )
 from jepa_lightning.types import Batch, StepOutput
 
-PredictorName = Literal["gru", "adaln", "tokens"]
+PredictorName = Literal["gru", "mlp", "adaln", "tokens"]
 Prediction = Literal["rollout", "teacher_forcing"]
 TERMS = ("variance", "covariance", "similarity", "inverse", "sigreg")
+ATTENTION = ("history", "predictor_heads", "predictor_head_width")
 TRANSFORMER = ("history", "predictor_depth", "predictor_heads", "predictor_head_width", "predictor_hidden", "dropout")
 
 
@@ -67,8 +68,8 @@ class WorldModel(LatentDynamics):
         encoder: network that sees a frame: ``impala``; a named size such as ``vit_tiny``; ``timm:NAME``; a checkpoint
             (``*.ckpt``) of a method of this package, whose encoder is then frozen; or a network of your own or its
             class path, see ``EncoderModule``.
-        predictor: ``gru``, from the last state alone; ``adaln``, a causal transformer over the last states; or
-            ``tokens``, one over all patch tokens of the last frames.
+        predictor: ``gru`` or ``mlp``, from the last state alone; ``adaln``, a causal transformer over the last states;
+            or ``tokens``, one over all patch tokens of the last frames.
         num_frames: number of frames in a clip, T. Longer trajectories are cut: anywhere in training, in the middle in
             evaluation.
         action_size: number of values in an action, A.
@@ -89,11 +90,11 @@ class WorldModel(LatentDynamics):
             None has one LayerNorm behind both, without weights where the encoder is frozen.
         history: number of states, or frames of tokens, that each block of a transformer looks back on, the last one
             included.
-        predictor_depth: number of blocks of the predictor.
+        predictor_depth: number of blocks of the predictor, or of hidden layers of ``mlp``.
         predictor_dim: width of the predictor of tokens.
         predictor_heads: attention heads of the predictor.
         predictor_head_width: width of each of them.
-        predictor_hidden: width within the MLPs of the predictor.
+        predictor_hidden: width within the MLPs of the predictor, or of the hidden layers of ``mlp``.
         dropout: share of the values in the predictor that are set to 0 in training.
         prediction: ``rollout``, from the first frame and on from what has been predicted; or ``teacher_forcing``, one
             step from each encoded frame.
@@ -211,6 +212,8 @@ class WorldModel(LatentDynamics):
         unused, encoder, predictor = super().unused_options(options), options.get("encoder"), options["predictor"]
         if predictor == "gru":
             unused |= dict.fromkeys(TRANSFORMER, "predictor is gru")
+        if predictor == "mlp":
+            unused |= dict.fromkeys(ATTENTION, "predictor is mlp")
         if predictor != "tokens":
             unused["predictor_dim"] = f"predictor is {predictor}, which has the width of the state"
         else:
@@ -240,6 +243,8 @@ class WorldModel(LatentDynamics):
         if self.predictor_name == "gru":
             return GRUPredictor(*size)
         options = self.hparams
+        if self.predictor_name == "mlp":
+            return MLPPredictor(*size, options["predictor_depth"], options["predictor_hidden"], options["dropout"])
         shape = [options[name] for name in TRANSFORMER]
         if self.predictor_name == "adaln":
             return CausalPredictor(*size, *shape)

@@ -8,6 +8,7 @@ from jepa_lightning.nn.impala import ImpalaEncoder
 from jepa_lightning.nn.init import init_xavier_weights
 from jepa_lightning.nn.key_queue import KeyQueue
 from jepa_lightning.nn.masked_convnet import MaskedConvNet
+from jepa_lightning.nn.mlp_predictor import MLPPredictor
 from jepa_lightning.nn.patchify import patchify
 from jepa_lightning.nn.pixel_grid import PixelGrid
 from jepa_lightning.nn.pos_embed import grid_size, sincos_pos_embed
@@ -26,6 +27,7 @@ __all__ = [
     "GRUPredictor",
     "ImpalaEncoder",
     "KeyQueue",
+    "MLPPredictor",
     "MaskedConvNet",
     "PixelGrid",
     "Predictor",

@@ -111,6 +111,7 @@ TRANSFORMER = {"predictor_depth": 2, "predictor_heads": 2, "predictor_head_width
 VIT = {"encoder": "vit_tiny", "width": 24, "depth": 1, "heads": 3, "patch_size": 4}
 WORLDS: dict[str, dict[str, Any]] = {
     "gru": {"width": 24, "rollout_steps": 3},
+    "mlp": {"width": 24, "rollout_steps": 3, "predictor": "mlp", "predictor_depth": 2, "predictor_hidden": 32},
     "adaln": {
         **VIT, **TRANSFORMER, "pool": "class", "projector": 16, "predictor": "adaln", "prediction": "teacher_forcing",
         "history": 4, "variance": 0.0, "covariance": 0.0, "similarity": 0.0, "inverse": 0.0, "sigreg": 0.09,

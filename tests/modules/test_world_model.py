@@ -128,7 +128,7 @@ def test_what_comes_later_changes_no_prediction(every_world: Build, world_batch:
 
 def _rest(build: Any) -> dict[str, Any]:
     """Options that go with teacher forcing."""
-    return {"rollout_steps": 8} if build.args == ("gru",) else {}
+    return {"rollout_steps": 8} if build.args[0] in ("gru", "mlp") else {}
 
 
 def test_a_rollout_of_one_step_is_teacher_forcing_and_predict(every_world: Build, world_batch: Build) -> None:
@@ -168,7 +168,7 @@ def test_a_history_beyond_what_a_prediction_depends_on_changes_nothing(every_wor
     model = shaken(every_world(num_frames=9))
     batch = world_batch(model, size=2, frames=9)
     states, actions = model.encode(batch.views[0]), batch.extras["actions"]
-    assert model.history == {"gru": 1, "adaln": 4, "tokens": 5}[model.predictor_name]
+    assert model.history == {"gru": 1, "mlp": 1, "adaln": 4, "tokens": 5}[model.predictor_name]
     whole = model.rollout(states, actions[:, -2:], actions)
     last = slice(-model.history, None)
     cut = model.rollout(states[:, last], actions[:, -2:], actions[:, 9 - model.history :])
