@@ -7,6 +7,9 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
+
+MAX_PIXEL_VALUES = 3 * 48 * 48  # of a view as features; larger ones are averaged down to as many
 
 
 def encode(module: nn.Module, views: Sequence[Tensor], **options: Any) -> Tensor:
@@ -63,6 +66,23 @@ def as_tokens(found: Any) -> Tensor:
         raise ValueError(f"tokens are [B, N, D], [B, D, H, W] or [B, D, T, H, W] of floats, not {_form(found)}")
     tokens: Tensor = found if found.ndim == 3 else found.flatten(2).transpose(1, 2)
     return tokens
+
+
+def as_pixels(view: Tensor) -> Tensor:
+    """A view as the features of no encoder at all: its pixels, averaged down where there are many.
+
+    Args:
+        view: ``[B, C, H, W]``, ``[B, C, T, H, W]``, or a series ``[B, C, T]``.
+
+    Returns:
+        ``[B, D]`` of at most 3 * 48 * 48 values.
+    """
+    if view.ndim == 3:  # an image of one row
+        view = view.unsqueeze(-2)
+    frames = view.float().flatten(1, -3)
+    side = int((MAX_PIXEL_VALUES / frames.shape[1]) ** 0.5)
+    height, width = frames.shape[2:]
+    return F.adaptive_avg_pool2d(frames, (min(side, height), min(side, width))).flatten(1)
 
 
 def _is_floats(found: Any) -> bool:

@@ -12,7 +12,8 @@ LAYERS = {
     "checkpoints": 1, "probing": 1, "energy": 1, "report": 1, "worlds": 1,
     "data": 2, "planning": 2,
     "modules": 2.5,
-    "callbacks": 3, "interop": 3, "evaluation": 3,
+    "callbacks": 3, "interop": 3,
+    "evaluation": 3.5,
     "cli": 4, "__main__": 4,
     "__init__": 5,
 }  # fmt: skip
@@ -40,8 +41,9 @@ ALLOWED = {
     # a module brings its pipeline, and adds the EMA of its targets by itself
     "modules": {
         "types", "options", "renamed_options", "nn", "losses", "masking", "optim", "ema", "distributed", "energy",
-        "features", "seeding", "checkpoints",
-        "data.channels", "data.pipelines", "data.augmentation", "data.videos.clips", "data.videos.action_clips",
+        "features", "seeding", "checkpoints", "probing",
+        "data.channels", "data.collate", "data.pipelines", "data.augmentation", "data.videos.clips",
+        "data.videos.action_clips",
     },
     # planners know a cost and bounds, neither a network nor an environment, which is made by its name
     "planning": {"options", "worlds"},

@@ -3,6 +3,7 @@
 
 import json
 import math
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -11,6 +12,7 @@ import numpy as np
 from torch import Tensor
 
 from jepa_lightning.callbacks.feature_file import Column
+from jepa_lightning.checkpoints import appearing
 
 PART = 2**24  # bytes that are in memory at a time, about
 Array = np.ndarray[Any, Any]
@@ -25,6 +27,10 @@ class _Form(NamedTuple):
     def __str__(self) -> str:
         return f"{self.dtype} {list(self.shape)}"
 
+    @property
+    def nbytes(self) -> int:
+        return math.prod(self.shape) * np.dtype(self.dtype).itemsize
+
 
 class RowWriter:
     """Appends the rows of one rank to files, a file a column; memory holds their paths alone.
@@ -32,12 +38,19 @@ class RowWriter:
     Args:
         folder: of all ranks.
         rank: of this process.
+        resume: continue behind the rows of the last ``save`` in this folder, if there was one.
     """
 
-    def __init__(self, folder: Path, rank: int) -> None:
+    def __init__(self, folder: Path, rank: int, resume: bool = False) -> None:
         self._folder, self._rank, self._rows = folder, rank, 0
         self._forms: dict[str, _Form] = {}
         self._paths: list[str] = []
+        if resume and self._note.is_file():
+            self._restore(json.loads(self._note.read_text()))
+
+    def __len__(self) -> int:
+        """Rows so far."""
+        return self._rows
 
     def append(self, columns: dict[str, Tensor], places: Tensor, paths: Sequence[str]) -> None:
         """Appends one batch. A column that it lacks, or that was lacking so far, is filled with unlabeled rows.
@@ -68,10 +81,21 @@ class RowWriter:
         self._rows += size
         self._paths.extend(paths or [""] * size)
 
-    def close(self) -> None:
-        """Leaves a note of what the files hold, for `Rows`."""
+    def save(self) -> None:
+        """Leaves a note of what the files hold, for `Rows`, and to resume from."""
         note = {"rows": self._rows, "forms": self._forms, "paths": self._paths}
-        (self._folder / f"{self._rank}.json").write_text(json.dumps(note))
+        with appearing(self._note) as path:
+            path.write_text(json.dumps(note))
+
+    @property
+    def _note(self) -> Path:
+        return self._folder / f"{self._rank}.json"
+
+    def _restore(self, note: dict[str, Any]) -> None:
+        self._rows, self._paths = note["rows"], note["paths"]
+        self._forms = {name: _Form(kind, tuple(shape)) for name, (kind, shape) in note["forms"].items()}
+        for name, form in self._forms.items():  # what came after the note is written again
+            os.truncate(_file(self._folder, self._rank, name, self._forms), self._rows * form.nbytes)
 
     def _extend(self, name: str, values: Array) -> None:
         with _file(self._folder, self._rank, name, self._forms).open("ab") as file:
@@ -123,10 +147,21 @@ class Rows:
             if name != "places"
         }
 
+    def array(self, name: str) -> Array:
+        """A column of a single rank, read from its file as it is used.
+
+        Raises:
+            ValueError: if there are several ranks.
+        """
+        if len(self._counts) > 1:
+            raise ValueError("columns of several ranks lie in several files: take them in parts.")
+        found = self._column(0, name)
+        return found if len(self) == len(found) else found[self._rows]
+
     def _parts(self, name: str) -> Iterator[Array]:
         form = self.forms[name]
         sources = [self._column(rank, name) for rank in range(len(self._counts))]
-        step = max(1, PART // max(1, math.prod(form.shape) * np.dtype(form.dtype).itemsize))
+        step = max(1, PART // max(1, form.nbytes))
         for begin in range(0, len(self), step):
             ranks, rows = self._ranks[begin : begin + step], self._rows[begin : begin + step]
             part = np.empty((len(rows), *form.shape), form.dtype)

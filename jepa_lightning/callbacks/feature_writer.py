@@ -153,7 +153,7 @@ class FeatureWriter(BasePredictionWriter):
         assert self._writer is not None
         assert self.target.folder is not None
         with self.target.faults():
-            self._writer.close()
+            self._writer.save()
         trainer.strategy.barrier()
         if trainer.is_global_zero:
             rows = Rows(self.target.folder, trainer.world_size)

@@ -18,6 +18,9 @@ TRAINER_COMMANDS = {
 }
 TOOLS = {
     "methods": Tool("jepa_lightning.cli.methods.methods", "print what each method predicts and needs"),
+    "evaluate": Tool(
+        "jepa_lightning.cli.evaluate.evaluate", "judge a frozen encoder on your labels, by many protocols"
+    ),
     "inspect-run": Tool("jepa_lightning.cli.inspect_run.inspect_run", "write the report of a run as one HTML file"),
     "plan": Tool("jepa_lightning.cli.plan.plan", "plan with a world model, and measure how often goals are reached"),
     "pack": Tool("jepa_lightning.cli.pack.pack", "write images or videos into shards, to be streamed"),

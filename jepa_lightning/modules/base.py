@@ -16,6 +16,7 @@ from jepa_lightning.data.pipelines import Pipeline
 from jepa_lightning.distributed import data_parallel_mesh, shard_, wrap_
 from jepa_lightning.ema import EMACallback, EMASchedule, check_pair
 from jepa_lightning.features import encode
+from jepa_lightning.modules.dense_features import DenseFeatures
 from jepa_lightning.modules.finite_loss import FiniteLoss
 from jepa_lightning.modules.preprocessing import preprocess
 from jepa_lightning.modules.scheduled import Scheduled
@@ -28,7 +29,7 @@ from jepa_lightning.seeding import seeded_chance
 from jepa_lightning.types import Batch, Labels, StepOutput
 
 
-class JEPAModule(Scheduled, ABC):
+class JEPAModule(DenseFeatures, Scheduled, ABC):
     """What all methods share: the step, the optimizer and its schedule, features, and the wiring of the EMA target.
 
     A subclass builds its networks in ``__init__`` and writes ``objective`` and ``pipeline``. Networks are used by
@@ -187,7 +188,9 @@ class JEPAModule(Scheduled, ABC):
         """
         self._check_batch(batch)
         tokens = encode(self, batch.views, layers=self.predict_layers, pool=False) if self.predict_tokens else None
-        features = encode(self, batch.views, layers=self.predict_layers) if tokens is None else tokens.mean(dim=1)
+        features = (
+            encode(self, batch.views, layers=self.predict_layers, pool=True) if tokens is None else tokens.mean(dim=1)
+        )
         return {"features": features, "labels": _own_memory(batch.labels), "paths": batch.paths, "tokens": tokens}
 
     def configure_model(self) -> None:
@@ -269,7 +272,7 @@ class JEPAModule(Scheduled, ABC):
         self.log_dict(named, batch_size=size, sync_dist=not training)
         if training or (output.features is not None and len(batch.views) == 1):
             return {"loss": output.loss, "features": output.features, "tokens": output.tokens}
-        return {"loss": output.loss, "features": encode(self, batch.views), "tokens": None}
+        return {"loss": output.loss, "features": encode(self, batch.views, pool=True), "tokens": None}
 
     def _progress(self) -> float:
         """Share of the run that is done; 1 outside of training."""

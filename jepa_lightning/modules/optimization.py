@@ -6,7 +6,7 @@ from typing import Any
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.utilities import rank_zero_warn
 
-from jepa_lightning.optim import WarmupCosine, create_optimizer, optimizer_steps, parameter_groups, warmup_steps
+from jepa_lightning.optim import WarmupCosine, create_optimizer, optimizer_steps, warmup_steps
 
 
 def optimizer_and_schedule(module: Any) -> dict[str, Any]:
@@ -26,8 +26,9 @@ def optimizer_and_schedule(module: Any) -> dict[str, Any]:
             "(--trainer.max_steps)."
         )
     total = int(steps)
-    groups = parameter_groups(dict(module.named_children()), module.weight_decay, module.constant_lr)
-    optimizer = create_optimizer(groups, module.optimizer_name, module.lr, module.betas, module.optimizer_options)
+    optimizer = create_optimizer(
+        module.optimizer_groups(), module.optimizer_name, module.lr, module.betas, module.optimizer_options
+    )
     if math.isinf(module.trainer.num_training_batches):
         module.trainer.fit_loop.setup_data()  # a run with max_steps alone has not counted its batches yet
     epoch = module.trainer.num_training_batches / module.trainer.accumulate_grad_batches

@@ -6,6 +6,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from jepa_lightning.modules.optimization import optimizer_and_schedule
 from jepa_lightning.modules.portable import Portable
 from jepa_lightning.modules.unused_options import refuse_rate_of_another, refuse_unused
+from jepa_lightning.optim import parameter_groups
 from jepa_lightning.options import (
     FinalRate,
     FiniteFloat,
@@ -84,6 +85,10 @@ class Scheduled(Portable):
             options: all options by name.
         """
         return {}
+
+    def optimizer_groups(self) -> list[dict[str, Any]]:
+        """Parameter groups of the optimizer: by network, and by whether they are decayed."""
+        return parameter_groups(dict(self.named_children()), self.weight_decay, self.constant_lr)
 
     def configure_optimizers(self) -> Any:
         """One optimizer by name and one schedule for learning rate and weight decay, moved at every optimizer step."""

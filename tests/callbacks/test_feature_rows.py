@@ -26,7 +26,7 @@ def test_rows_of_ranks_are_put_in_order_and_repeats_dropped(tmp_path: Path, monk
         for batch in batches:
             values = torch.tensor(batch, dtype=torch.float32)
             writer.append({"features": torch.stack([values, -values], 1)}, places(*batch), [f"{i}" for i in batch])
-        writer.close()
+        writer.save()
     rows = Rows(tmp_path, 3)
     assert len(rows) == 5
     assert rows.indices.tolist() == [0, 1, 2, 3, 4]
@@ -37,7 +37,7 @@ def test_rows_of_ranks_are_put_in_order_and_repeats_dropped(tmp_path: Path, monk
 def test_one_rank_keeps_its_order_and_its_repeats(tmp_path: Path) -> None:
     writer = RowWriter(tmp_path, 0)
     writer.append({"features": torch.arange(4.0)[:, None]}, places(3, 1, 3, -1), ())
-    writer.close()
+    writer.save()
     rows = Rows(tmp_path, 1)
     assert rows.indices.tolist() == [3, 1, 3]
     assert read(rows, "features").tolist() == [[0], [1], [2]]
@@ -49,7 +49,7 @@ def test_loaders_follow_each_other(tmp_path: Path) -> None:
         writer = RowWriter(tmp_path, rank)
         for loader in range(2):
             writer.append({"x": torch.tensor([10.0 * loader + rank])}, places(rank, loader=loader), ())
-        writer.close()
+        writer.save()
     rows = Rows(tmp_path, 2)
     assert (rows.loaders.tolist(), rows.indices.tolist()) == ([0, 0, 1, 1], [0, 1, 0, 1])
     assert read(rows, "x").tolist() == [0, 1, 10, 11]
@@ -64,7 +64,7 @@ def test_a_column_that_a_batch_or_a_rank_lacks_is_unlabeled_there(tmp_path: Path
                 name: torch.tensor(value).view(1, *torch.tensor(value).shape[1:]) for name, value in column.items()
             }
             writer.append({"x": torch.zeros(1), **named}, places(4 * rank + i), ())
-        writer.close()
+        writer.save()
     rows = Rows(tmp_path, 2)
     assert read(rows, "a").tolist() == [-1, 1, -1, -1, -1]
     np.testing.assert_array_equal(read(rows, "b"), np.array([math.nan] * 3 + [0.5, math.nan], np.float32))
@@ -75,7 +75,7 @@ def test_rows_of_another_form_are_refused_within_a_rank_and_between_ranks(tmp_pa
     for rank, width in enumerate((2, 3)):
         writer = RowWriter(tmp_path, rank)
         writer.append({"x": torch.zeros(1, width)}, places(rank), ())
-        writer.close()
+        writer.save()
     with pytest.raises(ValueError, match=r"x is float32 \[4\] in one batch and float32 \[3\] in those before"):
         writer.append({"x": torch.zeros(1, 4)}, places(2), ())
     with pytest.raises(ValueError, match=r"x is float32 \[3\] on one device and float32 \[2\] on another"):
@@ -85,11 +85,11 @@ def test_rows_of_another_form_are_refused_within_a_rank_and_between_ranks(tmp_pa
 def test_names_that_are_no_names_of_files(tmp_path: Path) -> None:
     writer = RowWriter(tmp_path, 0)
     writer.append({"labels/../a/ü": torch.zeros(1), "labels/ ": torch.ones(1)}, places(0), ())
-    writer.close()
+    writer.save()
     assert read(Rows(tmp_path, 1), "labels/ ").tolist() == [1]
 
 
 def test_ranks_without_any_row(tmp_path: Path) -> None:
     for rank in range(2):
-        RowWriter(tmp_path, rank).close()
+        RowWriter(tmp_path, rank).save()
     assert len(Rows(tmp_path, 2)) == 0

@@ -8,15 +8,13 @@ from typing import Any, NamedTuple
 import torch
 from lightning.pytorch import LightningModule, Trainer
 from torch import Tensor
-from torch.nn import functional as F
 
 from jepa_lightning.callbacks.probes.draws import drawn
 from jepa_lightning.callbacks.probes.labels import ProbeLabels
 from jepa_lightning.callbacks.probes.loaders import on_device
 from jepa_lightning.callbacks.sources import Source
+from jepa_lightning.features import as_pixels
 from jepa_lightning.types import Labels
-
-MAX_PIXEL_VALUES = 3 * 48 * 48  # larger views are averaged down to as many
 
 
 class Samples(NamedTuple):
@@ -93,23 +91,13 @@ class SampleReader:
     def _encode(self, batch: Any) -> tuple[Tensor, Tensor | None]:
         """Features ``[B, D]``, and tokens ``[B, N, D]`` if there is to be an attentive probe."""
         if self.pixels:
-            return _pixels(self.source.views(self.module, batch)[0].cpu()), None
+            return as_pixels(self.source.views(self.module, batch)[0].cpu()), None
         moved, views = on_device(self.trainer, self.module, self.source, batch)
         options: dict[str, Any] = {"shared": False, "pool": not self.attends}
         encoded = self.source.encode(self.trainer, self.module, moved, views, **options)
         if not self.attends:
             return encoded.float().cpu(), None
         return encoded.float().mean(dim=1).cpu(), encoded.bfloat16().cpu()
-
-
-def _pixels(view: Tensor) -> Tensor:
-    """Views ``[B, C, (T,) H, W]`` as rows of pixels, averaged down where they are large."""
-    if view.ndim == 3:  # a series [B, C, T] is an image of one row
-        view = view.unsqueeze(-2)
-    frames = view.float().flatten(1, -3)
-    side = int((MAX_PIXEL_VALUES / frames.shape[1]) ** 0.5)
-    height, width = frames.shape[2:]
-    return F.adaptive_avg_pool2d(frames, (min(side, height), min(side, width))).flatten(1)
 
 
 def _named(labels: Labels | None) -> Labels | None:

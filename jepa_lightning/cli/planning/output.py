@@ -29,7 +29,7 @@ def check_output(output: str, overwrite: bool) -> Path:
     found = [name for name in (RESULTS, FILM) if (folder / name).exists() or (folder / name).is_symlink()]
     if not found:
         return folder
-    if not _is_ours(folder / RESULTS):
+    if results_in(folder / RESULTS, MADE_BY) is None:
         raise UsageError(f"{folder / found[0]} was not made by {MADE_BY}: give another --output.")
     if not overwrite:
         raise UsageError(f"{folder / found[0]} is there already: give another --output, or --overwrite true.")
@@ -53,11 +53,17 @@ def write(folder: Path, results: Mapping[str, Any], film: bytes | None) -> None:
         raise RuntimeError(f"cannot write to {folder}: {error.strerror or error}.") from error
 
 
-def _is_ours(path: Path) -> bool:
+def results_in(path: Path, made_by: str) -> dict[str, Any] | None:
+    """The results in a file; None where a command has not made it.
+
+    Args:
+        path: of the file, which may not exist.
+        made_by: the command.
+    """
     try:
         if path.is_symlink() or not path.is_file() or path.stat().st_size > LARGEST:
-            return False
+            return None
         content = json.loads(path.read_text())
     except (OSError, ValueError, RecursionError):
-        return False
-    return isinstance(content, dict) and content.get("made_by") == MADE_BY
+        return None
+    return content if isinstance(content, dict) and content.get("made_by") == made_by else None

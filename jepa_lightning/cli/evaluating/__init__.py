@@ -1,0 +1,1 @@
+"""What ``jepa-lightning evaluate`` is made of."""

@@ -1,0 +1,59 @@
+"""Results for people: a table, and a row of Markdown."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+SHARES = ("accuracy", "map", "miou", "r2")  # metrics in percent
+
+
+def table(results: Mapping[str, Any], protocols: Sequence[str]) -> str:
+    """Lines with the main metric of each label, by protocol, of the subject and beside it of the baselines.
+
+    Args:
+        results: as they are written.
+        protocols: to show.
+    """
+    subjects = {results["encoder"]: results, **results["baselines"]}
+    widths = [max(26, len(results["encoder"]) + 2), *(max(12, len(name) + 2) for name in results["baselines"])]
+    lines = [f"{'':<32}" + "".join(f"{name:>{width}}" for name, width in zip(subjects, widths, strict=True))]
+    for protocol in protocols:
+        lines.append(protocol)
+        for label, record in results[protocol].items():
+            metric, _ = main(record)
+            values = [_shown(found.get(protocol, {}).get(label)) for found in subjects.values()]
+            values[0] += _interval(record)
+            cells = "".join(f"{value:>{width}}" for value, width in zip(values, widths, strict=True))
+            lines.append(f"  {f'{label}, {metric}':<30}{cells}")
+    return "\n".join(lines)
+
+
+def markdown(results: Mapping[str, Any], protocols: Sequence[str]) -> str:
+    """A table of Markdown with one row: of each label and protocol, the commit, the seed, the data and the command."""
+    cells = {"encoder": results["encoder"]}
+    for protocol in protocols:
+        for label, record in results[protocol].items():
+            cells[f"{protocol} {label}, {main(record)[0]}"] = f"{_shown(record)}{_interval(record)}"
+    commit, seed = results["commit"] or "-", results["seed"]
+    cells |= {"commit": commit, "seed": str(seed), "data": results["data_fingerprint"][:12]}
+    cells["command"] = f"`{results['command']}`".replace("|", "\\|")
+    return "\n".join(f"| {' | '.join(line)} |" for line in (cells, ["---"] * len(cells), cells.values()))
+
+
+def main(record: Mapping[str, Any]) -> tuple[str, float]:
+    """The main metric of a record and its value: the first that is there."""
+    return next((name, value) for name, value in record.items() if isinstance(value, float))
+
+
+def _shown(record: Mapping[str, Any] | None) -> str:
+    if record is None:
+        return "-"
+    metric, value = main(record)
+    return f"{100 * value:.1f}" if metric in SHARES else f"{value:.3f}"
+
+
+def _interval(record: Mapping[str, Any]) -> str:
+    if "interval" not in record:
+        return ""
+    low, high = record["interval"]
+    metric, _ = main(record)
+    return f" ({100 * low:.1f} to {100 * high:.1f})" if metric in SHARES else f" ({low:.3f} to {high:.3f})"

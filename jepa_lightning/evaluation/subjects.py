@@ -1,0 +1,79 @@
+# B batch, C channels, T frames, H W height and width, D width
+"""What is evaluated: the frozen encoder of a module, or the pixels themselves."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import torch
+from lightning.pytorch.utilities.seed import isolate_rng
+from torch import Tensor
+
+from jepa_lightning.features import as_pixels, encode, eval_mode
+from jepa_lightning.modules import JEPAModule
+from jepa_lightning.modules.checkpoint_encoder import method_options
+from jepa_lightning.modules.dense_features import joinable_layers
+
+LAST, JOINED, PIXELS = "last", "last4", "pixels"  # names of kinds of features
+
+
+@dataclass
+class Subject:
+    """Features of samples.
+
+    Attributes:
+        name: ``checkpoint``, ``random``, ``pixels``, or that of a network.
+        module: whose ``eval_encoder`` gives them; None for pixels.
+    """
+
+    name: str
+    module: JEPAModule | None = None
+    _layers: list[int] | None = field(default=None, repr=False)  # that are joined; none where there are not several
+
+    @torch.no_grad()
+    def features(self, views: Sequence[Tensor]) -> dict[str, Tensor]:
+        """Pooled features ``[B, D]`` by kind, averaged over the views of each sample.
+
+        ``last`` is what the module gives, ``last4`` the last four blocks (or as many as there are) side by side.
+        Source: I-JEPA (arXiv 2301.08243), appendix A.2.
+        """
+        if self.module is None:
+            return {PIXELS: as_pixels(views[0])}
+        device = self.module.device
+        moved = [view.to(device, non_blocking=True) for view in views]
+        with eval_mode(self.module):
+            found = {LAST: encode(self.module, moved, pool=True)}
+            if self._layers is None:
+                self._layers = joinable_layers(self.module.eval_encoder, moved[0][:1])
+            if self._layers:
+                found[JOINED] = encode(self.module, moved, layers=self._layers, pool=True)
+        return {name: values.float().cpu() for name, values in found.items()}
+
+    @torch.no_grad()
+    def tokens(self, views: Sequence[Tensor]) -> Tensor:
+        """Tokens of all views side by side, ``[B, N, D]``, in half precision."""
+        assert self.module is not None
+        with eval_mode(self.module):
+            return encode(self.module, [view.to(self.module.device) for view in views], pool=False).half().cpu()
+
+    def fingerprint(self) -> str:
+        """A hash of the weights that features come from; pixels have none."""
+        digest = hashlib.sha256(self.name.encode() if self.module is None else b"")
+        if self.module is not None:
+            for name, tensor in self.module.eval_encoder.state_dict().items():
+                digest.update(name.encode())
+                digest.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes())
+        return digest.hexdigest()
+
+
+def untrained(module: JEPAModule, seed: int) -> JEPAModule:
+    """A module with the same options and the weights that training starts from.
+
+    Args:
+        module: any method.
+        seed: of the weights.
+    """
+    with isolate_rng():
+        torch.manual_seed(seed)
+        fresh = type(module)(**method_options(module))
+    return fresh.to(module.device).eval().requires_grad_(False)

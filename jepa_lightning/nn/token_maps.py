@@ -1,0 +1,40 @@
+# B batch, N tokens, D width, T H W frames, height, width of a view, t h w of the grid
+"""Tokens as maps."""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from torch import Tensor
+
+
+def token_grid(encoder: Any, view: Tensor, tokens: int) -> tuple[int, ...]:
+    """Rows and columns of the tokens of a view, and before these the tubelets of a clip.
+
+    Args:
+        encoder: its ``patch`` says it; without one, places are taken to be as far apart in both directions.
+        view: ``[B, C, H, W]`` or ``[B, C, T, H, W]``.
+        tokens: N.
+
+    Raises:
+        ValueError: if the tokens are on no grid.
+    """
+    height, width = view.shape[-2:]
+    patch: Sequence[int] | None = getattr(encoder, "patch", None)
+    if patch is not None:
+        size = (height // patch[-2], width // patch[-1])
+    else:
+        rows = round(math.sqrt(tokens * height / width)) or 1
+        size = (rows, tokens // rows)
+    frames, rest = divmod(tokens, math.prod(size))
+    if rest or (frames != 1 and view.ndim == 4 and len(patch or ()) < 3):
+        raise ValueError(
+            f"the {tokens} tokens of a view of {height} x {width} pixels are not the places of a grid: give the "
+            "encoder an attribute patch, or features that are maps."
+        )
+    return size if view.ndim == 4 and frames == 1 else (frames, *size)
+
+
+def as_maps(tokens: Tensor, grid: Sequence[int]) -> Tensor:
+    """Tokens ``[B, N, D]`` to a map ``[B, D, h, w]``, or ``[B, D, t, h, w]``."""
+    return tokens.transpose(1, 2).reshape(len(tokens), tokens.shape[2], *grid)
