@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from jepa_lightning.modules import MAE as MAE
     from jepa_lightning.modules import VJEPA as VJEPA
     from jepa_lightning.modules import BarlowTwins as BarlowTwins
+    from jepa_lightning.modules import Classifier as Classifier
     from jepa_lightning.modules import JEPAModule as JEPAModule
     from jepa_lightning.modules import LeJEPA as LeJEPA
     from jepa_lightning.modules import MoCo as MoCo
@@ -36,6 +37,7 @@ __all__ = [
     "MAE",
     "VJEPA",
     "BarlowTwins",
+    "Classifier",
     "FSDP2Strategy",
     "JEPAModule",
     "LeJEPA",

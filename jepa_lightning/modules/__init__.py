@@ -1,6 +1,7 @@
 from jepa_lightning.modules.barlow_twins import BarlowTwins
 from jepa_lightning.modules.base import JEPAModule
 from jepa_lightning.modules.byol import BYOL
+from jepa_lightning.modules.classifier import Classifier
 from jepa_lightning.modules.dino import DINO
 from jepa_lightning.modules.ijepa import IJEPA
 from jepa_lightning.modules.joint_embedding import JointEmbedding
@@ -22,6 +23,7 @@ __all__ = [
     "MAE",
     "VJEPA",
     "BarlowTwins",
+    "Classifier",
     "JEPAModule",
     "JointEmbedding",
     "LatentPrediction",

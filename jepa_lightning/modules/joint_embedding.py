@@ -11,11 +11,11 @@ from jepa_lightning.data.pipelines import Interpolation, Pipeline
 from jepa_lightning.ema import frozen_copy
 from jepa_lightning.energy import Sides, energy_of
 from jepa_lightning.losses import prediction_distance
+from jepa_lightning.modules.backbone import build_backbone, unused_patch
 from jepa_lightning.modules.building import building
 from jepa_lightning.modules.encoder_module import EncoderModule
-from jepa_lightning.nn import VIT_SIZES, Stem, TimmBackbone, VisionTransformer, vit_size
+from jepa_lightning.nn import Stem
 from jepa_lightning.nn.encoder_spec import Encoder
-from jepa_lightning.nn.timm_model import has_patches, timm_name
 from jepa_lightning.options import FinalRate, Flip, ImageSize, NonNegativeFloat, PositiveInt, ShareBelowOne, ShareRange
 from jepa_lightning.types import Batch
 
@@ -111,31 +111,11 @@ class JointEmbedding(EncoderModule):
     @classmethod
     def unused_options(cls, options: Mapping[str, Any]) -> dict[str, str]:
         """Beside those of the base: the size of patches, for networks that have none."""
-        unused, encoder = super().unused_options(options), options.get("encoder")
-        if isinstance(encoder, str) and encoder not in VIT_SIZES and not has_patches(encoder):
-            unused["patch_size"] = f"{encoder} has no patches whose size can be set"
-        return unused
+        return {**super().unused_options(options), **unused_patch(options.get("encoder"))}
 
     def build_encoder(self) -> nn.Module:
         """The encoder, ``[B, C, H, W]`` to ``[B, N, D]``; override it for a network of your own with ``width``."""
-        name = self.encoder_option
-        if self.stem != "default" and (not isinstance(name, str) or name in VIT_SIZES):
-            raise ValueError(f"stem '{self.stem}' is for ResNets like resnet18, not for {self.encoder_label}.")
-        if not isinstance(name, str):
-            self.refuse_overrides(**self.overrides)
-            return self.other_encoder(masked=False, drop_path=self.drop_path)
-        if name in VIT_SIZES:
-            size = vit_size(name, **self.overrides)
-            return VisionTransformer(
-                self.image_size, self.patch_size, *size, in_channels=self.in_channels, drop_path=self.drop_path
-            )
-        timm_name(name)
-        self.refuse_overrides(**self.overrides)
-        backbone = TimmBackbone(
-            name, self.image_size, self.stem, self.drop_path, self.in_channels, pretrained=self.pretrained
-        )
-        self.take_patch(backbone)
-        return backbone
+        return build_backbone(self)
 
     @property
     def width(self) -> int:

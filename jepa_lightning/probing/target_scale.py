@@ -35,6 +35,11 @@ class TargetScale:
         self.sums += trainer.strategy.reduce(self._new, reduce_op="sum")
         self._new = torch.zeros_like(self.sums)
 
+    @property
+    def seen(self) -> Tensor:
+        """The sums, with what this rank has added since the last step."""
+        return self.sums + self._new
+
     def standardize(self, target: Tensor) -> Tensor:
         """Targets with mean 0 and variance 1."""
         mean, std = self._moments()
@@ -46,7 +51,7 @@ class TargetScale:
         return outputs * std + mean
 
     def _moments(self) -> tuple[Tensor, Tensor]:
-        count, total, squares = self.sums + self._new
+        count, total, squares = self.seen
         mean = total / count.clamp(min=1)
         variance = (squares / count.clamp(min=1) - mean.square()).clamp(min=0)
         # rounding leaves a little variance to targets that are all the same

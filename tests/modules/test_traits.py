@@ -25,7 +25,7 @@ def traits_of(model: Any) -> Traits:
 
 def test_every_method_has_a_row_and_bases_have_none() -> None:
     without = [name for name in modules.__all__ if getattr(modules, name).traits is None]
-    assert without == ["JEPAModule", "JointEmbedding", "LatentPrediction", "MultiCrop"]
+    assert without == ["Classifier", "JEPAModule", "JointEmbedding", "LatentPrediction", "MultiCrop"]
 
 
 def test_those_with_an_ema_target_have_one(every_method: Build) -> None:

@@ -1,0 +1,49 @@
+"""The encoder of the methods that see whole images: a Vision Transformer, a network of timm, or the user's own."""
+
+from typing import Any
+
+from torch import nn
+
+from jepa_lightning.nn import VIT_SIZES, TimmBackbone, VisionTransformer, vit_size
+from jepa_lightning.nn.timm_model import has_patches, timm_name
+
+
+def build_backbone(module: Any) -> nn.Module:
+    """The encoder of a module, ``[B, C, H, W]`` to ``[B, N, D]``.
+
+    Args:
+        module: an ``EncoderModule`` with ``stem``, ``overrides`` of a named size, and ``drop_path``.
+
+    Raises:
+        ValueError: if there is no such encoder, or an option is not for it.
+    """
+    name = module.encoder_option
+    if module.stem != "default" and (not isinstance(name, str) or name in VIT_SIZES):
+        raise ValueError(f"stem '{module.stem}' is for ResNets like resnet18, not for {module.encoder_label}.")
+    if not isinstance(name, str):
+        module.refuse_overrides(**module.overrides)
+        other: nn.Module = module.other_encoder(masked=False, drop_path=module.drop_path)
+        return other
+    if name in VIT_SIZES:
+        size = vit_size(name, **module.overrides)
+        return VisionTransformer(
+            module.image_size, module.patch_size, *size, in_channels=module.in_channels, drop_path=module.drop_path
+        )
+    timm_name(name)
+    module.refuse_overrides(**module.overrides)
+    backbone = TimmBackbone(
+        name, module.image_size, module.stem, module.drop_path, module.in_channels, pretrained=module.pretrained
+    )
+    module.take_patch(backbone)
+    return backbone
+
+
+def unused_patch(encoder: Any) -> dict[str, str]:
+    """The option of the size of patches with a reason, where an encoder has none.
+
+    Args:
+        encoder: the option of a module.
+    """
+    if isinstance(encoder, str) and encoder not in VIT_SIZES and not has_patches(encoder):
+        return {"patch_size": f"{encoder} has no patches whose size can be set"}
+    return {}

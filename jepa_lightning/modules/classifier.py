@@ -1,0 +1,382 @@
+# B batch, C channels, T frames, H W height and width, N tokens, D width, K numbers of a label
+"""A classifier on an encoder that is frozen or trained with it."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.fabric.utilities.exceptions import MisconfigurationException
+from torch import Tensor, nn
+from torchmetrics import Metric
+from torchvision.transforms import v2
+
+from jepa_lightning.data.collate import Collate
+from jepa_lightning.data.pipelines import Pipeline, RepeatedView, eval_view, flips, to_tensor
+from jepa_lightning.data.videos.clips import masked_video_pipeline
+from jepa_lightning.features import eval_mode
+from jepa_lightning.modules.backbone import build_backbone, unused_patch
+from jepa_lightning.modules.checkpoint_encoder import CheckpointEncoder
+from jepa_lightning.modules.classifier_head import ClassifierHead, Head
+from jepa_lightning.modules.encoder_module import EncoderModule
+from jepa_lightning.modules.label_mixing import LabelMixing, label_loss
+from jepa_lightning.nn import Stem
+from jepa_lightning.nn.encoder_spec import Encoder, create_encoder
+from jepa_lightning.optim.layer_decay import layer_decay_groups
+from jepa_lightning.options import (
+    FinalRate,
+    Flip,
+    ImageSize,
+    LearningRate,
+    NonNegativeFloat,
+    PositiveInt,
+    PositiveShare,
+    ShareBelowOne,
+    ShareRange,
+)
+from jepa_lightning.probing.label_kinds import ClassLabel, LabelKind, ValueLabel, form_of, in_form
+from jepa_lightning.probing.metrics import precise
+from jepa_lightning.types import Batch, StepOutput
+
+SIZE = 224  # of images, where neither an option nor a checkpoint says it
+UNNAMED = ""  # a label that has no name
+
+
+class Classifier(EncoderModule):
+    """A head on an encoder, for classes, tags or values; the encoder is frozen, or trained with the head.
+
+    Labels are those of the data, told by dtype and shape: class indices (cross-entropy), vectors of 0 and 1 (binary
+    cross-entropy) and numbers (squared error, on standardized values). Where samples have several labels by name, each
+    has its own outputs, and their losses are added. It logs ``train/loss``, ``val/loss``, and ``val/accuracy``,
+    ``val/map`` or ``val/r2`` and ``val/mae``, with the name of the label before the metric where there are several.
+
+    Called on a view it gives outputs, as classifiers of timm and torchvision do; ``forward_features`` gives tokens,
+    ``feature_maps`` maps, and ``predict`` features of the encoder.
+
+    Args:
+        encoder: A checkpoint of this package (a path that ends in ``.ckpt``), a named size such as ``vit_small``, a
+            network of timm (``timm:resnet18``), a network of your own, or the dict of its class.
+        head: What gives outputs: ``linear`` on the mean of the tokens behind a batch norm, or ``attentive``, a query
+            for each label that pools tokens by attention.
+        num_classes: Number of classes or tags, or of values of a regression; of each label by name where there are
+            several. None takes that of the data.
+        head_depth: Number of blocks of an attentive head.
+        freeze: Whether the encoder stays as it is, in eval mode, and the head alone is trained.
+        layer_decay: Factor on the learning rate from each layer of the encoder to the one before it; 1 trains all of
+            them at ``lr``.
+        mixup: Alpha of mixup (arXiv 1710.09412), 0 for none.
+        cutmix: Alpha of CutMix (arXiv 1905.04899), 0 for none.
+        label_smoothing: Share of the target that all classes have alike.
+        image_size: Height and width of the views in pixels, or one number for both. None takes that of the checkpoint,
+            or 224.
+        patch_size: Side of a patch in pixels, for Vision Transformers of this package.
+        width: Width of the tokens of a named Vision Transformer, in the place of its own.
+        depth: Number of blocks of a named Vision Transformer, in the place of its own.
+        heads: Number of attention heads of a named Vision Transformer, in the place of its own.
+        stem: First layers of a ResNet: ``cifar`` is for images of about 32 px.
+        drop_path: Stochastic depth rate of the last block; it rises linearly from 0.
+        crop_scale: Smallest and largest area of a random crop, as a share of the image.
+        flip: Probability of a mirrored view; True is one half.
+        randaugment: Magnitude of RandAugment with two operations (arXiv 1909.13719), 0 for none; images of 3 channels.
+        lr: Learning rate of the head, and of the encoder times ``layer_decay``.
+        start_lr: Learning rate of the first step.
+        weight_decay: Weight decay of all weights but biases and norms.
+        final_weight_decay: Weight decay of the last step; None keeps it constant.
+        kwargs: Channels see ``EncoderModule``; optimizer, schedule and compilation as in ``JEPAModule``.
+
+    Raises:
+        ValueError: if there is no such encoder, or options do not fit each other.
+
+    Example:
+        >>> import torch
+        >>> from jepa_lightning import Classifier
+        >>> classifier = Classifier("vit_tiny", num_classes=10, depth=1, image_size=32, patch_size=8).eval()
+        >>> images = torch.rand(2, 3, 32, 32)
+        >>> classifier(images).shape, classifier.forward_features(images).shape
+        (torch.Size([2, 10]), torch.Size([2, 16, 192]))
+        >>> [tuple(each.shape) for each in classifier.feature_maps(images)]
+        [(2, 192, 4, 4)]
+    """
+
+    def __init__(
+        self,
+        encoder: Encoder = "vit_small",
+        head: Head = "linear",
+        num_classes: PositiveInt | dict[str, PositiveInt] | None = None,
+        head_depth: PositiveInt = 1,
+        freeze: bool = False,
+        layer_decay: PositiveShare = 1.0,
+        mixup: NonNegativeFloat = 0.0,
+        cutmix: NonNegativeFloat = 0.0,
+        label_smoothing: ShareBelowOne = 0.0,
+        image_size: ImageSize | None = None,
+        patch_size: PositiveInt = 16,
+        width: PositiveInt | None = None,
+        depth: PositiveInt | None = None,
+        heads: PositiveInt | None = None,
+        stem: Stem = "default",
+        drop_path: ShareBelowOne = 0.0,
+        crop_scale: ShareRange = (0.3, 1.0),
+        flip: Flip = 0.5,
+        randaugment: NonNegativeFloat = 0.0,
+        lr: LearningRate = 1e-3,
+        start_lr: FinalRate = 1e-5,
+        weight_decay: NonNegativeFloat = 0.05,
+        final_weight_decay: NonNegativeFloat | None = None,
+        **kwargs: Any,
+    ) -> None:
+        encoder = _opened(encoder, image_size, drop_path)
+        of_checkpoint = isinstance(encoder, CheckpointEncoder)
+        if of_checkpoint:
+            kwargs = {"mean": encoder.mean, "std": encoder.std, "in_channels": encoder.in_channels, **_given(kwargs)}
+        super().__init__(
+            encoder,
+            lr=lr,
+            start_lr=start_lr,
+            weight_decay=weight_decay,
+            final_weight_decay=final_weight_decay,
+            **kwargs,
+        )
+        own = encoder.image_size if of_checkpoint else None
+        size = image_size or own or SIZE
+        self.image_size = (size, size) if isinstance(size, int) else (size[0], size[1])
+        self.patch_size, self.overrides = patch_size, {"width": width, "depth": depth, "heads": heads}
+        # that of a checkpoint is set where its method builds it
+        self.stem, self.drop_path = stem, 0.0 if of_checkpoint else drop_path
+        self.freeze, self.layer_decay, self.label_smoothing = freeze, layer_decay, label_smoothing
+        self.mixing = LabelMixing(mixup, cutmix)
+        self.crop_scale, self.flip, self.randaugment = crop_scale, flip, randaugment
+        self.head_kind, self.head_depth = head, head_depth
+        self.encoder = build_backbone(self)
+        if freeze:
+            self.encoder.requires_grad_(False).eval()
+        self.head: ClassifierHead | None = None
+        self._kinds: dict[str, LabelKind] = {}
+        self._metrics: dict[str, Metric] = {}
+        if num_classes is not None:
+            self.build_head(num_classes)
+
+    @classmethod
+    def unused_options(cls, options: Mapping[str, Any]) -> dict[str, str]:
+        """Beside those of the base: options of layers that are frozen, and of heads and patches that are not there."""
+        unused = {**super().unused_options(options), **unused_patch(options.get("encoder"))}
+        if options.get("freeze"):
+            unused |= dict.fromkeys(("layer_decay", "drop_path"), "the encoder is frozen")
+        if options.get("head") != "attentive":
+            unused["head_depth"] = "only an attentive head has blocks"
+        return unused
+
+    def build_head(self, sizes: int | Mapping[str, int]) -> None:
+        """Builds the head; called when the number of classes is known.
+
+        Args:
+            sizes: numbers of a label, or of each label by name.
+        """
+        named = {UNNAMED: sizes} if isinstance(sizes, int) else dict(sizes)
+        self.hparams["num_classes"] = sizes if isinstance(sizes, int) else named
+        self.head = ClassifierHead(self.head_kind, int(self.encoder.width), named, self.head_depth)  # type: ignore[arg-type]
+
+    @property
+    def eval_encoder(self) -> nn.Module:
+        """The encoder."""
+        return self.encoder
+
+    def setup(self, stage: str) -> None:
+        """Takes the number of classes from the data, where none was given.
+
+        Raises:
+            MisconfigurationException: if the data do not say it.
+        """
+        if self.head is not None:
+            return
+        known = getattr(self.trainer.datamodule, "num_classes", None)  # type: ignore[attr-defined]
+        if not known:
+            raise MisconfigurationException(
+                "Classifier needs the number of classes, and the data do not say it: set num_classes "
+                "(--model.num_classes), the number of values for a regression, or use labeled data."
+            )
+        self.build_head(known)
+
+    def pipeline(self) -> Pipeline:
+        """Random crops, mirrored or not; clips where the encoder is one of clips."""
+        if sampler := getattr(self.encoder, "sampler", None):
+            return masked_video_pipeline(
+                self.image_size, sampler, (), self.crop_scale, flip=self.flip, mean=self.mean, std=self.std
+            )
+        steps: list[Any] = [v2.RandomResizedCrop(self.image_size, scale=self.crop_scale, antialias=True)]
+        steps += flips(self.flip)
+        if self.randaugment and self.in_channels == 3:
+            steps.append(v2.RandAugment(2, round(self.randaugment)))
+        return Pipeline(
+            transform=RepeatedView(to_tensor(steps, self.mean, self.std)),
+            eval_transform=eval_view(self.image_size, self.mean, self.std),
+            collate=Collate(),
+        )
+
+    def forward(self, x: Tensor, layers: Sequence[int] | None = None, pool: bool | None = None) -> Any:
+        """Outputs of the head, or features of the encoder where ``layers`` or ``pool`` is given.
+
+        Args:
+            x: ``[B, C, H, W]`` or ``[B, C, T, H, W]``.
+            layers: as in ``JEPAModule.forward``.
+            pool: as in ``JEPAModule.forward``.
+
+        Returns:
+            Logits, or values in their own units, ``[B, K]``; a dict of them where there are several labels. Or
+            features, as ``JEPAModule.forward`` gives them.
+        """
+        if layers is not None or pool is not None:
+            return super().forward(x, layers, pool is not False)
+        outputs = self._outputs(self.encoder(x))
+        assert self.head is not None
+        found = {
+            name: self.head.scale(name).restore(each).to(each.dtype)  # as it is, for what is no value
+            for name, each in outputs.items()
+        }
+        return found[UNNAMED] if list(found) == [UNNAMED] else found
+
+    def objective(self, batch: Batch, progress: float) -> StepOutput:
+        """Losses of all labels, added."""
+        assert self.head is not None
+        view, shares = self.mixing(batch.views[0]) if self.training else (batch.views[0], None)
+        smoothing = self.label_smoothing if self.training else 0.0
+        if self.freeze:
+            with torch.no_grad(), eval_mode(self.encoder):
+                tokens = self.encoder(view)
+        else:
+            tokens = self.encoder(view)
+        labels = self._labels(batch)
+        outputs = self._outputs(tokens)
+        loss = torch.stack([each.sum() * 0.0 for each in outputs.values()]).sum()  # of a batch without labels
+        for name, target in labels.items():
+            kind = self._kinds[name]
+            if isinstance(kind, ValueLabel):
+                if self.training:
+                    self.head.learn_scale(name, target, kind.labeled(target))
+                target = self.head.scale(name).standardize(target)
+            loss = loss + label_loss(kind, outputs[name].float(), target, shares, smoothing)
+        clean = None if shares is not None else tokens.detach()  # features of mixed images have no label
+        return StepOutput(loss, None if clean is None else clean.mean(dim=1), {}, tokens=clean)
+
+    def energy(self, batch: Batch) -> Tensor:
+        """Squared distance between the outputs for the first and for the last view, ``[B]``."""
+        first, last = (torch.cat(list(self._outputs(self.encoder(batch.views[i])).values()), dim=1) for i in (0, -1))
+        return (first - last).square().mean(dim=1)
+
+    def validation_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> dict[str, Tensor | None]:
+        """Loss and metrics, over all views of a sample."""
+        self._measure(batch)
+        return super().validation_step(batch, batch_idx, dataloader_idx)
+
+    def test_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> dict[str, Tensor | None]:
+        """As in validation."""
+        self._measure(batch)
+        return super().test_step(batch, batch_idx, dataloader_idx)
+
+    def predict_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> dict[str, Any]:
+        """Features of the encoder as in ``JEPAModule``, and ``outputs`` of the head."""
+        return {**super().predict_step(batch, batch_idx, dataloader_idx), "outputs": self(batch.views[0])}
+
+    def on_validation_epoch_start(self) -> None:
+        """Starts counting."""
+        self._metrics = {}
+
+    def on_test_epoch_start(self) -> None:
+        """Starts counting."""
+        self._metrics = {}
+
+    def on_validation_epoch_end(self) -> None:
+        """Logs the metrics."""
+        self.log_dict({f"val/{name}": metric.compute() for name, metric in self._metrics.items()}, prog_bar=True)
+
+    def on_test_epoch_end(self) -> None:
+        """Logs the metrics."""
+        self.log_dict({f"test/{name}": metric.compute() for name, metric in self._metrics.items()})
+
+    def optimizer_groups(self) -> list[dict[str, Any]]:
+        """One for each layer where learning rates fall from layer to layer."""
+        if self.layer_decay == 1 or self.head is None:
+            return super().optimizer_groups()
+        return layer_decay_groups(self.encoder, self.head, self.lr, self.layer_decay, self.weight_decay)
+
+    def train(self, mode: bool = True) -> "Classifier":
+        """Sets the mode; a frozen encoder stays in eval mode."""
+        super().train(mode)
+        if self.freeze:
+            self.encoder.eval()
+        return self
+
+    def _outputs(self, tokens: Tensor) -> dict[str, Tensor]:
+        if self.head is None:
+            raise RuntimeError("this Classifier does not know its classes yet: give num_classes.")
+        found: dict[str, Tensor] = self.head(tokens)
+        return found
+
+    def _labels(self, batch: Batch) -> dict[str, Tensor]:
+        """Labels of a batch by name, as their kinds take them."""
+        assert self.head is not None
+        if batch.labels is None:
+            return {}
+        given = batch.labels if isinstance(batch.labels, dict) else {UNNAMED: batch.labels}
+        found = {name: target for name, target in given.items() if name in self.head.sizes}
+        if not found:
+            raise ValueError(
+                f"Classifier has outputs for {_listed(self.head.sizes)}, and the batch has {_listed(given)}: set "
+                "num_classes (--model.num_classes) as the data name their labels."
+            )
+        for name, target in found.items():
+            kind = self._kinds.setdefault(name, _kind(name, target, self.head.sizes[name]))
+            found[name] = in_form(kind, target)
+            # on a GPU the step would wait for the answer
+            if (not self.training or target.device.type == "cpu") and (
+                wrong := float(kind.offender(found[name]))
+            ) > -torch.inf:
+                raise ValueError(
+                    f"Classifier has outputs for {_listed([name])}, and the batch has {kind.refusal(wrong)}"
+                )
+        return found
+
+    def _measure(self, batch: Batch) -> None:
+        """Adds the outputs of a batch to the metrics: the mean over the views of each sample."""
+        labels = self._labels(batch)
+        with torch.no_grad():
+            each = [self(view) for view in batch.views] if labels else []
+        for name, target in labels.items():
+            kind = self._kinds[name]
+            outputs = torch.stack([found[name] if isinstance(found, dict) else found for found in each]).float()
+            mean = (outputs.softmax(dim=2) if isinstance(kind, ClassLabel) else outputs).mean(dim=0)
+            scored = kind.scored(mean, target)
+            for suffix, metric in kind.metrics().items():
+                full = "_".join(filter(None, (name, suffix or "accuracy")))
+                kept = self._metrics.setdefault(full, metric.set_dtype(precise(mean.device)).to(mean.device))
+                kept.update(*scored)
+
+
+def _opened(encoder: Any, image_size: Any, drop_path: float) -> Any:
+    """The network of a checkpoint where one is meant; anything else as it is."""
+    if isinstance(encoder, (str, Path)) and Path(encoder).suffix == ".ckpt":
+        options = {"image_size": image_size, "drop_path": drop_path or None}
+        return CheckpointEncoder.from_checkpoint(encoder, **_given(options))
+    if isinstance(encoder, Mapping) and str(encoder.get("class_path", "")).startswith(CheckpointEncoder.__module__):
+        return create_encoder(encoder)
+    return encoder
+
+
+def _given(options: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in options.items() if value is not None}
+
+
+def _kind(name: str, target: Tensor, size: int) -> LabelKind:
+    form = form_of(target)
+    if form is None or (form[0] is not ClassLabel and form[1] != size):
+        raise ValueError(
+            f"Classifier has {size} outputs for {_listed([name])}, and the batch has {target.dtype} of shape "
+            f"{list(target.shape)}: give int64 [B] of classes, float [B] or [B, K] of values, or int64 [B, K] of 0 and "
+            "1, and K as num_classes (--model.num_classes)."
+        )
+    return form[0](size)
+
+
+def _listed(names: Iterable[str]) -> str:
+    named = [name for name in names if name]
+    return f"the label(s) {', '.join(named)}" if named else "a label without a name"
