@@ -2,6 +2,8 @@
 
 import time
 from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +20,15 @@ from jepa_lightning.cli.say import say
 from jepa_lightning.data import JEPADataModule
 from jepa_lightning.evaluation.evaluate import Evaluation
 from jepa_lightning.evaluation.evaluate import evaluate as run_protocols
+from jepa_lightning.evaluation.feature_cache import UNNAMED
 from jepa_lightning.evaluation.fingerprints import data_fingerprint
-from jepa_lightning.evaluation.protocols import POOLED
+from jepa_lightning.evaluation.protocols import NAMES
+from jepa_lightning.evaluation.regression import names_by_label
 from jepa_lightning.evaluation.tasks import Grid, Settings
 from jepa_lightning.options import PositiveInt, Seed, check_values
 from jepa_lightning.report.provenance import command_line, versions
 
-RANGES = {"seed": Seed, "clips": PositiveInt | None, "crops": PositiveInt | None}
+RANGES = {"seed": Seed, "image_size": PositiveInt, "clips": PositiveInt | None, "crops": PositiveInt | None}
 NOT_DATA = ("batch_size", "num_workers", "pipeline")  # options that change no sample
 
 
@@ -58,6 +62,9 @@ def evaluate(arguments: Sequence[str]) -> None:
             "grid": options.grid,
         }
         earlier = earlier_results(folder, identity, options.overwrite)
+        unfit = [name for name in protocols if not evaluations[0].serves(name)]
+        if unfit:
+            raise UsageError(f"pixels have no tokens and no weights: leave the protocol {unfit[0]} out.")
         found = run_protocols(evaluations, protocols, say)
         baselines = earlier.get("baselines", {})
         for name, records in found["baselines"].items():
@@ -92,14 +99,24 @@ def _evaluations(
     parser: ArgumentParser, options: Namespace, shown: Shown, settings: Settings, folder: Path
 ) -> list[Evaluation]:
     """Each subject on the data, which all of them are shown in the same way."""
-    given = options.data.init_args.as_dict()
-    shown.show(options.data)
-    data: JEPADataModule = parser.instantiate_classes(options).data
-    data.setup()
+    given, plain = options.data.init_args.as_dict(), options.clone()
+    shown.show(options.data, plain.data)
+    data = _build(parser, options)
     loaders = data.memory_dataloader(), data.test_dataloader()
+    settings = replace(settings, class_names=names_by_label(data.class_names, UNNAMED))
     described = {"data": options.data.class_path, **{k: v for k, v in given.items() if k not in NOT_DATA}}
     fingerprint = "".join(data_fingerprint(loader, described)[:32] for loader in loaders)
-    return [Evaluation(subject, loaders, fingerprint, folder, settings, options.labels) for subject in shown.subjects]
+    build = partial(_build, parser, plain)
+    return [
+        Evaluation(subject, loaders, fingerprint, folder, settings, options.labels, build, options.finetune)
+        for subject in shown.subjects
+    ]
+
+
+def _build(parser: ArgumentParser, options: Namespace) -> JEPADataModule:
+    data: JEPADataModule = parser.instantiate_classes(options).data
+    data.setup()
+    return data
 
 
 def _parsed(parser: ArgumentParser, arguments: list[str]) -> Namespace:
@@ -116,8 +133,8 @@ def _parsed(parser: ArgumentParser, arguments: list[str]) -> Namespace:
 
 def _protocols(text: str) -> list[str]:
     names = list(dict.fromkeys(name.strip() for name in text.strip("[]").split(",")))
-    if unknown := [name for name in names if name not in POOLED]:
-        raise UsageError(f"there is no protocol '{unknown[0]}': give some of {', '.join(POOLED)}, such as linear,knn.")
+    if unknown := [name for name in names if name not in NAMES]:
+        raise UsageError(f"there is no protocol '{unknown[0]}': give some of {', '.join(NAMES)}, such as linear,knn.")
     return names
 
 
@@ -135,14 +152,23 @@ def _parser() -> ArgumentParser:
     )
     add = parser.add_argument
     add("--ckpt_path", type=str | None, default=None, help="Checkpoint of a module of this package.")
+    add(
+        "--encoder",
+        type=str | None,
+        default=None,
+        help="In the place of a checkpoint: timm:NAME with timm's weights, which are downloaded unless they are in its "
+        "cache; random, untrained weights of the checkpoint's method, or of vit_small without one; or pixels.",
+    )
+    add("--image_size", type=int, default=224, help="Of views, where there is no checkpoint.")
     parser.add_subclass_arguments(
         JEPADataModule, "data", required=True, help="The data, with its options, such as --data.root."
     )
-    add("--protocol", type=str, default="linear,knn", help=f"Some of {', '.join(POOLED)}, separated by commas.")
+    add("--protocol", type=str, default="linear,knn", help=f"Some of {', '.join(NAMES)}, separated by commas.")
     add("--output", type=str, required=True, help="Folder for results.json, results.md and the features.")
     add("--labels", type=list[str], default=[], help="Labels to evaluate, as in [shape,count]; by default all.")
     add("--baselines", type=bool, default=True, help="Evaluate random weights and raw pixels too.")
     add("--grid", type=Grid, default="quick", help="Options that are compared: a few, or the published ones.")
+    add("--finetune", type=dict[str, Any], default={}, help="Options of Classifier, epochs and ema, for finetune.")
     add("--clips", type=int | None, default=None, help="Clips of a video, whose features are averaged.")
     add("--crops", type=int | None, default=None, help="Crops of each clip, whose features are averaged.")
     add("--seed", type=int, default=0, help="Of random weights and of all draws of samples.")

@@ -2,8 +2,9 @@
 
 import hashlib
 import json
+import shutil
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -11,8 +12,11 @@ from typing import Any
 from torch.utils.data import DataLoader
 
 from jepa_lightning.checkpoints import appearing
+from jepa_lightning.data.base import JEPADataModule
+from jepa_lightning.evaluation.attentive import TOKENS as TOKENS_COLUMN
 from jepa_lightning.evaluation.feature_cache import Table, cached_table
-from jepa_lightning.evaluation.protocols import POOLED
+from jepa_lightning.evaluation.finetune import FineTuning
+from jepa_lightning.evaluation.protocols import FINETUNE, POOLED, TOKENS, WANTED
 from jepa_lightning.evaluation.subjects import Subject
 from jepa_lightning.evaluation.tasks import Settings, tasks_of
 
@@ -30,6 +34,8 @@ class Evaluation:
         folder: for features and finished protocols.
         settings: of all protocols.
         labels: to evaluate; none takes all.
+        data_module: builds the data for fine-tuning.
+        finetune: options of ``FineTuning``.
     """
 
     subject: Subject
@@ -38,6 +44,8 @@ class Evaluation:
     folder: Path
     settings: Settings
     labels: Sequence[str] = ()
+    data_module: Callable[[], JEPADataModule] | None = None
+    finetune: Mapping[str, Any] = field(default_factory=dict)
 
     @cached_property
     def fingerprint(self) -> str:
@@ -48,6 +56,12 @@ class Evaluation:
     def pooled(self) -> tuple[Table, Table]:
         """Pooled features of training and test samples."""
         return self._tables("pooled", lambda batch: self.subject.features(batch.views))
+
+    @cached_property
+    def tokens(self) -> tuple[Table, Table]:
+        """Tokens of training and test samples."""
+        self._check_room()
+        return self._tables("tokens", lambda batch: {TOKENS_COLUMN: self.subject.tokens(batch.views)})
 
     def records(self, protocol: str) -> Records:
         """What a protocol finds, for each label; taken from the disk where an earlier run has finished it.
@@ -62,17 +76,54 @@ class Evaluation:
         if path.is_file():
             found: Records = json.loads(path.read_text())
             return found
-        train, test = self.pooled
-        tasks = tasks_of(train, test, self.settings.seed, self.labels)
-        found = {task.name: POOLED[protocol](task, train, test, self.settings) for task in tasks}
+        found = self._fine_tuned(path) if protocol == FINETUNE else self._fitted(protocol)
         path.parent.mkdir(parents=True, exist_ok=True)
         with appearing(path) as place:
             place.write_text(json.dumps(found))
         return found
 
+    def serves(self, protocol: str) -> bool:
+        """Whether the subject can take part: pixels have no tokens and nothing to train."""
+        return self.subject.module is not None or protocol in POOLED
+
+    def _fitted(self, protocol: str) -> Records:
+        train, test = self.pooled if protocol in POOLED else self.tokens
+        run = {**POOLED, **TOKENS}[protocol]
+        tasks = tasks_of(train, test, self.settings.seed, self.labels)
+        found = {task.name: run(task, train, test, self.settings) for task in tasks}
+        records = {name: record for name, record in found.items() if record is not None}
+        if not records:
+            raise ValueError(WANTED[protocol])
+        return records
+
+    def _fine_tuned(self, path: Path) -> Records:
+        assert self.subject.module is not None
+        assert self.data_module is not None
+        tasks = tasks_of(*self.pooled, self.settings.seed, self.labels)
+        run = FineTuning(self.subject.module, self.data_module, path.with_suffix(""), self.finetune)
+        return run.records(tasks, self.settings)
+
     def _key(self, protocol: str) -> str:
         settings = [protocol, self.settings.grid, self.settings.seed, *self.labels]
+        settings += [dict(self.finetune)] if protocol == FINETUNE else []
         return hashlib.sha256(json.dumps([self.fingerprint, settings]).encode()).hexdigest()[:32]
+
+    def _check_room(self) -> None:
+        """Refuses tokens that the disk does not take.
+
+        Raises:
+            ValueError: if it does not.
+        """
+        batch = next(iter(self.loaders[1]))
+        one = self.subject.tokens([view[:1] for view in batch.views])
+        needed = one.nbytes * sum(len(loader.dataset) for loader in self.loaders)  # type: ignore[arg-type]
+        self.folder.mkdir(parents=True, exist_ok=True)
+        free = shutil.disk_usage(self.folder).free
+        if needed > free:
+            raise ValueError(
+                f"tokens of all samples take {needed / 1e9:.1f} GB, and {self.folder} has {free / 1e9:.1f} GB left: "
+                "give an --output on a larger disk, or fewer samples."
+            )
 
     def _tables(self, kind: str, encode: Callable[[Any], Any]) -> tuple[Table, Table]:
         name = self.fingerprint[:32]
@@ -101,7 +152,7 @@ def evaluate(
     found: list[tuple[str, Mapping[str, Records]]] = []
     for evaluation in evaluations:
         by_protocol = {}
-        for protocol in protocols:
+        for protocol in filter(evaluation.serves, protocols):
             by_protocol[protocol] = evaluation.records(protocol)
             say(f"{evaluation.subject.name}: {protocol} is done.")
         found.append((evaluation.subject.name, by_protocol))

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from jepa_lightning.evaluation.feature_cache import Table
 from jepa_lightning.evaluation.figures import tallied
+from jepa_lightning.evaluation.splits import hold_out
 from jepa_lightning.evaluation.tasks import Grid, Record, Settings, Task, standardized
 from jepa_lightning.probing.label_kinds import LabelKind, ValueLabel
 from jepa_lightning.probing.linear import ALPHAS
@@ -65,6 +66,23 @@ def _compare(layers: str, task: Task, train: Table, test: Table, settings: Setti
         _Choice(layers, decay, *(tallied(task.kind, o.cpu(), t).value for o, t in zip(outputs, held, strict=True)))
         for outputs, decay in fitted
     ]
+
+
+def best_decay(kind: LabelKind, features: Tensor, target: Tensor, decays: list[float], seed: int) -> float:
+    """The weight decay that does best on a fifth of the samples.
+
+    Args:
+        kind: of classes.
+        features: ``[S, D]``, standardized.
+        target: ``[S]``.
+        decays: to compare, in falling order.
+        seed: of the fifth.
+    """
+    fit, held = hold_out(target, classes=True, seed=seed)
+    x, y = features[fit.to(features.device)], features[held.to(features.device)]
+    fitted = fitted_outputs(kind, x, target[fit].to(x.device), [y], [*decays])
+    values = [tallied(kind, outputs.cpu(), target[held]).value for [outputs], _ in fitted]
+    return decays[values.index(max(values))]
 
 
 def fitted_outputs(

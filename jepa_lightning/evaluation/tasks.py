@@ -26,11 +26,13 @@ class Settings:
         grid: of options: few of them, or the published ones.
         seed: of all draws.
         device: where classifiers are fitted.
+        class_names: of each label, where the data know them.
     """
 
     grid: Grid = "quick"
     seed: int = 0
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+    class_names: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from timm.data import Mixup
+from timm.data.mixup import Mixup
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -42,7 +42,7 @@ class LabelMixing:
                 f"mixup and cutmix take pairs of images, and the batch has {len(images)}: give an even one."
             )
         # of the indices of the images, timm makes the shares in which they are mixed
-        mix = Mixup(self.mixup, self.cutmix, label_smoothing=0.0, num_classes=len(images))
+        mix = Mixup(self.mixup, self.cutmix, label_smoothing=0.0, num_classes=len(images))  # type: ignore[no-untyped-call]
         state = np.random.get_state()  # noqa: NPY002  # timm draws from this generator
         np.random.seed(int(torch.randint(2**31, ())))  # noqa: NPY002
         try:

@@ -161,11 +161,25 @@ def test_a_run_that_is_killed_continues_with_the_same_result(folder: Path) -> No
         (("--data.pipeline", "null", "--data.mean", "[0.5,0.5,0.5]", "--data.std", "[1,1,1]"), "leave it out"),
         (("--ckpt_path", "nothing.ckpt"), "nothing.ckpt"),
         (("--device", "tpu"), "--device tpu is not there"),
+        (("--encoder", "timm:resnet18"), "--ckpt_path has an encoder"),
+        (("--encoder", "pixels", "--protocol", "knn,attentive"), "pixels have no tokens"),
+        (("--protocol", "regression"), "regression is for labels that are numbers"),
         (("--data.root", "nowhere"), "nowhere"),
     ],
 )
 def test_what_cannot_be_evaluated_is_said_in_one_line(folder: Path, capsys: Any, arguments: Any, message: str) -> None:
     assert message in error(capsys, *EVALUATE, "--output", "out", *arguments)
+
+
+def test_an_encoder_without_a_checkpoint_has_the_other_baselines(folder: Path) -> None:
+    size = ("--image_size", "32", "--protocol", "knn", "--device", "cpu")
+    main(["evaluate", "--encoder", "pixels", *DATA, *size, "--baselines", "false", "--output", "out"])
+    assert results()["encoder"] == "pixels"
+    assert results()["baselines"] == {}
+    main([*EVALUATE, "--encoder", "random", "--protocol", "knn", "--output", "random"])
+    found = results("random")
+    assert found["encoder"] == "random"
+    assert found["baselines"].keys() == {"pixels"}
 
 
 def test_nothing_to_evaluate_is_said(folder: Path, capsys: Any) -> None:

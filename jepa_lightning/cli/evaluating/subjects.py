@@ -7,9 +7,12 @@ import torch
 from jsonargparse import Namespace
 
 from jepa_lightning.cli.errors import UsageError
-from jepa_lightning.evaluation.subjects import Subject, untrained
-from jepa_lightning.modules import JEPAModule
+from jepa_lightning.evaluation.subjects import PIXELS, Subject, untrained
+from jepa_lightning.modules import Classifier, JEPAModule
 from jepa_lightning.modules.checkpoint_encoder import module_from_checkpoint
+from jepa_lightning.nn.timm_model import PREFIX
+
+RANDOM = "random"
 
 
 @dataclass
@@ -24,11 +27,12 @@ class Shown:
     module: JEPAModule
     subjects: list[Subject]
 
-    def show(self, data: Namespace) -> None:
+    def show(self, data: Namespace, plain: Namespace) -> None:
         """Has the data give the views of the module.
 
         Args:
             data: the parsed DataModule, changed in place.
+            plain: the same, left without statistics: a module that trains has its own.
 
         Raises:
             UsageError: if its samples have other channels or statistics than the module has.
@@ -44,7 +48,7 @@ class Shown:
                 raise UsageError(
                     f"--data.{name} is {asked}, and the checkpoint was trained with {value}: leave it out."
                 )
-        given.mean = given.std = None
+        given.mean = given.std = plain.init_args.mean = plain.init_args.std = None
         given.pipeline = self.module.pipeline()
 
 
@@ -52,15 +56,31 @@ def shown_by(options: Namespace, device: torch.device) -> Shown:
     """The subjects of a command line.
 
     Raises:
-        UsageError: if there is none.
-        ValueError: if the checkpoint cannot be read, or is of something else.
+        UsageError: if there is none, or there are two.
+        ValueError: if the checkpoint cannot be read, is of something else, or there is no such network.
     """
-    if options.ckpt_path is None:
-        raise UsageError("there is nothing to evaluate: give --ckpt_path.")
-    views = {"eval_clips": options.clips, "eval_crops": options.crops}
-    module = module_from_checkpoint(options.ckpt_path, **{k: v for k, v in views.items() if v is not None})
-    module = module.to(device).eval().requires_grad_(False)
-    subjects = [Subject("checkpoint", module)]
-    if options.baselines:
-        subjects += [Subject("random", untrained(module, options.seed)), Subject("pixels")]
-    return Shown(module, subjects)
+    path, encoder = options.ckpt_path, options.encoder
+    if path is None and encoder is None:
+        raise UsageError("there is nothing to evaluate: give --ckpt_path, or --encoder timm:NAME, random or pixels.")
+    if path is not None and encoder not in (None, RANDOM, PIXELS):
+        raise UsageError(f"--ckpt_path has an encoder, and --encoder {encoder} is another one: leave one of them out.")
+    module = _opened(options).to(device).eval().requires_grad_(False)
+    own = Subject(encoder or "checkpoint", None if encoder == PIXELS else module)
+    if encoder == RANDOM:
+        own.module = untrained(module, options.seed)
+    baselines = [Subject(RANDOM, untrained(module, options.seed)), Subject(PIXELS)] if options.baselines else []
+    return Shown(module, [own, *(each for each in baselines if each.name != encoder)])
+
+
+def _opened(options: Namespace) -> JEPAModule:
+    """The module that says how data are shown, and whose encoder may be judged."""
+    if options.ckpt_path is not None:
+        views = {"eval_clips": options.clips, "eval_crops": options.crops}
+        return module_from_checkpoint(options.ckpt_path, **{k: v for k, v in views.items() if v is not None})
+    if options.clips or options.crops:
+        raise UsageError("--clips and --crops are for a checkpoint of clips: leave them out.")
+    of_timm = str(options.encoder).startswith(PREFIX)
+    name = options.encoder if of_timm else "vit_small"
+    if not of_timm and options.encoder not in (RANDOM, PIXELS):
+        raise UsageError(f"there is no --encoder {options.encoder}: give timm:NAME, random or pixels.")
+    return Classifier(name, num_classes=1, image_size=options.image_size, pretrained=of_timm)
