@@ -43,7 +43,7 @@ ALLOWED = {
         "types", "options", "renamed_options", "nn", "losses", "masking", "optim", "ema", "distributed", "energy",
         "features", "seeding", "checkpoints", "probing",
         "data.channels", "data.collate", "data.pipelines", "data.augmentation", "data.videos.clips",
-        "data.videos.action_clips",
+        "data.videos.stills", "data.videos.action_clips",
     },
     # planners know a cost and bounds, neither a network nor an environment, which is made by its name
     "planning": {"options", "worlds"},

@@ -98,6 +98,8 @@ def sharding_units(network: nn.Module) -> Iterator[nn.Module]:
 
 def _not_a_view(network: nn.Module, inputs: Any, output: Any) -> Any:
     """A copy of an output that is a view: FSDP2 gathers weights for the backward pass by hooks that views can lose."""
+    if isinstance(output, tuple):
+        return tuple(_not_a_view(network, inputs, each) for each in output)
     return output.clone() if isinstance(output, Tensor) and output._is_view() else output
 
 

@@ -1,5 +1,12 @@
 from jepa_lightning.losses.barlow import BarlowTwinsLoss, barlow_twins_loss
 from jepa_lightning.losses.content import token_content
+from jepa_lightning.losses.context import (
+    ContextWeights,
+    context_loss,
+    context_share,
+    context_weights,
+    distance_to_targets,
+)
 from jepa_lightning.losses.contrastive import InfoNCE, NTXent, info_nce_loss, nt_xent_loss
 from jepa_lightning.losses.distillation import Center, distillation_loss, sinkhorn_knopp
 from jepa_lightning.losses.info_nce import info_nce
@@ -16,6 +23,7 @@ from jepa_lightning.losses.vicreg import VarianceCovariance, covariance_loss, va
 __all__ = [
     "BarlowTwinsLoss",
     "Center",
+    "ContextWeights",
     "Distance",
     "InfoNCE",
     "NTXent",
@@ -26,7 +34,11 @@ __all__ = [
     "VarianceCovariance",
     "barlow_twins_loss",
     "content_share",
+    "context_loss",
+    "context_share",
+    "context_weights",
     "covariance_loss",
+    "distance_to_targets",
     "distillation_loss",
     "effective_rank",
     "feature_std",

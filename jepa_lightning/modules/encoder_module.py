@@ -3,7 +3,7 @@
 
 import math
 from collections.abc import Sequence
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
 import timm
 from lightning.pytorch.utilities import rank_zero_warn
@@ -40,7 +40,7 @@ class EncoderModule(JEPAModule):
         ValueError: if there is no such encoder, it is not one, or the statistics are not of ``in_channels`` channels.
     """
 
-    not_plain = ("encoder",)
+    not_plain: ClassVar[Sequence[str]] = ("encoder",)
     image_size: tuple[int, int]
     patch_size: int
 

@@ -137,7 +137,7 @@ class IJEPA(LatentPrediction):
 
     def build_encoder(self) -> nn.Module:
         """The context encoder; override it for a network of your own with ``grid_size`` and ``width``."""
-        return masked_encoder(self, legacy_init=self.legacy_init)
+        return masked_encoder(self, legacy_init=self.legacy_init, levels=self.levels)
 
     def pipeline(self) -> Pipeline:
         """Cropped views, each with its own multi-block masks."""
@@ -156,29 +156,33 @@ class IJEPA(LatentPrediction):
         masks, *_ = each = self.check_masks(batch, self.num_crops, "crops")
         layers = self.encode_target(batch.views[0])  # first, since it checks the grid
         contexts = [
-            self.context_encoder(crop, keep=kept.context)
+            self.encode_context(crop, kept)
             for crop, kept in zip(batch.views, each, strict=False)  # evaluation has one view alone
         ]
-        predicted = self.predictor(contexts[0], masks.context, masks.target)
+        predicted, seen = self.predict_from(contexts[0], masks)
         tokens = self.target_tokens(layers)
         loss = self.distance(predicted, blocks_of(tokens, masks)).mean()
         logs = {"prediction_loss": loss.detach(), **self.spread_of(predicted.detach(), tokens, masks)}
+        if self.context_loss:
+            term, logged = self.context_term([seen], tokens, [masks], batch.views[0], progress)
+            loss, logs = loss + term, {**logs, **logged}
         for name, penalty in self._penalties(contexts, each).items():
             loss = loss + penalty
             logs[name] = penalty.detach()
-        return StepOutput(loss, layers[-1].mean(dim=1), logs, tokens=layers[-1])
+        features, given = self.features_of(layers)
+        return StepOutput(loss, features, logs, tokens=given)
 
     def predictions(self, batch: Batch) -> Sequence[Tensor]:
         """What the context of the first crop predicts, one ``[B, M, Kt, D]``."""
         masks, *_ = self.check_masks(batch, self.num_crops, "crops")
-        context = self.context_encoder(batch.views[0], keep=masks.context)
+        context = self.encode_context(batch.views[0], masks)
         return [self.predictor(context, masks.context, masks.target)]
 
     def _penalties(self, contexts: Sequence[Tensor], masks: Sequence[Masks]) -> dict[str, Tensor]:
-        """Terms that keep from collapse, from the context tokens ``[B, Kc, D]`` of each crop."""
+        """Terms that keep from collapse, from the context tokens of each crop, of ``encode_context``."""
         penalties = {}
         if self.regularizer is not None:
-            penalties["regularizer"] = self.regularizer([context.mean(dim=1) for context in contexts])
+            penalties["regularizer"] = self.regularizer([self.output_of(each).mean(dim=1) for each in contexts])
         if self.content:
             penalties["content_regularizer"] = self.content_penalty(contexts, masks)
         return penalties

@@ -1,26 +1,42 @@
-# B batch, C channels, T H W frames, height, width, N tokens, D width, M target blocks, Kc Kt kept tokens
+# B batch, C channels, T H W frames, height, width, N tokens, D width, L levels, M target blocks, Kc Kt kept tokens
 """What I-JEPA and V-JEPA share: a part of the input, encoded, predicts the representation of the rest."""
 
 import math
 from collections.abc import Mapping, Sequence
-from inspect import signature
-from typing import Any, cast, get_args
+from typing import Annotated, Any, cast, get_args
 
 import torch
 from torch import Tensor, nn
 
 from jepa_lightning.ema import frozen_copy
 from jepa_lightning.energy import Sides, energy_of
-from jepa_lightning.losses import Distance, VarianceCovariance, normalize_targets, prediction_distance, token_content
+from jepa_lightning.losses import (
+    ContextWeights,
+    Distance,
+    VarianceCovariance,
+    context_loss,
+    context_share,
+    prediction_distance,
+    token_content,
+)
 from jepa_lightning.modules.building import building
-from jepa_lightning.modules.encoder_module import EncoderModule
+from jepa_lightning.modules.latent_targets import LatentTargets
+from jepa_lightning.modules.teacher import check_teacher
 from jepa_lightning.nn import Predictor
 from jepa_lightning.nn.encoder_spec import Encoder
-from jepa_lightning.options import ImageSize, NonNegativeFloat, PositiveInt, ShareBelowOne, ShareRange
+from jepa_lightning.options import (
+    Ascending,
+    ImageSize,
+    NonNegativeFloat,
+    PositiveInt,
+    Share,
+    ShareBelowOne,
+    ShareRange,
+)
 from jepa_lightning.types import Batch, Masks
 
 
-class LatentPrediction(EncoderModule):
+class LatentPrediction(LatentTargets):
     """Base of the joint-embedding predictive architectures.
 
     A subclass builds the encoder, says what is masked in ``pipeline``, and writes ``objective``.
@@ -38,9 +54,11 @@ class LatentPrediction(EncoderModule):
         predictor_dim: width of the predictor's tokens.
         predictor_heads: attention heads of the predictor; None takes as many as the encoder has, as the reference does.
         distance: distance between predicted and target tokens.
-        normalize_targets: layer-normalize each target token over its width.
-        target_layers: number of last encoder blocks whose outputs are averaged to the targets, each normalized
-            (data2vec, arXiv 2202.03555). Lower layers hold more of the image, and hold it from the first step on.
+        context_loss: weight of the loss on the context tokens, which a second head of the predictor predicts too;
+            V-JEPA 2.1 (arXiv 2603.14482) has 0.5, with ``levels``. It makes tokens good for dense tasks.
+        context_warmup: shares of the run at which the weight of the loss on the context leaves 0, and is reached.
+        context_weights: whether context tokens count less with the root of their ``distance`` to the nearest target
+            token, or all alike, ``uniform``.
         content: weight of the variance and covariance terms on the content of context tokens: what is left of them when
             the mean of their position is taken away. Keeps samples apart at every position.
         variance: weight of the variance term within ``content``.
@@ -51,10 +69,12 @@ class LatentPrediction(EncoderModule):
             best. False scales patch embeddings to the positions, and output projections with depth
             (``nn.init.init_weights``).
         gradient_checkpointing: compute blocks again in the backward pass, which takes less memory and more time.
-        kwargs: channels see ``EncoderModule``; optimizer, schedule, EMA and compilation, as in ``JEPAModule``.
+        kwargs: targets and teacher, as in ``LatentTargets``; channels see ``EncoderModule``; optimizer, schedule, EMA
+            and compilation, as in ``JEPAModule``.
 
     Raises:
-        ValueError: if the encoder or the distance is unknown, or ``target_layers`` exceeds the encoder's blocks.
+        ValueError: if the encoder or the distance is unknown, if ``target_layers`` or ``levels`` are not blocks of the
+            encoder, or if a teacher does not fit it.
 
     Example:
         >>> import torch
@@ -82,8 +102,9 @@ class LatentPrediction(EncoderModule):
         predictor_dim: PositiveInt = 384,
         predictor_heads: PositiveInt | None = None,
         distance: Distance = "smooth_l1",
-        normalize_targets: bool = True,
-        target_layers: PositiveInt = 1,
+        context_loss: NonNegativeFloat = 0.0,
+        context_warmup: Annotated[tuple[Share, Share], Ascending()] = (0.11, 0.22),
+        context_weights: ContextWeights = "distance",
         content: NonNegativeFloat = 0.0,
         variance: NonNegativeFloat = 5.0,
         covariance: NonNegativeFloat = 1.0,
@@ -102,8 +123,8 @@ class LatentPrediction(EncoderModule):
         self.predictor_depth, self.predictor_dim = predictor_depth, predictor_dim
         self.predictor_heads = predictor_heads
         self.legacy_init, self.gradient_checkpointing = legacy_init, gradient_checkpointing
-        self.distance_name, self.normalize_targets = distance, normalize_targets
-        self.target_layers = target_layers
+        self.distance_name = distance
+        self.context_loss, self.context_warmup, self.context_weights = context_loss, context_warmup, context_weights
         self.least_samples = 2 if content else 1
         self.content, self.content_statistic = content, VarianceCovariance(variance, covariance, gather=True)
 
@@ -111,7 +132,11 @@ class LatentPrediction(EncoderModule):
     def unused_options(cls, options: Mapping[str, Any]) -> dict[str, str]:
         """Beside those of the base: the weights of terms that are not asked for."""
         unused = super().unused_options(options)
-        return unused if options["content"] else unused | dict.fromkeys(("variance", "covariance"), "content is 0")
+        if not options["content"]:
+            unused |= dict.fromkeys(("variance", "covariance"), "content is 0")
+        if not options["context_loss"]:
+            unused |= dict.fromkeys(("context_warmup", "context_weights"), "context_loss is 0")
+        return unused
 
     def build_networks(self) -> None:
         """Builds context encoder, target encoder and predictor; a subclass calls it last in its ``__init__``.
@@ -121,7 +146,9 @@ class LatentPrediction(EncoderModule):
         """
         with building(self):
             self.context_encoder = self.build_encoder()
-            self._check_layers()
+            self.check_layers(self.size.depth if self.size else getattr(self.context_encoder, "depth", None))
+            if self.teacher is not None:
+                check_teacher(self.teacher, self.context_encoder)
             self.target_encoder = frozen_copy(self.context_encoder)
             self.predictor = self.build_predictor()
 
@@ -139,22 +166,15 @@ class LatentPrediction(EncoderModule):
             self.predictor_heads or self._encoder_heads(),
             legacy_init=self.legacy_init,
             gradient_checkpointing=self.gradient_checkpointing,
+            out_width=None if self.teacher is None else self.teacher.width,
+            num_levels=len(self.levels or (-1,)),
+            context_head=bool(self.context_loss),
             **self.predictor_options(),
         )
 
     def predictor_options(self) -> dict[str, Any]:
         """What a method asks of ``Predictor`` beyond its size."""
         return {}
-
-    @property
-    def grid_size(self) -> tuple[int, ...]:
-        """Tokens along each axis of the grid."""
-        return cast(tuple[int, ...], self.context_encoder.grid_size)
-
-    @property
-    def encoder_width(self) -> int:
-        """D, the width of the tokens."""
-        return int(self.context_encoder.width)  # type: ignore[arg-type]  # any network of the user's
 
     @property
     def eval_encoder(self) -> nn.Module:
@@ -168,17 +188,6 @@ class LatentPrediction(EncoderModule):
     def _encoder_heads(self) -> int:
         heads = self.size.heads if self.size else getattr(self.context_encoder, "heads", None)
         return heads if isinstance(heads, int) else max(1, self.predictor_dim // 32)
-
-    def _check_layers(self) -> None:
-        """Refuses targets of more blocks than there are, or of an encoder that gives only its output."""
-        depth = self.size.depth if self.size else getattr(self.context_encoder, "depth", None)
-        if depth is not None and self.target_layers > depth:
-            raise ValueError(f"target_layers={self.target_layers} is not from 1 to the encoder's {depth} blocks.")
-        if self.target_layers > 1 and "layers" not in signature(self.context_encoder.forward).parameters:
-            raise ValueError(
-                f"target_layers={self.target_layers}, and {self.encoder_label} gives no outputs of its blocks (its "
-                "forward has no argument layers): leave target_layers out."
-            )
 
     def distance(self, predicted: Tensor, target: Tensor) -> Tensor:
         """Distance of ``[B, M, Kt, D]`` predicted and target tokens for each sample: ``[B]``."""
@@ -200,24 +209,48 @@ class LatentPrediction(EncoderModule):
         """
         return energy_of(self.sides(batch), batch.masks, self.distance)
 
-    @torch.no_grad()
-    def encode_target(self, view: Tensor) -> list[Tensor]:
-        """Target tokens of the whole view, ``[B, N, D]`` of each target layer; the last is the encoder's output."""
-        if self.target_layers == 1:
-            layers = [self.target_encoder(view)]
-        else:
-            layers = cast(list[Tensor], self.target_encoder(view, layers=range(-self.target_layers, 0)))
-        self.check_tokens(layers[-1], self.grid_size, self.encoder_width)
-        return layers
+    def encode_context(self, view: Tensor, masks: Masks) -> Tensor:
+        """Context tokens ``[B, Kc, D]``, or with levels ``[B, Kc, L * D]``, of which the last D are the output."""
+        if self.levels is None:
+            return cast(Tensor, self.context_encoder(view, keep=masks.context))
+        return torch.cat(self.context_encoder(view, keep=masks.context, layers=self.levels), dim=-1)
 
-    def target_tokens(self, layers: Sequence[Tensor]) -> Tensor:
-        """What is predicted, ``[B, N, D]``: the layers of ``encode_target``, normalized and averaged."""
-        if self.normalize_targets:
-            layers = [normalize_targets(tokens) for tokens in layers]
-        tokens = torch.stack(list(layers)).mean(dim=0)
-        if self.normalize_targets and len(layers) > 1:
-            tokens = normalize_targets(tokens)  # an average is smaller than what it is of
-        return tokens
+    def predict_from(self, context: Tensor, masks: Masks, **options: Any) -> tuple[Tensor, Tensor | None]:
+        """What a context predicts of the target blocks, and of itself where there is a loss on that.
+
+        Args:
+            context: of ``encode_context``.
+            masks: its own.
+            options: of the predictor.
+
+        Returns:
+            ``[B, M, Kt, L * D]``, and ``[B, M, Kc, L * D]`` or None.
+        """
+        if not self.context_loss:
+            return self.predictor(context, masks.context, masks.target, **options), None
+        found = self.predictor(context, masks.context, masks.target, with_context=True, **options)
+        return cast(tuple[Tensor, Tensor], found)
+
+    def context_term(
+        self, seen: Sequence[Tensor | None], tokens: Tensor, masks: Sequence[Masks], view: Tensor, progress: float
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """The loss on context tokens with the weight of this moment, and what is logged of it.
+
+        Args:
+            seen: what is predicted of them, by ``predict_from``, for each kind of masks.
+            tokens: of ``target_tokens``.
+            masks: of each kind.
+            view: that they are of.
+            progress: share of the run that is done.
+        """
+        pairs = [(found, kind) for found, kind in zip(seen, masks, strict=False) if found is not None]
+        grid, weights = self.grid_of(view), self.context_weights
+        loss = torch.stack(
+            [context_loss(found, tokens, kind, grid, self.distance, weights) for found, kind in pairs]
+        ).mean()
+        # at a weight of 0 too: all parameters have gradients in every step, which DDP and FSDP wait for
+        weight = self.context_loss * context_share(progress, self.context_warmup)
+        return weight * loss, {"context_loss": loss.detach()}
 
     def spread_of(self, predicted: Tensor, tokens: Tensor, masks: Masks) -> dict[str, Tensor]:
         """How much predictions and targets differ between images at the same position; empty for a single image.
@@ -225,8 +258,8 @@ class LatentPrediction(EncoderModule):
         Both fall to 0 if images are no longer told apart, even if positions are.
 
         Args:
-            predicted: ``[B, M, Kt, D]``.
-            tokens: ``[B, N, D]`` target tokens of the whole view.
+            predicted: ``[B, M, Kt, L * D]``.
+            tokens: ``[B, N, L * D]`` target tokens of the whole view.
             masks: where the predictions stand.
 
         Returns:
@@ -241,10 +274,16 @@ class LatentPrediction(EncoderModule):
         variance = content.square().mean(dim=1).sum() / (len(content) - means_taken).clamp_min(1)
         return {"prediction_std": variance.sqrt(), "target_std": tokens.float().std(dim=0).mean()}
 
+    def output_of(self, context: Tensor) -> Tensor:
+        """The output of the encoder ``[B, Kc, D]`` among the levels of ``encode_context``."""
+        return context if self.levels is None else context[..., -self.encoder_width :]
+
     def content_penalty(self, contexts: Sequence[Tensor], masks: Sequence[Masks]) -> Tensor:
-        """The weighted terms on the content of context tokens, ``[B, Kc, D]`` each: a scalar."""
+        """The weighted terms on the content of context tokens, of ``encode_context``: a scalar."""
         spread = [
-            self.content_statistic(token_content(context, kept.context, math.prod(self.grid_size), gather=True))
+            self.content_statistic(
+                token_content(self.output_of(context), kept.context, math.prod(self.grid_size), gather=True)
+            )
             for context, kept in zip(contexts, masks, strict=False)  # evaluation may have fewer views than masks
         ]
         return self.content * torch.stack(spread).mean()

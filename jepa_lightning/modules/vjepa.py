@@ -1,7 +1,8 @@
 # B batch, C channels, T H W frames, height, width, N tokens, D width, M target blocks, Kc Kt kept tokens
 """V-JEPA: predict the representations of blocks of space and time of a clip from the rest of it.
 
-Source: arXiv 2404.08471; V-JEPA 2, with rotary positions: arXiv 2506.09985.
+Source: arXiv 2404.08471; V-JEPA 2, with rotary positions: arXiv 2506.09985; V-JEPA 2.1, with levels, a loss on the
+context, and images beside clips: arXiv 2603.14482.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,12 +13,13 @@ from torch import Tensor, nn
 
 from jepa_lightning.data.pipelines import Pipeline
 from jepa_lightning.data.videos.clips import ClipSampler, masked_video_pipeline
+from jepa_lightning.data.videos.stills import still_pipeline
 from jepa_lightning.losses import Distance, prediction_distance
 from jepa_lightning.masking.clip_masks import check_kinds, clip_masks
 from jepa_lightning.modules.building import masked_encoder
 from jepa_lightning.modules.latent_prediction import LatentPrediction
 from jepa_lightning.modules.traits import Traits
-from jepa_lightning.nn import RopeStyle, blocks_of
+from jepa_lightning.nn import RopeStyle, blocks_of, is_image
 from jepa_lightning.nn.encoder_spec import Encoder
 from jepa_lightning.options import (
     EMARange,
@@ -35,7 +37,7 @@ from jepa_lightning.types import Batch, Masks, StepOutput
 
 
 class VJEPA(LatentPrediction):
-    """Video joint-embedding predictive architecture (arXiv 2404.08471), and its second version (arXiv 2506.09985).
+    """Video joint-embedding predictive architecture (arXiv 2404.08471), and its versions 2 and 2.1.
 
     The defaults are the first version's for ViT-L/16 on 16 frames of 224 px. Each step has several kinds of masks: the
     target encoder sees the clip once, the context encoder once for each kind.
@@ -44,6 +46,9 @@ class VJEPA(LatentPrediction):
     of encoder and predictor separately, to a norm of 10, from its 41st epoch on; the Trainer's ``gradient_clip_val=10``
     clips them together and from the start. The second version's weighted mixture of images and videos is left to your
     data set.
+
+    Version 2 (arXiv 2506.09985) is ``rope=True``. Version 2.1 (arXiv 2603.14482) has ``levels``, ``context_loss=0.5``,
+    ``rope_grid=16`` and ``images=True`` too, for data such as ``MixedDataModule``; ``configs/vjepa`` has all versions.
 
     Args:
         encoder: named size of the Vision Transformer: vit_tiny, vit_small, vit_base, vit_large, vit_huge, vit_giant,
@@ -67,9 +72,17 @@ class VJEPA(LatentPrediction):
         min_keep: smallest number of tokens in a context.
         legacy_masks: draw masks as the reference does, whose contexts rarely hold the last frames.
         rope: use rotary positions, which the second version has, instead of sin-cos tables.
-        rope_style: kind of rotary positions: ``exact``, or ``vjepa2``, which the released weights of V-JEPA 2 need.
+        rope_style: kind of rotary positions: ``exact``, which version 2.1 has, or ``vjepa2``, which the released
+            weights of V-JEPA 2 need, whose angles are tiled over the channels.
+        rope_grid: rows and columns that rotary positions are spread over, whatever the grid; version 2.1 has 16, the
+            grid of 256 px. None counts tokens.
         uniform_power: give time, rows and columns equal numbers of channels in the sin-cos table; False gives time one
             half and rows and columns a quarter each.
+        images: have a patch embedding and a modality embedding for images, beside those of clips. Batches of images
+            ``[B, C, 1, H, W]`` take turns with those of clips (``MixedDataModule``).
+        image_blocks: number of blocks in the mask of an image.
+        image_scale: area of such a block as a share of the image.
+        image_weight: weight of the loss of a batch of images; that of clips has 1.
         predictor_depth: number of predictor blocks.
         distance: distance between predicted and target tokens.
         loss_exponent: exponent p of the distance l1, which is ``|difference|^p / p``.
@@ -83,11 +96,11 @@ class VJEPA(LatentPrediction):
             as "10 epochs" or "10%"; the default is the reference's 12,000 steps of 90,000.
         schedule_stretch: learning rate and weight decay follow the schedule of a run that is this many times as long,
             and stop at the end of this one; 1.25 is the reference's.
-        kwargs: size of the networks, targets, content, crops, optimizer, schedule and compilation, as in
-            ``LatentPrediction`` and ``JEPAModule``.
+        kwargs: size of the networks, targets, levels, loss on the context, content, crops, optimizer, schedule and
+            compilation, as in ``LatentPrediction`` and ``JEPAModule``.
 
     Raises:
-        ValueError: if the sizes or the masks do not fit each other.
+        ValueError: if the sizes or the masks do not fit each other, or ``images`` is for an encoder without clips.
 
     Example:
         >>> import torch
@@ -122,7 +135,12 @@ class VJEPA(LatentPrediction):
         legacy_masks: bool = False,
         rope: bool = False,
         rope_style: RopeStyle = "exact",
+        rope_grid: PositiveInt | None = None,
         uniform_power: bool = True,
+        images: bool = False,
+        image_blocks: PositiveInt = 10,
+        image_scale: PositiveShare = 0.15,
+        image_weight: PositiveFloat = 1.0,
         predictor_depth: PositiveInt = 12,
         distance: Distance = "l1",
         loss_exponent: PositiveFloat = 1.0,
@@ -142,7 +160,8 @@ class VJEPA(LatentPrediction):
         check_kinds(num_blocks, spatial_scale, causal_frames)
         self.num_frames, self.tubelet_size, self.flip = num_frames, tubelet_size, flip
         self.eval_clips, self.eval_crops = eval_clips, eval_crops
-        self.rope_style, self.uniform_power = rope_style if rope else None, uniform_power
+        self.rope_style, self.rope_grid, self.uniform_power = rope_style if rope else None, rope_grid, uniform_power
+        self.images, self.image_weight = images, image_weight
         self.loss_exponent, self.num_kinds = loss_exponent, len(num_blocks) + (causal_frames is not None)
         self.sampler = ClipSampler(num_frames, frame_step, fps)
         self.build_networks()
@@ -150,12 +169,19 @@ class VJEPA(LatentPrediction):
             (1, *self.grid_size)[-3:], num_blocks, spatial_scale, causal_frames, aspect_ratio=aspect_ratio,
             context_share=context_share, min_keep=min_keep, legacy=legacy_masks,
         )  # fmt: skip
+        self.image_masks = clip_masks(
+            (1, *self.grid_size[-2:]), (image_blocks,), (image_scale,), aspect_ratio=aspect_ratio, min_keep=min_keep,
+            legacy=legacy_masks,
+        ) if images else ()  # fmt: skip
 
     @classmethod
     def unused_options(cls, options: Mapping[str, Any]) -> dict[str, str]:
         """Beside those of the base: options of positions, masks and frames that are not asked for."""
         unused = super().unused_options(options)
-        unused |= {"uniform_power": "rope is True"} if options["rope"] else {"rope_style": "rope is False"}
+        rotary = dict.fromkeys(("rope_style", "rope_grid"), "rope is False")
+        unused |= {"uniform_power": "rope is True"} if options["rope"] else rotary
+        if not options["images"]:
+            unused |= dict.fromkeys(("image_blocks", "image_scale", "image_weight"), "images is False")
         if options["fps"] is not None:
             unused["frame_step"] = "fps is given"
         if options["distance"] != "l1":
@@ -172,23 +198,26 @@ class VJEPA(LatentPrediction):
             raise ValueError(
                 f"{self.encoder_option} takes images, and num_frames is {self.num_frames}: set it to 1, or use IJEPA."
             )
-        return masked_encoder(
-            self,
-            num_frames=self.num_frames,
-            tubelet_size=self.tubelet_size,
-            legacy_init=self.legacy_init,
-            pos_order="hw",
-            pos_uniform=self.uniform_power,
-            rope=self.rope_style,
-        )
+        if self.images and (self.size is None or self.num_frames == 1):
+            raise ValueError(
+                f"images=True is for the named encoders of clips, and this is {self.encoder_label} with num_frames="
+                f"{self.num_frames}: leave it out."
+            )
+        options = {"num_frames": self.num_frames, "tubelet_size": self.tubelet_size, "legacy_init": self.legacy_init}
+        return masked_encoder(self, levels=self.levels, **options, **self._shared_options())
 
     def predictor_options(self) -> dict[str, Any]:
-        """Positions as in the encoder, and a mask token for each kind of mask."""
+        """Positions and modalities as in the encoder, and a mask token for each kind of mask."""
+        return {"num_mask_tokens": self.num_kinds, **self._shared_options()}
+
+    def _shared_options(self) -> dict[str, Any]:
+        """What encoder and predictor are both told."""
         return {
-            "num_mask_tokens": self.num_kinds,
             "pos_order": "hw",
             "pos_uniform": self.uniform_power,
             "rope": self.rope_style,
+            "rope_grid": self.rope_grid,
+            "images": self.images,
         }
 
     def pipeline(self) -> Pipeline:
@@ -205,6 +234,27 @@ class VJEPA(LatentPrediction):
             eval_crops=self.eval_crops,
         )
 
+    def image_pipeline(self) -> Pipeline:
+        """Cropped and mirrored images of one frame, with masks of one kind.
+
+        Raises:
+            ValueError: if there is no embedding for images.
+        """
+        if not self.images:
+            raise ValueError(f"{type(self).__name__} is built for clips alone: set images to True (--model.images).")
+        return still_pipeline(
+            self.image_size, self.image_masks, self.crop_scale, flip=self.flip, mean=self.mean, std=self.std
+        )
+
+    def grid_of(self, view: Tensor) -> tuple[int, ...]:
+        """Tokens along each axis of the grid of a view; an image has those of one frame."""
+        return (1, *self.grid_size[-2:]) if self.images and is_image(view) else self.grid_size
+
+    def check_size(self, view: Tensor) -> None:
+        """Refuses a view that the masks are not for; one of images is as large as the frames of clips."""
+        frames = self.num_frames if self.images and is_image(view) else 1
+        super().check_size(view.expand(-1, -1, frames, -1, -1) if frames > 1 else view)
+
     def distance(self, predicted: Tensor, target: Tensor) -> Tensor:
         """Distance of ``[B, M, Kt, D]`` predicted and target tokens for each clip: ``[B]``."""
         return prediction_distance(predicted, target, self.distance_name, self.loss_exponent)
@@ -217,29 +267,31 @@ class VJEPA(LatentPrediction):
                 "module.pipeline()."
             )
         self.check_size(batch.views[0])
-        masks = self.check_masks(batch, self.num_kinds, "kinds")
-        layers = self.encode_target(batch.views[0])
+        view = batch.views[0]
+        masks = self.check_masks(batch, self._kinds_of(view), "kinds")
+        layers = self.encode_target(view)
         tokens = self.target_tokens(layers)
-        found = [self._predict(batch.views[0], kind, number) for number, kind in enumerate(masks)]
+        contexts, predicted, seen = zip(*(self._predict(view, kind, i) for i, kind in enumerate(masks)), strict=True)
         distances = torch.stack(
-            [
-                self.distance(predicted, blocks_of(tokens, kind)).mean()
-                for (_, predicted), kind in zip(found, masks, strict=True)
-            ]
+            [self.distance(each, blocks_of(tokens, kind)).mean() for each, kind in zip(predicted, masks, strict=True)]
         )
-        loss = distances.mean()
-        logs = {f"prediction_loss_{kind}": each.detach() for kind, each in enumerate(distances)}
+        loss, modality = distances.mean(), "image_" if self.images and is_image(view) else ""
+        logs = {f"{modality}prediction_loss_{kind}": each.detach() for kind, each in enumerate(distances)}
         if len(tokens) > 1:
-            logs["target_std"] = layers[-1].float().std(dim=0).mean()
+            logs |= {f"{modality}{name}": std for name, std in self._spread(layers).items()}
+        if self.context_loss:
+            term, logged = self.context_term(seen, tokens, masks, view, progress)
+            loss, logs = loss + term, logs | {f"{modality}{name}": value for name, value in logged.items()}
         if self.content:
-            penalty = self.content_penalty([context for context, _ in found], masks)
+            penalty = self.content_penalty(contexts, masks)
             loss = loss + penalty
-            logs["content_regularizer"] = penalty.detach()
-        return StepOutput(loss, layers[-1].mean(dim=1), logs, tokens=layers[-1])
+            logs[f"{modality}content_regularizer"] = penalty.detach()
+        features, given = self.features_of(layers)
+        return StepOutput(self.image_weight * loss if modality else loss, features, logs, tokens=given)
 
     def predictions(self, batch: Batch) -> Sequence[Tensor]:
         """What the contexts of the first view predict, ``[B, M, Kt, D]`` for each kind of mask."""
-        masks = self.check_masks(batch, self.num_kinds, "kinds")
+        masks = self.check_masks(batch, self._kinds_of(batch.views[0]), "kinds")
         return [self._predict(batch.views[0], kind, number)[1] for number, kind in enumerate(masks)]
 
     def distance_given(self, tokens: Tensor, view: Tensor, masks: Masks, kind: int) -> Tensor:
@@ -256,7 +308,18 @@ class VJEPA(LatentPrediction):
         """
         return self.distance(self._predict(view, masks, kind)[1], blocks_of(tokens, masks))
 
-    def _predict(self, view: Tensor, masks: Masks, kind: int) -> tuple[Tensor, Tensor]:
-        """Context ``[B, Kc, D]``, and what it predicts, ``[B, M, Kt, D]``."""
-        context = self.context_encoder(view, keep=masks.context)
-        return context, self.predictor(context, masks.context, masks.target, mask_index=kind)
+    def _kinds_of(self, view: Tensor) -> int:
+        """Number of kinds of masks; images have one."""
+        return 1 if self.images and is_image(view) else self.num_kinds
+
+    def _spread(self, layers: Sequence[Tensor]) -> dict[str, Tensor]:
+        """Standard deviation between samples, at each position, of the output and of each level of the targets."""
+        stds = [tokens.float().std(dim=0).mean() for tokens in layers]
+        levels = {f"target_std_{level}": std for level, std in zip(self.levels or (), stds, strict=False)}
+        return {"target_std": stds[-1], **levels}
+
+    def _predict(self, view: Tensor, masks: Masks, kind: int) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Context, of ``encode_context``, and what it predicts, of ``predict_from``."""
+        context = self.encode_context(view, masks)
+        options = {"image": is_image(view)} if self.images else {}
+        return context, *self.predict_from(context, masks, mask_index=kind, **options)

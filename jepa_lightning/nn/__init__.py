@@ -9,6 +9,7 @@ from jepa_lightning.nn.init import init_xavier_weights
 from jepa_lightning.nn.key_queue import KeyQueue
 from jepa_lightning.nn.masked_convnet import MaskedConvNet
 from jepa_lightning.nn.mlp_predictor import MLPPredictor
+from jepa_lightning.nn.modality import is_image
 from jepa_lightning.nn.patchify import patchify
 from jepa_lightning.nn.pixel_grid import PixelGrid
 from jepa_lightning.nn.pos_embed import grid_size, sincos_pos_embed
@@ -46,6 +47,7 @@ __all__ = [
     "compile_blocks",
     "grid_size",
     "init_xavier_weights",
+    "is_image",
     "mlp_head",
     "patchify",
     "projection_head",

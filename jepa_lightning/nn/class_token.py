@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from jepa_lightning.nn.levels import block_indices
 from jepa_lightning.nn.pos_embed import grid_size
 from jepa_lightning.nn.transformer_block import run_block
 from jepa_lightning.nn.vit import VisionTransformer
@@ -45,7 +46,7 @@ class ClassTokenViT(VisionTransformer):
             raise ValueError("the class token is read from the whole image: leave keep out.")
         tokens = self.patch_embed(x) + self._positions(grid_size(x.shape[2:], self.patch))
         tokens = torch.cat([self.class_token.expand(len(x), -1, -1), tokens], dim=1)
-        wanted = self._block_indices(layers or ())
+        wanted = block_indices(layers or (), len(self.blocks))
         taken: dict[int, Tensor] = {}
         for i, block in enumerate(self.blocks):
             tokens = run_block(block, tokens, None, self.gradient_checkpointing)

@@ -1,7 +1,7 @@
 # B batch, N tokens of the grid, K kept tokens, D width, A heads, E width of a head, R channels of it that are rotated
 """Rotary positions over frames, rows and columns.
 
-Source: V-JEPA 2 (arXiv 2506.09985), section 2.1; RoFormer (arXiv 2104.09864).
+Source: V-JEPA 2 (arXiv 2506.09985), section 2.1; V-JEPA 2.1 (arXiv 2603.14482); RoFormer (arXiv 2104.09864).
 """
 
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ from torch import Tensor
 RopeStyle = Literal["exact", "vjepa2"]
 
 
-def rope_table(grid: Sequence[int], head_width: int, style: RopeStyle) -> Tensor:
+def rope_table(grid: Sequence[int], head_width: int, style: RopeStyle, spread: int | None = None) -> Tensor:
     """Cosines and sines that rotate the queries and keys of each token of a grid.
 
     The first third of the rotated channels turns with the frame, the second with the row, the last with the column, at
@@ -25,7 +25,10 @@ def rope_table(grid: Sequence[int], head_width: int, style: RopeStyle) -> Tensor
         head_width: E.
         style: ``exact`` turns both coordinates of a pair by one angle. ``vjepa2`` is what the V-JEPA 2 code does and
             its weights need: the table of angles is tiled twice over the channels while pairs are adjacent, so that the
-            two coordinates mostly have two angles, and lengths change.
+            two coordinates mostly have two angles, and lengths change. V-JEPA 2.1 is ``exact``.
+        spread: rows, and columns, that positions are spread over: those of a grid of H rows are multiplied by
+            ``(spread - 1) / (H - 1)``, and columns likewise, so that other resolutions have the positions of the
+            pretrained one, of 16 rows in V-JEPA 2.1. Frames are as they are. None counts tokens.
 
     Returns:
         float32 ``[2, N, R]``, cosines first.
@@ -41,7 +44,10 @@ def rope_table(grid: Sequence[int], head_width: int, style: RopeStyle) -> Tensor
     if style not in ("exact", "vjepa2"):
         raise ValueError(f"there is no rope_style '{style}': choose exact or vjepa2.")
     frequencies = 10000.0 ** (-torch.arange(third // 2, dtype=torch.float64) / (third // 2))
-    axes = torch.meshgrid(*(torch.arange(n, dtype=torch.float64) for n in (1, *grid)[-3:]), indexing="ij")
+    frames, *space = (torch.arange(n, dtype=torch.float64) for n in (1, *grid)[-3:])
+    if spread is not None:  # a single row stands at 0 in any case
+        space = [places * ((spread - 1) / max(len(places) - 1, 1)) for places in space]
+    axes = torch.meshgrid(frames, *space, indexing="ij")
     angles = torch.stack([axis.flatten() for axis in axes], dim=1)[..., None] * frequencies  # [N, 3, third / 2]
     angles = angles.repeat_interleave(2, dim=-1) if style == "exact" else angles.repeat(1, 1, 2)
     return torch.stack([angles.cos(), angles.sin()]).flatten(2).float()

@@ -1,7 +1,7 @@
 # B batch, C channels, T H W frames, height, width, N tokens, K kept tokens, D width
 """One Vision Transformer for images and clips, with the state-dict names of the reference and of timm.
 
-Source: I-JEPA (arXiv 2301.08243), V-JEPA (arXiv 2404.08471) and V-JEPA 2 (arXiv 2506.09985).
+Source: I-JEPA (arXiv 2301.08243), V-JEPA (arXiv 2404.08471), V-JEPA 2 (arXiv 2506.09985) and 2.1 (arXiv 2603.14482).
 """
 
 import difflib
@@ -13,6 +13,8 @@ from timm.layers.pos_embed import resample_abs_pos_embed
 from torch import Tensor, nn
 
 from jepa_lightning.nn.init import init_weights
+from jepa_lightning.nn.levels import block_indices, level_indices, level_norms
+from jepa_lightning.nn.modality import add_modality, embed_patches, is_image, modality_embedding
 from jepa_lightning.nn.pos_embed import grid_size, sincos_pos_embed
 from jepa_lightning.nn.rope import RopeStyle, rope_table, take_positions
 from jepa_lightning.nn.tokens import take_tokens
@@ -38,6 +40,7 @@ VIT_SIZES = {
     "vit_giant_xformers": ViTSize(1408, 40, 22, 48 / 11),  # ViT-g of V-JEPA 2, with heads of width 64
     # the reference's misspelt keyword left its gigantic at ratio 4; the paper's 64/13 is meant
     "vit_gigantic": ViTSize(1664, 48, 16, 64 / 13),
+    "vit_gigantic_xformers": ViTSize(1664, 48, 26, 64 / 13),  # ViT-G of V-JEPA 2.1, with heads of width 64
 }
 
 
@@ -93,9 +96,15 @@ class VisionTransformer(nn.Module):
             ``sincos_pos_embed``.
         pos_uniform: give each axis of a clip's sin-cos table an equal number of channels.
         rope: style of rotary positions, which replace the sin-cos table; None has none. See ``rope_table``.
+        rope_grid: rows and columns that rotary positions are spread over, whatever the grid; see ``rope_table``.
+        levels: blocks, negative ones from the end, that have a norm of their own, ``norms_block``, when ``layers`` asks
+            for them; they rise, and the norm of the last one, the last block, is the final norm. None has ``norm``.
+        images: have a second patch embedding, for images beside clips, and an embedding of each modality that is added
+            to its tokens; a clip of one frame is an image.
 
     Raises:
-        ValueError: if the patch does not divide the image, or the width is not a multiple of the heads.
+        ValueError: if the patch does not divide the image, the width is not a multiple of the heads, the levels are
+            none of this encoder, or an encoder of images alone is to have ``images``.
     """
 
     def __init__(
@@ -115,6 +124,9 @@ class VisionTransformer(nn.Module):
         pos_order: str | None = None,
         pos_uniform: bool = False,
         rope: RopeStyle | None = None,
+        rope_grid: int | None = None,
+        levels: Sequence[int] | None = None,
+        images: bool = False,
     ) -> None:
         super().__init__()
         if width % heads:
@@ -126,17 +138,30 @@ class VisionTransformer(nn.Module):
         self.input_size = (num_frames, *size) if video else size
         self.grid_size = grid_size(self.input_size, self.patch)
         self.patch_embed = PatchEmbed(self.patch, in_channels, width)
-        self.rope, self.head_width = rope, width // heads
+        self.images = images
+        if images:
+            if not video:
+                raise ValueError(
+                    "an encoder of images alone has one patch embedding: images=True needs num_frames > 1."
+                )
+            self.patch_embed_img = PatchEmbed((1, patch_size, patch_size), in_channels, width)
+            self.img_mod_embed, self.video_mod_embed = modality_embedding(width), modality_embedding(width)
+        self.rope, self.rope_grid, self.head_width = rope, rope_grid, width // heads
         if rope is None:
             table = sincos_pos_embed(width, self.grid_size, order=pos_order, uniform=pos_uniform)
             self.register_buffer("pos_embed", table[None])
         else:
             # follows from the options, so it is not saved
-            self.register_buffer("rope_table", rope_table(self.grid_size, self.head_width, rope), persistent=False)
+            table = rope_table(self.grid_size, self.head_width, rope, rope_grid)
+            self.register_buffer("rope_table", table, persistent=False)
         self.pos_embed: Tensor
         self.rope_table: Tensor
         self.blocks = build_blocks(width, depth, heads, mlp_ratio, drop_path)
-        self.norm = nn.LayerNorm(width, eps=1e-6)
+        self.levels = None if levels is None else level_indices(levels, depth)
+        if self.levels is None:
+            self.norm = nn.LayerNorm(width, eps=1e-6)
+        else:
+            self.norms_block = level_norms(width, len(self.levels))
         self.gradient_checkpointing = gradient_checkpointing
         init_weights(self, self.blocks, scale_patches=not legacy_init, scale_depth=not legacy_init)
 
@@ -148,43 +173,53 @@ class VisionTransformer(nn.Module):
         Args:
             x: ``[B, C, H, W]`` or ``[B, C, T, H, W]``. At another size than the encoder is built for, sin-cos positions
                 are interpolated, a shorter clip takes the first ones, and rotary positions are computed for the size.
-                An encoder of clips repeats an image to fill one tubelet.
+                An encoder of clips repeats an image to fill one tubelet, unless it has an embedding for images.
             keep: int64 ``[B, K]`` token indices, gathered before the blocks; None keeps all N.
             layers: indices of blocks whose outputs are wanted, negative ones from the end.
 
         Returns:
-            ``[B, K, D]`` after the final norm, or with ``layers`` a list of such, one a layer, in the order given.
+            ``[B, K, D]`` after the final norm, or with ``layers`` a list of such, one a layer, in the order given;
+            levels after their own norms.
 
         Raises:
             ValueError: if the patch does not divide the input, or there is no such layer.
         """
         if x.ndim == 4 and len(self.patch) == 3:
-            x = x.unsqueeze(2).expand(-1, -1, self.patch[0], -1, -1)
-        grid = grid_size(x.shape[2:], self.patch)
-        tokens, table = self.patch_embed(x), None
+            x = x.unsqueeze(2)
+            x = x if self.images else x.expand(-1, -1, self.patch[0], -1, -1)
+        grid = grid_size(x.shape[2:], (1, *self.patch[1:]) if self.images and is_image(x) else self.patch)
+        tokens, table = self._embedded(x), None
         if self.rope is None:
             tokens = tokens + self._positions(grid)
         else:
             table = take_positions(self._rotations(grid), keep)
         if keep is not None:
             tokens = take_tokens(tokens, keep)
-        wanted = self._block_indices(layers or ())
+        wanted = block_indices(layers or (), len(self.blocks))
         taken: dict[int, Tensor] = {}
         for i, block in enumerate(self.blocks):
             tokens = run_block(block, tokens, table, self.gradient_checkpointing)
             if i in wanted:
-                taken[i] = self.norm(tokens)
+                taken[i] = self._normed(tokens, i)
         if layers is not None:
             return [taken[i] for i in wanted]
-        normed: Tensor = self.norm(tokens)
-        return normed
+        return self._normed(tokens, len(self.blocks) - 1)
 
-    def _block_indices(self, layers: Sequence[int]) -> list[int]:
-        """Layers counted from either end to indices from the front."""
-        depth = len(self.blocks)
-        if any(not -depth <= layer < depth for layer in layers):
-            raise ValueError(f"layers {tuple(layers)} are not all there: the encoder has {depth} blocks.")
-        return [layer % depth for layer in layers]
+    def _embedded(self, x: Tensor) -> Tensor:
+        """Tokens ``[B, N, D]`` of a view, with what tells images from clips where it has both."""
+        if not self.images:
+            tokens: Tensor = self.patch_embed(x)
+            return tokens
+        tokens = embed_patches(x, self.patch_embed, self.patch_embed_img, self.patch)
+        return add_modality(tokens, is_image(x), self.img_mod_embed, self.video_mod_embed)
+
+    def _normed(self, tokens: Tensor, block: int) -> Tensor:
+        """The output of a block after the norm of its level, or else the final norm."""
+        if self.levels is None:
+            normed: Tensor = self.norm(tokens)
+        else:
+            normed = self.norms_block[self.levels.index(block) if block in self.levels else -1](tokens)
+        return normed
 
     def _positions(self, grid: tuple[int, ...]) -> Tensor:
         """The position table ``[1, N, D]`` for a grid, interpolated where it is not the one built for."""
@@ -205,4 +240,4 @@ class VisionTransformer(nn.Module):
         """The rotary table ``[2, N, R]`` for a grid."""
         if grid == self.grid_size or self.rope is None:
             return self.rope_table
-        return rope_table(grid, self.head_width, self.rope).to(self.rope_table.device)
+        return rope_table(grid, self.head_width, self.rope, self.rope_grid).to(self.rope_table.device)

@@ -100,6 +100,12 @@ METHODS: dict[str, tuple[type[JEPAModule], dict[str, Any], dict[str, Any]]] = {
         {},
     ),
     "VJEPA": (VJEPA, {**JEPA, **CLIPS, "rope": True}, {"gradient_clip_val": 0.02}),
+    "VJEPA, 2.1": (
+        VJEPA,
+        {**JEPA, **CLIPS, "rope": True, "rope_grid": 16, "levels": (0, 1), "context_loss": 0.5, "images": True,
+         "image_blocks": 2, **SGD},
+        {},
+    ),
     "BYOL": (BYOL, {"projector_hidden": 32, "projector_dim": 16, **LARS}, {}),
     "SimCLR": (SimCLR, {"projector_hidden": 32, "projector_dim": 16, **LARS}, {}),
     "MoCo v2": (MoCo, {"queue_size": 24, "projector_dim": 16, **SGD}, {}),

@@ -91,3 +91,14 @@ def test_an_encoder_takes_other_lengths_and_sizes(size: tuple[int, int, int]) ->
 def test_nonsense_is_refused(width: int, style: RopeStyle, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         rope_table(GRID, width, style)
+
+
+def test_positions_are_spread_over_the_pretrained_grid() -> None:
+    """Of 16 rows they stay as they are; of 24 they are multiplied by 15/23; frames are not."""
+    assert torch.equal(rope_table((3, 16, 16), 32, "exact", 16), rope_table((3, 16, 16), 32, "exact"))
+    cos, sin = rope_table((3, 24, 24), 32, "exact", 16).unflatten(1, (3, 24, 24))
+    angles = torch.atan2(sin, cos)[..., ::10]  # the lowest pair of each axis turns by the position itself
+    assert angles[2, 0, 0, 0].item() == pytest.approx(2)
+    assert angles[0, 3, 0, 1].item() == pytest.approx(3 * 15 / 23)
+    assert angles[0, 0, 4, 2].item() == pytest.approx(4 * 15 / 23)
+    assert torch.isfinite(rope_table((3, 1, 24), 32, "exact", 16)).all()

@@ -50,7 +50,8 @@ def test_a_layer_that_is_not_there_is_refused() -> None:
 @pytest.mark.parametrize(
     ("name", "millions"),
     [("vit_tiny", 5.49), ("vit_small", 21.6), ("vit_base", 85.7), ("vit_large", 303.1), ("vit_huge", 630.7),
-     ("vit_giant", 1011), ("vit_giant_xformers", 1011), ("vit_gigantic", 1842)],
+     ("vit_giant", 1011), ("vit_giant_xformers", 1011), ("vit_gigantic", 1842),
+     ("vit_gigantic_xformers", 1842)],
 )  # fmt: skip
 def test_named_sizes_have_the_published_number_of_parameters(name: str, millions: float) -> None:
     with torch.device("meta"):
