@@ -51,6 +51,9 @@ def place(cls: type, option: str, value: Any) -> dict[str, Any]:
     needed = {name: REQUIRED[name] for name in options(cls) if name in REQUIRED}
     if cls is modules.WorldModel:  # options of the configuration before, which its default predictor would ignore
         needed |= {"predictor": "tokens"}
+    if cls is data.MixedDataModule:
+        parts = {"videos": data.PhysicsVideoDataModule, "images": data.ShapesDataModule}
+        needed = {name: {"class_path": f"jepa_lightning.data.{part.__name__}"} for name, part in parts.items()}
     given = {"class_path": f"{cls.__module__}.{cls.__qualname__}", "init_args": {**needed, option: value}}
     if issubclass(cls, Callback):
         return {"trainer": {"callbacks": [given]}}

@@ -15,6 +15,7 @@ from jepa_lightning.data.videos.clips import ClipSampler, masked_video_pipeline
 from jepa_lightning.data.videos.file import VideoFile
 from jepa_lightning.data.videos.folder import VideoFolderDataModule
 from jepa_lightning.data.videos.manifest import VideoManifestDataModule
+from jepa_lightning.data.videos.mixed import MixedDataModule
 from jepa_lightning.data.videos.video import TensorVideo, Video
 
 __all__ = [
@@ -25,6 +26,7 @@ __all__ = [
     "DigitsDataModule",
     "ImageFolderDataModule",
     "JEPADataModule",
+    "MixedDataModule",
     "OddScenesDataModule",
     "OddScenesDataset",
     "PhysicsVideoDataModule",

@@ -48,7 +48,7 @@ class ResumableDataLoader(DataLoader[Any]):
         if state["samples"] and state["ranks"] != self._ranks and not getattr(self.sampler, "elastic", True):
             rank_zero_warn(
                 f"the run resumes in the middle of an epoch on {self._ranks} ranks, and had {state['ranks']}: each of "
-                "them reads other shards, so that some samples are seen twice in this epoch and others not at all."
+                "them reads other samples, so that some samples are seen twice in this epoch and others not at all."
             )
         if (step := self._size * self._ranks) != state["step"]:
             rank_zero_warn(
