@@ -1,4 +1,4 @@
-# B batch, A heads, Q queries, K keys, E width of a head, D width
+# B batch, A heads, Q queries, K keys, E width of a head, D width, G groups, S tokens of a group
 """Attention, computed in the way that is fastest on the device at hand."""
 
 import torch
@@ -35,8 +35,36 @@ def explicit_attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     return ((q * scale) @ k.transpose(-2, -1)).softmax(dim=-1) @ v
 
 
+def attend_in_groups(q: Tensor, k: Tensor, v: Tensor, groups: int, size: int) -> Tensor:
+    """Attention of tokens of which the last stand in groups, which see the tokens before them and not each other.
+
+    The tokens before the groups see themselves alone, so that one computation of them serves all groups.
+
+    Args:
+        q: ``[B, A, K, E]``, or the last ``G * S`` alone.
+        k: ``[B, A, K, E]``.
+        v: ``[B, A, K, E]``.
+        groups: G.
+        size: S.
+
+    Returns:
+        ``[B, A, K, E]``, or ``[B, A, G * S, E]``: as many as queries.
+    """
+    before = k.shape[-2] - groups * size
+
+    def seen(x: Tensor) -> Tensor:
+        shared = x[:, :, None, :before].expand(-1, -1, groups, -1, -1)
+        return torch.cat([shared, x[:, :, before:].unflatten(2, (groups, size))], dim=3).flatten(1, 2)
+
+    wanted = q[:, :, -groups * size :].unflatten(2, (groups, size)).flatten(1, 2)
+    found = attend(wanted, seen(k), seen(v)).unflatten(1, (-1, groups)).flatten(2, 3)
+    if q.shape[-2] == groups * size:
+        return found
+    return torch.cat([attend(*(x[:, :, :before] for x in (q, k, v))), found], dim=2)
+
+
 class SelfAttention(nn.Module):
-    """Attention from all tokens to all; parameters are named as in timm's.
+    """Attention from all tokens to all, or in groups; parameters are named as in timm's.
 
     Args:
         width: D.
@@ -49,10 +77,29 @@ class SelfAttention(nn.Module):
         self.qkv = nn.Linear(width, 3 * width)
         self.proj = nn.Linear(width, width)
 
-    def forward(self, x: Tensor, table: Tensor | None = None) -> Tensor:
-        """Tokens ``[B, K, D]`` to ``[B, K, D]``; a table of ``rope_table`` rotates queries and keys."""
+    def forward(
+        self,
+        x: Tensor,
+        table: Tensor | None = None,
+        last: int | None = None,
+        groups: tuple[int, int] | None = None,
+    ) -> Tensor:
+        """Tokens to tokens.
+
+        Args:
+            x: ``[B, K, D]``.
+            table: of ``rope_table``, which rotates queries and keys.
+            last: number of tokens at the end that are wanted; they see all the others. None gives all.
+            groups: number and size of groups at the end, as in ``attend_in_groups``; None has none.
+
+        Returns:
+            ``[B, K, D]``, or the last of them.
+        """
         q, k, v = self.qkv(x).view(*x.shape[:2], 3, self.heads, -1).permute(2, 0, 3, 1, 4)
+        wanted = slice(None) if last is None else slice(x.shape[1] - last, None)
+        q = q[:, :, wanted]
         if table is not None:
-            q, k = rotate(q, table), rotate(k, table)
-        projected: Tensor = self.proj(attend(q, k, v).transpose(1, 2).flatten(2))
+            q, k = rotate(q, table[..., wanted, :]), rotate(k, table)
+        attended = attend(q, k, v) if groups is None else attend_in_groups(q, k, v, *groups)
+        projected: Tensor = self.proj(attended.transpose(1, 2).flatten(2))
         return projected

@@ -6,7 +6,7 @@ V-JEPA 2.1 (arXiv 2603.14482).
 """
 
 from collections.abc import Sequence
-from typing import cast
+from typing import Literal, cast, get_args
 
 import torch
 from torch import Tensor, nn
@@ -18,9 +18,13 @@ from jepa_lightning.nn.rope import RopeStyle, rope_table, take_positions
 from jepa_lightning.nn.tokens import take_tokens
 from jepa_lightning.nn.transformer_block import build_blocks, run_block
 
+PredictorAttention = Literal["full", "shared"]
+
 
 class Predictor(nn.Module):
     """A narrow transformer that fills in target blocks, each on its own, all blocks of the batch in one pass.
+
+    Its last block computes the targets alone, from keys and values of all tokens.
 
     Args:
         grid_size: tokens along each axis of the encoder's grid.
@@ -41,9 +45,12 @@ class Predictor(nn.Module):
             layer with GELU first.
         context_head: have a second head, ``predictor_proj_context``, for the context tokens.
         images: have an embedding of each modality, images and clips, that is added to all tokens.
+        attention: ``full``, the papers': the context is computed again with the mask tokens of each target block.
+            ``shared``: context tokens do not see mask tokens, and are computed once for all blocks. Parameters are the
+            same.
 
     Raises:
-        ValueError: if the width is not a multiple of the heads.
+        ValueError: if the width is not a multiple of the heads, or there is no such attention.
     """
 
     def __init__(
@@ -64,8 +71,13 @@ class Predictor(nn.Module):
         num_levels: int = 1,
         context_head: bool = False,
         images: bool = False,
+        attention: PredictorAttention = "full",
     ) -> None:
         super().__init__()
+        if attention not in get_args(PredictorAttention):
+            raise ValueError(f"there is no predictor_attention '{attention}': choose full or shared.")
+        if context_head and attention == "shared":
+            raise ValueError("predictor_attention 'shared' has no loss on the context: set context_loss to 0.")
         if width % heads:
             raise ValueError(
                 f"predictor width {width} is not a multiple of its heads {heads}: set predictor_heads to a divisor."
@@ -75,7 +87,8 @@ class Predictor(nn.Module):
             self.mask_token = nn.Parameter(torch.zeros(1, 1, width))
         else:
             self.mask_tokens = nn.ParameterList(torch.zeros(1, 1, width) for _ in range(num_mask_tokens))
-        self.single, self.images, self.rope = num_mask_tokens is None, images, rope
+        self.single, self.images = num_mask_tokens is None, images
+        self.rope, self.attention = rope, attention
         if images:
             self.img_mod_embed, self.video_mod_embed = modality_embedding(width), modality_embedding(width)
         if rope is None:
@@ -128,20 +141,23 @@ class Predictor(nn.Module):
             positions = self.predictor_pos_embed.expand(batch, -1, -1)
             known = known + take_tokens(positions, context_index)
             wanted = wanted + take_tokens(positions, target_index.flatten(1))
-        # a row per block: blocks never see each other's mask tokens
-        rows = _rows(known, wanted.reshape(batch * num_blocks, num_targets, -1))
+        if self.attention == "shared":  # a row per sample
+            rows, places = torch.cat([known, wanted], 1), torch.cat([context_index, target_index.flatten(1)], 1)
+            groups, last = (num_blocks, num_targets), num_blocks * num_targets
+        else:  # a row per block: blocks never see each other's mask tokens
+            rows = _rows(known, wanted.reshape(batch * num_blocks, num_targets, -1))
+            places, groups, last = _rows(context_index, target_index.flatten(0, 1)), None, num_targets
         if self.images:
             rows = add_modality(rows, image, self.img_mod_embed, self.video_mod_embed)
-        table = None
-        if self.rope is not None:
-            table = take_positions(self.rope_table, _rows(context_index, target_index.flatten(0, 1)))
-        for block in self.predictor_blocks:
-            rows = run_block(block, rows, table, self.gradient_checkpointing)
-        shape = (batch, num_blocks, -1, self.out_width)
-        predicted = self.predictor_proj(self.predictor_norm(rows[:, -num_targets:])).reshape(shape)
+        table = None if self.rope is None else take_positions(self.rope_table, places)
+        for i, block in enumerate(self.predictor_blocks, start=1):
+            cut = last if i == len(self.predictor_blocks) and not with_context else None
+            rows = run_block(block, rows, table, self.gradient_checkpointing, last=cut, groups=groups)
+        rows = self.predictor_norm(rows)
+        predicted = self.predictor_proj(rows[:, -last:]).reshape(batch, num_blocks, num_targets, -1)
         if not with_context:
             return cast(Tensor, predicted)
-        return predicted, self.predictor_proj_context(self.predictor_norm(rows[:, :-num_targets])).reshape(shape)
+        return predicted, self.predictor_proj_context(rows[:, :-last]).reshape(batch, num_blocks, -1, self.out_width)
 
     def _mask_token(self, index: int) -> Tensor:
         """The mask token of a kind, ``[1, 1, d]``."""

@@ -3,7 +3,7 @@
 
 from collections.abc import Sequence
 from functools import partial
-from typing import cast
+from typing import Any, cast
 
 import torch
 from timm.layers import DropPath as TimmDropPath  # type: ignore[attr-defined]
@@ -36,9 +36,27 @@ class TransformerBlock(nn.Module):
         self.norm2, self.mlp = norm(width), Mlp(width, int(width * mlp_ratio))
         self.drop_path = DropPath(drop_path) if drop_path else nn.Identity()
 
-    def forward(self, x: Tensor, table: Tensor | None = None) -> Tensor:
-        """Tokens ``[B, K, D]``, and the table of their rotary positions if there is one, to tokens."""
-        x = x + self.drop_path(self.attn(self.norm1(x), table))
+    def forward(
+        self,
+        x: Tensor,
+        table: Tensor | None = None,
+        last: int | None = None,
+        groups: tuple[int, int] | None = None,
+    ) -> Tensor:
+        """Tokens to tokens.
+
+        Args:
+            x: ``[B, K, D]``.
+            table: rotary positions of the tokens.
+            last: number of tokens at the end that are wanted: the others are seen and not computed further.
+            groups: number and size of groups at the end that do not see each other, and are not seen by the tokens
+                before them.
+
+        Returns:
+            ``[B, K, D]``, or the last of them.
+        """
+        attended = self.drop_path(self.attn(self.norm1(x), table, last, groups))
+        x = (x if last is None else x[:, x.shape[1] - last :]) + attended
         out: Tensor = x + self.drop_path(self.mlp(self.norm2(x)))
         return out
 
@@ -57,7 +75,7 @@ def build_blocks(width: int, depth: int, heads: int, mlp_ratio: float = 4.0, dro
     return nn.ModuleList(TransformerBlock(width, heads, mlp_ratio, rate) for rate in rates)
 
 
-def run_block(block: nn.Module, tokens: Tensor, table: Tensor | None, recompute: bool) -> Tensor:
+def run_block(block: nn.Module, tokens: Tensor, table: Tensor | None, recompute: bool, **wanted: Any) -> Tensor:
     """One block on tokens ``[B, K, D]``.
 
     Args:
@@ -65,11 +83,12 @@ def run_block(block: nn.Module, tokens: Tensor, table: Tensor | None, recompute:
         tokens: its input.
         table: rotary positions of the tokens; None for tokens that carry their positions.
         recompute: run it again in the backward pass instead of keeping what it computes on the way.
+        wanted: ``last`` and ``groups`` of a ``TransformerBlock``.
     """
     inputs: Sequence[Tensor] = (tokens,) if table is None else (tokens, table)
     if recompute and torch.is_grad_enabled():
-        return cast(Tensor, checkpoint(block, *inputs, use_reentrant=False))
-    return cast(Tensor, block(*inputs))
+        return cast(Tensor, checkpoint(block, *inputs, use_reentrant=False, **wanted))
+    return cast(Tensor, block(*inputs, **wanted))
 
 
 def compile_blocks(module: nn.Module) -> int:

@@ -83,6 +83,7 @@ class PatchNetwork(nn.Module, HyperparametersMixin):
 METHODS: dict[str, tuple[type[JEPAModule], dict[str, Any], dict[str, Any]]] = {
     "IJEPA": (IJEPA, JEPA, {}),
     "IJEPA, compiled": (IJEPA, {**JEPA, "gradient_checkpointing": True, "compile": True}, {}),
+    "IJEPA, shared": (IJEPA, {**JEPA, "predictor_attention": "shared", "gradient_checkpointing": True}, {}),
     "IJEPA, small": (
         IJEPA,
         {**JEPA, "num_crops": 2, "regularizer": "variance_covariance", "invariance": 1.0, "projector_dim": 24,
