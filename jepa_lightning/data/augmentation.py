@@ -3,7 +3,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from lightning_utilities.core.rank_zero import rank_zero_warn
@@ -15,6 +15,7 @@ from jepa_lightning.data.collate import Collate, Views
 from jepa_lightning.data.pipelines import Interpolation, Pipeline, eval_view, flips, to_tensor
 
 SMALL = 64  # pixels a side, below which a blur leaves nothing to see
+Augment = Literal["paper", "small", "crops"]
 
 
 @dataclass(frozen=True)
@@ -61,6 +62,27 @@ class Augmentation:
             jitter=(brightness, contrast, saturation, min(hue, 0.5)),
             interpolation=interpolation or self.interpolation,
             **chances,
+        )
+
+    def preset(self, name: Augment, local: bool = False) -> "Augmentation":
+        """The same for images of a few dozen pixels, where the papers' changes destroy what is seen.
+
+        Args:
+            name: ``paper`` changes nothing. ``small`` keeps most of the image in each crop, what is left and what is
+                right, the hue, and all color and sharpness, and changes brightness, contrast and saturation by up to a
+                fifth. ``crops`` is crops alone.
+            local: whether this is a small crop beside whole ones.
+        """
+        if name == "paper":
+            return self
+        return replace(
+            self,
+            crop_scale=(0.3, 0.6) if local else (0.6, 1.0),
+            flip=0.0,
+            jitter=(0.2, 0.2, 0.2, 0.0) if name == "small" else (0.0, 0.0, 0.0, 0.0),
+            grayscale=0.0,
+            blur=0.0,
+            solarize=0.0,
         )
 
     def steps(self, image_size: tuple[int, int], channels: int = 3) -> list[Any]:

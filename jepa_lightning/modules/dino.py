@@ -2,6 +2,7 @@
 """DINO, arXiv 2104.14294."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, ClassVar, Literal, get_args
 
 import torch
@@ -148,8 +149,9 @@ class DINO(MultiCrop):
         return self.target_encoder
 
     def augmentations(self) -> Sequence[Augmentation]:
-        """Both global views, then a local one."""
-        return (*ASYMMETRIC, Augmentation(blur=0.5, interpolation="bicubic"))
+        """Both global views with crops of .4 to 1, then a local one of .05 to .4."""
+        large = [replace(view, crop_scale=(0.4, 1.0)) for view in ASYMMETRIC]
+        return (*large, Augmentation((0.05, 0.4), blur=0.5, interpolation="bicubic"))
 
     def ema_pairs(self) -> Sequence[tuple[nn.Module, nn.Module]]:
         """Encoder and head, each with its teacher."""

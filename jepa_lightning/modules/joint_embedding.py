@@ -2,11 +2,11 @@
 """What the methods that compare augmented views of an image share: backbone, views, and the checks of both."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 from torch import Tensor, nn
 
-from jepa_lightning.data.augmentation import Augmentation, augmented_pipeline
+from jepa_lightning.data.augmentation import Augment, Augmentation, augmented_pipeline
 from jepa_lightning.data.pipelines import Interpolation, Pipeline
 from jepa_lightning.ema import frozen_copy
 from jepa_lightning.energy import Sides, energy_of
@@ -45,9 +45,13 @@ class JointEmbedding(EncoderModule):
         heads: attention heads of a Vision Transformer, instead of those of the named size.
         stem: first layers of a ResNet: ``cifar`` is for images of about 32 px.
         drop_path: stochastic depth rate of the encoder's last block.
-        crop_scale: smallest and largest area of a random crop, as a share of the image, for all views; None takes the
-            method's own.
-        flip: probability of a mirrored view. True is one half, None takes the method's own.
+        augment: what happens to the views. ``paper`` is the method's own. ``small`` is for images of less than 64 px:
+            crops of .6 to 1 of the image (local ones of .3 to .6), and brightness, contrast and saturation changed by
+            up to .2; it keeps what is left and right, hues, colors and sharpness. ``crops`` is the same crops and
+            nothing else, for images whose every change means something.
+        crop_scale: smallest and largest area of a random crop, as a share of the image, for all views; None takes those
+            of ``augment``.
+        flip: probability of a mirrored view. True is one half, None takes that of ``augment``.
         color_strength: factor on the strength of color jitter, and on the probabilities of gray, blurred and solarized
             views; 0 leaves only crops and flips.
         interpolation: interpolation of resized images, bilinear or bicubic; None takes the method's own.
@@ -91,6 +95,7 @@ class JointEmbedding(EncoderModule):
         heads: PositiveInt | None = None,
         stem: Stem = "default",
         drop_path: ShareBelowOne = 0.0,
+        augment: Augment = "paper",
         crop_scale: ShareRange | None = None,
         flip: Flip | None = None,
         color_strength: NonNegativeFloat = 1.0,
@@ -100,7 +105,9 @@ class JointEmbedding(EncoderModule):
         **kwargs: Any,
     ) -> None:
         super().__init__(encoder, start_lr=start_lr, final_weight_decay=final_weight_decay, **kwargs)
-        self.stem, self.drop_path = stem, drop_path
+        if augment not in get_args(Augment):
+            raise ValueError(f"there is no augment '{augment}': choose one of {', '.join(get_args(Augment))}.")
+        self.stem, self.drop_path, self.augment = stem, drop_path, augment
         self.image_size = (image_size, image_size) if isinstance(image_size, int) else image_size
         self.patch_size, self.overrides = patch_size, {"width": width, "depth": depth, "heads": heads}
         self.crop_scale, self.flip, self.color_strength = crop_scale, flip, color_strength
@@ -111,7 +118,10 @@ class JointEmbedding(EncoderModule):
     @classmethod
     def unused_options(cls, options: Mapping[str, Any]) -> dict[str, str]:
         """Beside those of the base: the size of patches, for networks that have none."""
-        return {**super().unused_options(options), **unused_patch(options.get("encoder"))}
+        unused = {**super().unused_options(options), **unused_patch(options.get("encoder"))}
+        if options["augment"] == "crops":
+            unused["color_strength"] = "augment is crops, which changes no color"
+        return unused
 
     def build_encoder(self) -> nn.Module:
         """The encoder, ``[B, C, H, W]`` to ``[B, N, D]``; override it for a network of your own with ``width``."""
@@ -136,9 +146,18 @@ class JointEmbedding(EncoderModule):
         views = [self.scaled(augmentation, self.crop_scale) for augmentation in self.augmentations()]
         return augmented_pipeline([(view, self.image_size) for view in views], self.mean, self.std)
 
-    def scaled(self, augmentation: Augmentation, crop_scale: tuple[float, float] | None) -> Augmentation:
-        """An augmentation with what this module's options change, and another range of crops where given."""
-        return augmentation.scaled(self.color_strength, crop_scale, self.flip, self.interpolation)
+    def scaled(
+        self, augmentation: Augmentation, crop_scale: tuple[float, float] | None, local: bool = False
+    ) -> Augmentation:
+        """An augmentation with what this module's options change, and another range of crops where given.
+
+        Args:
+            augmentation: the method's own.
+            crop_scale: None takes that of the preset.
+            local: whether it is for small crops beside whole ones.
+        """
+        preset = augmentation.preset(self.augment, local)
+        return preset.scaled(self.color_strength, crop_scale, self.flip, self.interpolation)
 
     def embed(self, context: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
         """What the method compares of two views, both ``[B, P]``: projections, unless it says otherwise.

@@ -2,6 +2,7 @@
 """LeJEPA, arXiv 2511.08544."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, ClassVar
 
 import torch
@@ -19,7 +20,6 @@ from jepa_lightning.options import (
     NonNegativeInt,
     PositiveInt,
     Share,
-    ShareRange,
 )
 from jepa_lightning.types import Batch, StepOutput
 
@@ -43,8 +43,6 @@ class LeJEPA(MultiCrop):
             views.
         num_knots: number of points of the integral along a direction.
         num_local: local views of an image.
-        local_crop_scale: smallest and largest area of a local crop, as a share of the image.
-        crop_scale: smallest and largest area of a global crop, as a share of the image.
         lr: peak learning rate; the authors give one for all batches.
         final_lr: learning rate of the last step, a thousandth of the peak.
         weight_decay: weight decay of all weights but biases and norms; the default is the authors' for Vision
@@ -75,25 +73,22 @@ class LeJEPA(MultiCrop):
         num_directions: PositiveInt = 1024,
         num_knots: PositiveInt = 17,
         num_local: NonNegativeInt = 6,
-        local_crop_scale: ShareRange = (0.05, 0.3),
-        crop_scale: ShareRange = (0.3, 1.0),
         lr: LearningRate = 5e-4,
         final_lr: FinalRate = 5e-7,
         weight_decay: NonNegativeFloat = 0.05,
         **kwargs: Any,
     ) -> None:
         super().__init__(
-            encoder, num_local=num_local, local_crop_scale=local_crop_scale, crop_scale=crop_scale,
-            lr=lr, final_lr=final_lr, weight_decay=weight_decay, **kwargs,
+            encoder, num_local=num_local, lr=lr, final_lr=final_lr, weight_decay=weight_decay, **kwargs,
         )  # fmt: skip
         self.sigreg_share = sigreg_share
         self.normality = SIGReg(num_directions, num_knots, gather=True)
         self.projector = mlp_head([self.width, projector_hidden, projector_hidden, projector_dim])
 
     def augmentations(self) -> Sequence[Augmentation]:
-        """Global views, then a local one."""
-        view = Augmentation(blur=0.5, solarize=0.2)
-        return (view, view, view)
+        """Global views with crops of .3 to 1, then a local one of .05 to .3."""
+        view = Augmentation((0.3, 1.0), blur=0.5, solarize=0.2)
+        return (view, view, replace(view, crop_scale=(0.05, 0.3)))
 
     def distance(self, predicted: Tensor, target: Tensor) -> Tensor:
         """Squared distance between ``[B, P]`` projections of two views, a mean over P: ``[B]``."""

@@ -25,8 +25,9 @@ class MultiCrop(JointEmbedding):
         num_local: number of local views of an image.
         local_size: height and width of the local views in pixels, or one number for both; None takes 3/7 of the global
             ones', rounded to patches.
-        local_crop_scale: smallest and largest area of a local crop, as a share of the image.
-        crop_scale: smallest and largest area of a global crop, as a share of the image.
+        local_crop_scale: smallest and largest area of a local crop, as a share of the image; None takes that of
+            ``augment``.
+        crop_scale: smallest and largest area of a global crop, as a share of the image; None takes that of ``augment``.
         kwargs: as in ``JointEmbedding``.
 
     Raises:
@@ -46,8 +47,8 @@ class MultiCrop(JointEmbedding):
         encoder: str = "vit_small",
         num_local: NonNegativeInt = 8,
         local_size: ImageSize | None = None,
-        local_crop_scale: ShareRange = (0.05, 0.4),
-        crop_scale: ShareRange = (0.4, 1.0),
+        local_crop_scale: ShareRange | None = None,
+        crop_scale: ShareRange | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(encoder, crop_scale=crop_scale, **kwargs)
@@ -67,7 +68,7 @@ class MultiCrop(JointEmbedding):
         """Two global views, then the local ones; no masks."""
         *large, small = self.augmentations()
         views = [(self.scaled(augmentation, self.crop_scale), self.image_size) for augmentation in large]
-        local = self.scaled(small, self.local_crop_scale)
+        local = self.scaled(small, self.local_crop_scale, local=True)
         return augmented_pipeline([*views, *[(local, self.local_size)] * self.num_local], self.mean, self.std)
 
     def multi_crop(self, batch: Batch) -> list[Tensor]:

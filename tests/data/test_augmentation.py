@@ -161,3 +161,19 @@ def test_seeds_repeat_views_also_in_a_copy_for_a_worker() -> None:
     for again in drawn[1:3]:
         assert all(torch.equal(a, b) for a, b in zip(drawn[0], again, strict=True))
     assert not torch.equal(drawn[0][0], drawn[3][0])
+
+
+def test_presets_for_small_images_say_what_they_keep() -> None:
+    paper = Augmentation(solarize=0.3, interpolation="bicubic")
+    assert paper.preset("paper") == paper
+    small, crops = paper.preset("small"), paper.preset("crops", local=True)
+    for preset in (small, crops):
+        assert (preset.flip, preset.grayscale, preset.blur, preset.solarize) == (0.0, 0.0, 0.0, 0.0)
+        assert preset.interpolation == "bicubic"
+    assert (small.crop_scale, crops.crop_scale) == ((0.6, 1.0), (0.3, 0.6))
+    brightness, contrast, saturation, hue = small.jitter
+    assert 0 < brightness == contrast == saturation <= 0.2
+    assert hue == 0
+    assert not any(crops.jitter)
+    kinds = {type(step) for step in crops.steps((32, 32))}
+    assert kinds == {v2.RandomResizedCrop}

@@ -10,7 +10,8 @@ from jepa_lightning import JEPAModule
 def test_writes_a_table_and_a_plot(example, tmp_path: Path, monkeypatch):
     compare = example("compare_methods.py")
     monkeypatch.setitem(compare.SIZES, "digits", (32, 8))
-    monkeypatch.setattr(compare, "ENCODER", compare.ENCODER | {"width": 48, "depth": 1})
+    monkeypatch.setitem(compare.ENCODER, "width", 48)
+    monkeypatch.setitem(compare.ENCODER, "depth", 1)
     runs = ["--methods", "MAE", "SimCLR", "--seeds", "0", "1", "--steps", "2", "--batch-size", "8"]
     compare.main([*runs, "--data", "digits", "--num-workers", "0", "--out", str(tmp_path / "out" / "table")])
     head, _, *rows = (tmp_path / "out" / "table.md").read_text().splitlines()

@@ -120,3 +120,23 @@ def test_color_strength_is_a_factor(tiny_method: Build, factor: float, brightnes
         (applied,) = [step.transforms for step in view.transforms if isinstance(step, v2.RandomApply)]
         (jitter,) = [step for step in applied if isinstance(step, v2.ColorJitter)]
         assert jitter.brightness == pytest.approx(brightness)
+
+
+@pytest.mark.parametrize("name", ["SimCLR", "DINO"])
+def test_presets_reach_all_views_and_give_way_to_what_is_given(tiny_method: Build, name: str) -> None:
+    def scales(**options: Any) -> list[tuple[float, float]]:
+        views = tiny_method(name, augment="crops", **options).pipeline().transform.transforms
+        kinds = {type(step) for view in views for step in view.transforms}
+        assert not kinds & {v2.RandomApply, v2.RandomHorizontalFlip, v2.RandomGrayscale, v2.RandomSolarize}
+        return [step.scale for view in views for step in view.transforms if isinstance(step, v2.RandomResizedCrop)]
+
+    local = [(0.3, 0.6)] * 2 if name == "DINO" else []
+    assert scales() == [(0.6, 1.0)] * 2 + local
+    assert scales(crop_scale=(0.9, 1.0)) == [(0.9, 1.0)] * 2 + local
+
+
+def test_presets_that_do_not_fit_are_refused(tiny_method: Build) -> None:
+    with pytest.raises(ValueError, match=r"color_strength=0\.5 has no effect, since augment is crops"):
+        tiny_method("SimCLR", augment="crops", color_strength=0.5)
+    with pytest.raises(ValueError, match="no augment 'some': choose one of paper, small, crops"):
+        tiny_method("SimCLR", augment="some")

@@ -85,16 +85,15 @@ PAPERS: dict[type[JEPAModule], dict[str, Any]] = {
     DINO: {
         **ADAMW, "encoder": "vit_small", "patch_size": 16, "lr": 5e-4 * 1024 / 256, "start_lr": 0.0, "final_lr": 1e-6,
         "weight_decay": 0.04, "final_weight_decay": 0.4, "warmup": 10 / 800, "ema": (0.996, 1.0),
-        "ema_schedule": "cosine", "drop_path": 0.1, "num_local": 8, "crop_scale": (0.4, 1.0),
-        "local_crop_scale": (0.05, 0.4), "num_prototypes": 65536, "head_hidden": 2048, "bottleneck_dim": 256,
+        "ema_schedule": "cosine", "drop_path": 0.1, "num_local": 8,
+        "num_prototypes": 65536, "head_hidden": 2048, "bottleneck_dim": 256,
         "student_temperature": 0.1, "teacher_temperature": (0.04, 0.07), "teacher_warmup": 30 / 800,
         "center_momentum": 0.9,
     },
     # arXiv 2511.08544 and the authors' README
     LeJEPA: {
         **ADAMW, "encoder": "vit_small", "lr": 5e-4, "start_lr": 0.0, "final_lr": 5e-7, "weight_decay": 0.05,
-        "final_weight_decay": None, "num_local": 6, "crop_scale": (0.3, 1.0), "local_crop_scale": (0.05, 0.3),
-        "num_directions": 1024, "num_knots": 17,
+        "final_weight_decay": None, "num_local": 6, "num_directions": 1024, "num_knots": 17,
     },
     # arXiv 2602.03604, two rooms: the authors' configuration
     WorldModel: {
@@ -110,7 +109,16 @@ VIEWS: dict[str, list[dict[str, Any]]] = {
     "SimCLR": [{"jitter": (0.8, 0.8, 0.8, 0.2), "blur": 0.5, "crop_scale": (0.08, 1.0)}] * 2,
     "BYOL": [{"blur": 1.0, "solarize": 0.0}, {"blur": 0.1, "solarize": 0.2}],
     "BarlowTwins": [{"blur": 1.0, "solarize": 0.0}, {"blur": 0.1, "solarize": 0.2}],
-    "DINO": [{"blur": 1.0, "solarize": 0.0}, {"blur": 0.1, "solarize": 0.2}, {"blur": 0.5, "solarize": 0.0}],
+    "DINO": [
+        {"blur": 1.0, "solarize": 0.0, "crop_scale": (0.4, 1.0)},
+        {"blur": 0.1, "solarize": 0.2, "crop_scale": (0.4, 1.0)},
+        {"blur": 0.5, "solarize": 0.0, "crop_scale": (0.05, 0.4)},
+    ],
+    "LeJEPA": [
+        {"blur": 0.5, "solarize": 0.2, "crop_scale": (0.3, 1.0)},
+        {"blur": 0.5, "solarize": 0.2, "crop_scale": (0.3, 1.0)},
+        {"blur": 0.5, "solarize": 0.2, "crop_scale": (0.05, 0.3)},
+    ],
     "VICReg": [{"blur": 0.5, "solarize": 0.1}] * 2,
     "MoCo v2": [{"jitter": (0.4, 0.4, 0.4, 0.1), "crop_scale": (0.2, 1.0), "blur": 0.5}] * 2,
     "MoCo v3": [{"blur": 1.0, "solarize": 0.0}, {"blur": 0.1, "solarize": 0.2}],
