@@ -11,69 +11,18 @@ continues there.
 """
 
 import argparse
-import time
 from collections import defaultdict
 from pathlib import Path
 from statistics import mean, stdev
-from typing import Any
 
 import matplotlib
 from ablation_study import ablate
-from lightning.pytorch import Callback, Trainer, seed_everything
+from lightning.pytorch import seed_everything
 from small_methods import ENCODER, OPTIONS, SIZES, build_data, build_method
-
-from jepa_lightning.callbacks import CollapseMonitor, OnlineKNN, ProbeReport
+from small_runs import Row, linear, train
 
 matplotlib.use("Agg")
 from matplotlib import pyplot
-
-Row = dict[str, float]
-
-
-class Clock(Callback):
-    """Seconds in training steps, without callbacks that come after it, and without validation."""
-
-    def __init__(self) -> None:
-        self.seconds, self._began = 0.0, 0.0
-
-    def on_train_batch_start(self, *_: Any) -> None:
-        """Starts the clock."""
-        self._began = time.perf_counter()
-
-    def on_train_batch_end(self, *_: Any) -> None:
-        """Stops it."""
-        self.seconds += time.perf_counter() - self._began
-
-
-def train(name: str, seed: int, options: argparse.Namespace) -> tuple[Row, dict[str, dict[str, float]]]:
-    """One run: its measures, and the linear probe of raw pixels and random weights beside those of the trained one."""
-    seed_everything(seed, workers=True, verbose=False)
-    module = build_method(name, *SIZES[options.data])
-    report, knn, clock = ProbeReport(), OnlineKNN(), Clock()
-    monitor = CollapseMonitor(every_n_steps=max(1, min(50, options.steps // 4)))
-    trainer = Trainer(
-        max_steps=options.steps,
-        val_check_interval=options.steps,
-        check_val_every_n_epoch=None,
-        num_sanity_val_steps=0,
-        callbacks=[clock, report, knn, monitor],
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        precision=options.precision,
-    )
-    trainer.fit(module, datamodule=build_data(options.data, options.batch_size, options.num_workers))
-    row = {f"linear {label or 'class'}": 100 * value for label, value in report.accuracy["trained"].items()}
-    for label, value in knn.best.items():
-        if label == "val/knn" and len(knn.best) > 1:
-            continue  # the first label, which is there under its own name
-        row[f"kNN {label.removeprefix('val/knn').removeprefix('_') or 'class'}"] = 100 * value
-    for column, metric in (("RankMe", "collapse/rank"), ("energy gap", "collapse/energy_gap")):
-        if metric in trainer.callback_metrics:  # the monitor measures once its memory is full
-            row[column] = float(trainer.callback_metrics[metric])
-    row["s/step"] = clock.seconds / options.steps
-    return row, report.accuracy
 
 
 def table(rows: dict[str, list[Row]]) -> str:
@@ -130,10 +79,13 @@ def main(args: list[str] | None = None) -> None:
     rows: dict[str, list[Row]] = defaultdict(list)
     for seed in options.seeds:
         for name in options.methods:
-            row, accuracy = train(name, seed, options)
+            seed_everything(seed, workers=True, verbose=False)
+            module = build_method(name, *SIZES[options.data])
+            data = build_data(options.data, options.batch_size, options.num_workers)
+            row, accuracy = train(module, data, options.steps, options.precision)
             if name == options.methods[0]:  # the same encoder and data for all, so once a seed
                 for kind in ("raw pixels", "random init"):
-                    rows[kind].append({f"linear {label or 'class'}": 100 * v for label, v in accuracy[kind].items()})
+                    rows[kind].append(linear(accuracy[kind]))
             rows[name].append(row)
             print(f"{name}, seed {seed}: {', '.join(f'{column} {value:.3g}' for column, value in row.items())}")
             options.out.parent.mkdir(parents=True, exist_ok=True)

@@ -64,17 +64,25 @@ class ShapesDataset(Dataset[tuple[Tensor, dict[str, int], None]]):
 
     def __getitem__(self, index: int) -> tuple[Tensor, dict[str, int], None]:
         """Image uint8 ``[3, H, W]``, labels, and no path."""
-        if not 0 <= index < self.size:
-            raise IndexError(f"scene {index} of {self.size}")
-        # only random() of Python's generator: the one whose values are promised to be the same everywhere
-        draw = random.Random((self.seed << 40) + self.offset + index).random
-        labels = {name: int(draw() * len(names)) for name, names in SHAPES_CLASS_NAMES.items()}
+        labels, draw = self._draw_labels(index)
         places = _place(labels, draw)
         shape = list(SHAPES.values())[labels["shape"]]
         cover = coverage(shape(*coordinates(self.image_size, places)), places).amax(0)
         color, first, second = _colors(labels["color"], draw)
         background = blend(first, second, self._texture(labels["background"], draw))
         return blend(background, color, cover).round_().to(torch.uint8), labels, None
+
+    def labels(self, index: int) -> dict[str, int]:
+        """The labels of a scene, without drawing it."""
+        return self._draw_labels(index)[0]
+
+    def _draw_labels(self, index: int) -> tuple[dict[str, int], UniformDraw]:
+        """The labels of a scene, and the rest of its random numbers."""
+        if not 0 <= index < self.size:
+            raise IndexError(f"scene {index} of {self.size}")
+        # only random() of Python's generator: the one whose values are promised to be the same everywhere
+        draw = random.Random((self.seed << 40) + self.offset + index).random
+        return {name: int(draw() * len(names)) for name, names in SHAPES_CLASS_NAMES.items()}, draw
 
     def _texture(self, label: int, draw: UniformDraw) -> Tensor:
         """Share of the second tone ``[H, W]``."""

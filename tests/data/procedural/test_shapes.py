@@ -51,6 +51,13 @@ def test_images_are_uint8_rgb_of_the_size_asked_for() -> None:
     assert path is None
 
 
+def test_labels_are_there_without_the_scene() -> None:
+    dataset = ShapesDataset(20, image_size=16, seed=3, offset=7)
+    assert [dataset.labels(i) for i in range(20)] == [dataset[i][1] for i in range(20)]
+    with pytest.raises(IndexError, match="scene 20 of 20"):
+        dataset.labels(20)
+
+
 def test_scenes_have_the_same_bytes_everywhere() -> None:
     assert digest() == BYTES_OF_64_SCENES
 

@@ -1,0 +1,173 @@
+# B batch, C channels, H W height and width, N tokens, D width
+"""What may help a method on small images, each alone beside the method as it is."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import yaml
+from small_methods import ENCODER, OPTIONS
+from torch import Tensor, nn
+
+import jepa_lightning
+from jepa_lightning import IJEPA, JEPAModule
+from jepa_lightning.data import Pipeline, RepeatedView
+from jepa_lightning.data.augmentation import Augmentation
+from jepa_lightning.data.pipelines import to_tensor
+from jepa_lightning.modules.building import masked_encoder
+from jepa_lightning.options import PositiveFloat
+
+RECIPE = Path(__file__).parents[1] / "configs" / "ijepa" / "small.yaml"
+AS_IT_IS = "as it is"
+
+
+class RotaryIJEPA(IJEPA):
+    """Rotary positions in place of the sin-cos table."""
+
+    def build_encoder(self) -> nn.Module:
+        """The encoder, with rotary positions."""
+        return masked_encoder(self, legacy_init=self.legacy_init, rope="exact")
+
+    def predictor_options(self) -> dict[str, Any]:
+        """Rotary positions in the predictor too."""
+        return super().predictor_options() | {"rope": "exact"}
+
+
+class ScaledPositionsIJEPA(IJEPA):
+    """A smaller sin-cos table, beside which patches weigh more.
+
+    Args:
+        positions: factor on the encoder's table.
+        options: of ``IJEPA``.
+    """
+
+    def __init__(self, positions: PositiveFloat = 0.5, **options: Any) -> None:
+        self.positions = positions
+        super().__init__(**options)
+
+    def build_encoder(self) -> nn.Module:
+        """The encoder, with a scaled table."""
+        encoder: Any = super().build_encoder()
+        encoder.pos_embed.mul_(self.positions)
+        return encoder
+
+
+class PatchStem(nn.Module):
+    """Convolutions within each patch, that see no pixel of another, so that nothing of a masked patch leaks.
+
+    Args:
+        patch: side of a patch in pixels.
+        in_channels: C.
+        width: D.
+        hidden: channels of the convolutions.
+    """
+
+    def __init__(self, patch: int, in_channels: int, width: int, hidden: int = 32) -> None:
+        super().__init__()
+        self.patch = patch
+        self.layers = nn.Sequential(
+            nn.Conv2d(in_channels, hidden, 3, padding=1), nn.GELU(), nn.Conv2d(hidden, hidden, 3, padding=1), nn.GELU()
+        )
+        self.proj = nn.Linear(hidden * patch**2, width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``[B, C, H, W]`` to ``[B, N, D]``."""
+        side = self.patch
+        patches = x.unflatten(3, (-1, side)).unflatten(2, (-1, side)).permute(0, 2, 4, 1, 3, 5)
+        tokens: Tensor = self.proj(self.layers(patches.flatten(0, 2)).flatten(1))
+        return tokens.unflatten(0, (len(x), -1))
+
+
+class StemIJEPA(IJEPA):
+    """Convolutions in place of the linear patch embedding."""
+
+    def build_encoder(self) -> nn.Module:
+        """The encoder, with another patch embedding."""
+        encoder: Any = super().build_encoder()
+        encoder.patch_embed = PatchStem(self.patch_size, self.in_channels, encoder.width)
+        return encoder
+
+
+class ColorIJEPA(IJEPA):
+    """Changed colors, for those who allow augmentations."""
+
+    def pipeline(self) -> Pipeline:
+        """Crops of changed brightness, contrast and saturation."""
+        view = Augmentation(self.crop_scale, self.flip, jitter=(0.4, 0.4, 0.4, 0.0), grayscale=0.0, blur=0.0)
+        steps = to_tensor(view.steps(self.image_size, self.in_channels), self.mean, self.std)
+        return replace(super().pipeline(), transform=RepeatedView(steps, self.num_crops))
+
+
+class Direction(NamedTuple):
+    """One thing that differs from a method as it is.
+
+    Attributes:
+        method: name of the method.
+        name: of the direction.
+        options: over those of the method.
+        module: a subclass, where options do not suffice.
+        batch_size: of the training data; None takes that of the sweep.
+    """
+
+    method: str
+    name: str = AS_IT_IS
+    options: dict[str, Any] = {}  # noqa: RUF012
+    module: type[JEPAModule] | None = None
+    batch_size: int | None = None
+
+
+FOUR = {"num_targets": 4, "target_scale": (0.15, 0.2), "context_scale": (0.85, 1.0)}
+TWO_VIEWS = ("SimCLR", "MoCo", "BYOL", "SimSiam", "DINO", "VICReg", "BarlowTwins", "LeJEPA")
+
+
+def preset(method: str, name: str) -> dict[str, Any]:
+    """Options that give a preset of views all its crops."""
+    if name == AS_IT_IS:
+        return {}
+    crops = ("crop_scale", "local_crop_scale") if method in ("DINO", "LeJEPA") else ("crop_scale",)
+    return {"augment": name, **dict.fromkeys(crops)}
+
+
+DIRECTIONS = (
+    Direction("IJEPA"),
+    Direction("IJEPA", "convolutional stem", module=StemIJEPA),
+    *(
+        Direction("IJEPA", f"positions x {factor}", {"positions": factor}, ScaledPositionsIJEPA)
+        for factor in (0.25, 0.5)
+    ),
+    Direction("IJEPA", "rotary positions", module=RotaryIJEPA),
+    Direction("IJEPA", "four blocks", FOUR),
+    Direction("IJEPA", "four blocks, shared predictor", FOUR | {"predictor_attention": "shared"}),
+    Direction("IJEPA", "flips", {"flip": 0.5}),
+    Direction("IJEPA", "colors", module=ColorIJEPA),
+    Direction("IJEPA", "EMA from .9", {"ema": (0.9, 1.0)}),
+    Direction("IJEPA", "EMA from .996", {"ema": (0.996, 1.0)}),
+    Direction("IJEPA", "targets of the last layer", {"target_layers": 1}),
+    Direction("IJEPA", "without content", {"content": 0.0}),
+    Direction("IJEPA", "batch 256", batch_size=256),
+    Direction("MAE"),
+    Direction("MAE", "flips", {"flip": 0.5}),
+    *(Direction(method, name, preset(method, name)) for method in TWO_VIEWS for name in (AS_IT_IS, "small", "crops")),
+)
+
+
+def base_of(method: str) -> dict[str, Any]:
+    """Options of a method as it is: I-JEPA's are its recipe for small images, the others' those of the comparison."""
+    if method != "IJEPA":
+        return ENCODER | OPTIONS[method]
+    return ENCODER | yaml.safe_load(RECIPE.read_text())["model"]["init_args"] | {"depth": ENCODER["depth"]}
+
+
+def build(direction: Direction, image_size: int, patch_size: int, **changed: Any) -> JEPAModule:
+    """The module of a direction.
+
+    Args:
+        direction: which.
+        image_size: side of the views in pixels.
+        patch_size: side of the patches in pixels.
+        changed: options over all others, such as a smaller encoder.
+    """
+    cls = direction.module or getattr(jepa_lightning, direction.method)
+    size = {"image_size": image_size, "patch_size": patch_size}
+    module: JEPAModule = cls(**base_of(direction.method) | size | direction.options | changed)
+    return module
