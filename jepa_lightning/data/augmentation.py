@@ -132,6 +132,7 @@ def augmented_pipeline(
     augmentations: Sequence[tuple[Augmentation, tuple[int, int]]],
     mean: Sequence[float] = IMAGENET_MEAN,
     std: Sequence[float] = IMAGENET_STD,
+    normalize: bool = True,
 ) -> Pipeline:
     """The pipeline of the methods that compare views of an image; no masks.
 
@@ -141,6 +142,7 @@ def augmented_pipeline(
         mean: subtracted, per channel, from values in [0, 1]; its length is the number of channels of the images. Color
             jitter and grayscale are left out, with a warning, where it is not 3.
         std: divides the rest.
+        normalize: False leaves training views of images of 8 bits as they are, for a module to normalize on its device.
     """
     channels = len(mean)
     if channels != 3 and any(any(augmentation.jitter) or augmentation.grayscale for augmentation, _ in augmentations):
@@ -151,7 +153,8 @@ def augmented_pipeline(
     # thresholds are those of uint8 for pictures; bands of measurements would lose their depth in it
     same_type = v2.ToDtype(torch.uint8 if channels == 3 else torch.float32, scale=True)
     views = [
-        to_tensor([same_type, *augmentation.steps(size, channels)], mean, std) for augmentation, size in augmentations
+        to_tensor([same_type, *augmentation.steps(size, channels)], mean, std, normalize=normalize)
+        for augmentation, size in augmentations
     ]
     return Pipeline(
         transform=SeparateViews(tuple(views), ToChannels(channels)),

@@ -70,6 +70,7 @@ def masked_image_pipeline(
     mean: Sequence[float] = IMAGENET_MEAN,
     std: Sequence[float] = IMAGENET_STD,
     interpolation: Interpolation = "bilinear",
+    normalize: bool = True,
 ) -> Pipeline:
     """The pipeline of the methods that need no augmentations: crops, and masks over the token grid.
 
@@ -84,12 +85,13 @@ def masked_image_pipeline(
         mean: subtracted, per channel, from values in [0, 1]; its length is the number of channels of the images.
         std: divides the rest.
         interpolation: of resized images, antialiased.
+        normalize: False leaves training views of images of 8 bits as they are, for a module to normalize on its device.
     """
     mode = v2.InterpolationMode(interpolation)
     train: list[v2.Transform] = [v2.RandomResizedCrop(image_size, scale=crop_scale, interpolation=mode, antialias=True)]
     train += flips(flip)
     return Pipeline(
-        transform=RepeatedView(to_tensor(train, mean, std), num_crops),
+        transform=RepeatedView(to_tensor(train, mean, std, normalize=normalize), num_crops),
         eval_transform=eval_view(image_size, mean, std, interpolation),
         collate=Collate((masks,) * num_crops),
     )
@@ -147,7 +149,11 @@ class _CoverCrop:
 
 
 def to_tensor(
-    steps: Sequence[v2.Transform], mean: Sequence[float], std: Sequence[float], frames: bool = False
+    steps: Sequence[v2.Transform],
+    mean: Sequence[float],
+    std: Sequence[float],
+    frames: bool = False,
+    normalize: bool = True,
 ) -> v2.Transform:
     """Puts steps on uint8 (faster than float) between reading an image and normalizing it.
 
@@ -156,17 +162,27 @@ def to_tensor(
         mean: subtracted, per channel, from values in [0, 1]; images must have as many channels.
         std: divides the rest.
         frames: take the frames of a clip, ``[T, C, H, W]``, too.
+        normalize: False leaves images of 8 bits as they are.
 
     Raises:
         ValueError: if mean and std differ in length.
     """
     check_statistics(mean, std)
-    return v2.Compose(
-        [
-            ToChannels(len(mean), frames),
-            *steps,
-            v2.ToDtype(torch.float32, scale=True),
-            v2.Normalize(mean, std),
-            v2.ToPureTensor(),
-        ]
-    )
+    end = v2.Compose([v2.ToDtype(torch.float32, scale=True), v2.Normalize(mean, std)])
+    last = end if normalize else Unless8Bit(end)
+    return v2.Compose([ToChannels(len(mean), frames), *steps, last, v2.ToPureTensor()])
+
+
+@dataclass(frozen=True)
+class Unless8Bit:
+    """A step for all images but those of 8 bits, which stay as they are.
+
+    Attributes:
+        step: the step.
+    """
+
+    step: Callable[[Any], Any]
+
+    def __call__(self, image: Tensor) -> Tensor:
+        """One image."""
+        return image if image.dtype == torch.uint8 else self.step(image)

@@ -169,6 +169,10 @@ class JEPAModule(DenseFeatures, Scheduled, ABC):
         """
         return preprocess(self.pipeline(), images, self.media_axes).to(self.device)
 
+    def normalized(self, batch: Batch) -> Batch:
+        """A batch on the module's device as ``objective`` takes it; steps call this."""
+        return batch
+
     def training_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor | None]:
         """One step; callbacks find ``loss``, ``features`` and ``tokens`` in its output."""
         return self._step(batch, batch_idx, "train")
@@ -257,6 +261,10 @@ class JEPAModule(DenseFeatures, Scheduled, ABC):
 
     def _step(self, batch: Batch, batch_idx: int, stage: str) -> dict[str, Tensor | None]:
         self._check_batch(batch)
+        if (normalized := self.normalized(batch)) is not batch:
+            # in place, since callbacks get this batch after the step; Lightning's hook is left to subclasses
+            batch.views[:] = normalized.views
+            batch = normalized
         size, training = len(batch.views[0]), stage == "train"
         if training and not self._batch_is_judged:
             self._batch_is_judged = True

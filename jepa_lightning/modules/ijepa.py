@@ -151,8 +151,9 @@ class IJEPA(LatentPrediction):
     def pipeline(self) -> Pipeline:
         """Cropped views, each with its own multi-block masks."""
         return masked_image_pipeline(
-            self.image_size, self.masks, self.crop_scale, self.flip, self.num_crops, self.mean, self.std
-        )
+            self.image_size, self.masks, self.crop_scale, self.flip, self.num_crops, self.mean, self.std,
+            normalize=not self.normalize_on_device,
+        )  # fmt: skip
 
     def objective(self, batch: Batch, progress: float) -> StepOutput:
         """Mean distance between predicted and target blocks, plus the regularizer's term where there is one."""

@@ -144,7 +144,9 @@ class JointEmbedding(EncoderModule):
     def pipeline(self) -> Pipeline:
         """Augmented views; no masks."""
         views = [self.scaled(augmentation, self.crop_scale) for augmentation in self.augmentations()]
-        return augmented_pipeline([(view, self.image_size) for view in views], self.mean, self.std)
+        return augmented_pipeline(
+            [(view, self.image_size) for view in views], self.mean, self.std, normalize=not self.normalize_on_device
+        )
 
     def scaled(
         self, augmentation: Augmentation, crop_scale: tuple[float, float] | None, local: bool = False

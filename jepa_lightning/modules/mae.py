@@ -177,6 +177,7 @@ class MAE(EncoderModule):
             mean=self.mean,
             std=self.std,
             interpolation=self.interpolation,
+            normalize=not self.normalize_on_device,
         )
 
     def objective(self, batch: Batch, progress: float) -> StepOutput:

@@ -69,7 +69,8 @@ class MultiCrop(JointEmbedding):
         *large, small = self.augmentations()
         views = [(self.scaled(augmentation, self.crop_scale), self.image_size) for augmentation in large]
         local = self.scaled(small, self.local_crop_scale, local=True)
-        return augmented_pipeline([*views, *[(local, self.local_size)] * self.num_local], self.mean, self.std)
+        shown = [*views, *[(local, self.local_size)] * self.num_local]
+        return augmented_pipeline(shown, self.mean, self.std, normalize=not self.normalize_on_device)
 
     def multi_crop(self, batch: Batch) -> list[Tensor]:
         """The views of a batch, global ones first.

@@ -232,6 +232,7 @@ class VJEPA(LatentPrediction):
             std=self.std,
             eval_clips=self.eval_clips,
             eval_crops=self.eval_crops,
+            normalize=not self.normalize_on_device,
         )
 
     def image_pipeline(self) -> Pipeline:

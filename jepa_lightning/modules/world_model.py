@@ -210,6 +210,7 @@ class WorldModel(LatentDynamics):
     def unused_options(cls, options: Mapping[str, Any]) -> dict[str, str]:
         """Beside those of the base: options of networks and terms that are not asked for."""
         unused, encoder, predictor = super().unused_options(options), options.get("encoder"), options["predictor"]
+        unused["normalize_on_device"] = "clips are normalized together with their actions"
         if predictor == "gru":
             unused |= dict.fromkeys(TRANSFORMER, "predictor is gru")
         if predictor == "mlp":

@@ -71,7 +71,8 @@ def first_loader(loaders: Any) -> Iterable[Any]:
 def on_device(trainer: Trainer, module: LightningModule, source: Source, batch: Any) -> tuple[Any, list[Tensor]]:
     """A batch as a step would get it, and the views of its images."""
     if isinstance(batch, Batch):
-        views = [trainer.precision_plugin.convert_input(view.to(module.device)) for view in batch.views]
-        return batch, views
+        moved = batch._replace(views=[view.to(module.device) for view in batch.views])
+        views = module.normalized(moved).views if hasattr(module, "normalized") else moved.views
+        return batch, [trainer.precision_plugin.convert_input(view) for view in views]
     moved = trainer.strategy.batch_to_device(trainer.precision_plugin.convert_input(batch))
     return moved, source.views(module, moved)

@@ -145,6 +145,7 @@ def masked_video_pipeline(
     std: Sequence[float] = IMAGENET_STD,
     eval_clips: int = 1,
     eval_crops: int = 1,
+    normalize: bool = True,
 ) -> Pipeline:
     """The pipeline of V-JEPA: one crop a clip, mirrored or not, and masks of several kinds.
 
@@ -161,13 +162,14 @@ def masked_video_pipeline(
         std: divides the rest.
         eval_clips: clips of a video in evaluation, spread over its length.
         eval_crops: views of each, spread over the longer side of the frame; one is in the middle.
+        normalize: False leaves training views of clips of 8 bits as they are, for a module to normalize on its device.
     """
     train: list[v2.Transform] = [v2.RandomResizedCrop(image_size, scale=crop_scale, ratio=crop_ratio, antialias=True)]
     train += flips(flip)
     places = [crop / (eval_crops - 1) for crop in range(eval_crops)] if eval_crops > 1 else [0.5]
     crops = tuple(to_tensor(eval_steps(image_size, place), mean, std, frames=True) for place in places)
     return Pipeline(
-        transform=ClipView(sampler, (to_tensor(train, mean, std, frames=True),), train=True),
+        transform=ClipView(sampler, (to_tensor(train, mean, std, frames=True, normalize=normalize),), train=True),
         eval_transform=ClipView(sampler, crops, train=False, clips=eval_clips),
         collate=Collate(masks),
     )
