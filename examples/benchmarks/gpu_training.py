@@ -15,6 +15,10 @@ from jepa_lightning.data import ShapesDataset
 
 ROOT = Path(__file__).parents[2]
 QUICKSTART, SMALL = (ROOT / "configs" / name for name in ("quickstart.yaml", "ijepa/small.yaml"))
+TINY = [
+    *("--trainer.max_steps", "2", "--trainer.val_check_interval", "2", "--trainer.limit_val_batches", "1"),
+    *("--model.depth", "4", "--model.width", "48", "--model.heads", "3", "--data.batch_size", "16"),
+]
 CLOSING = 25.0  # seconds from the end of training to the end of the process
 
 
@@ -43,8 +47,7 @@ def fit(config: Path, more: list[str], seconds: float, options: argparse.Namespa
     training = timedelta(seconds=max(10, int(seconds - CLOSING)))
     words = ["fit", "--config", str(config), "--seed_everything", "0", "--trainer.max_time", f"00:0{training}", *more]
     if options.tiny:
-        words += ["--trainer.max_steps", "2", "--trainer.val_check_interval", "2", "--trainer.limit_val_batches", "1",
-                  "--model.depth", "1", "--data.batch_size", "16"]  # fmt: skip
+        words += TINY
     workers = 0 if options.tiny else max(1, (os.cpu_count() or 2) - 1)
     words += ["--data.num_workers", str(workers), "--trainer.default_root_dir", str(options.work)]
     command = [sys.executable, "-m", "jepa_lightning", *words]

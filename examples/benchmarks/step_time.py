@@ -2,10 +2,12 @@
 """Time of one training step of IJEPA against a plain loop over the same networks, and images per second of the data.
 
 python examples/benchmarks/step_time.py
+python examples/benchmarks/step_time.py --scaling --encoder vit_tiny --image-size 160 --batch-size 8 --out scaling
 
 The variants take turns, step by step, so that a busy machine slows all alike. The Trainer's step is all it does between
 two batches: the module, the callbacks, logging and the progress bar. CollapseMonitor measures every few
 steps only, so its cost is the difference of steps with and without a measure, shared out over as many steps.
+With --scaling: how a step grows with tokens, batch, width and target blocks, as a table and a plot.
 """
 
 import argparse
@@ -22,6 +24,7 @@ from pathlib import Path
 import torch
 from lightning.fabric.utilities import move_data_to_device
 from lightning.pytorch import Callback, LightningDataModule, Trainer
+from step_curves import curves
 from torch.nn import functional as F
 from torch.utils.data import DataLoader
 from torchvision.transforms.v2.functional import resize, to_pil_image
@@ -234,18 +237,28 @@ def main(args: list[str] | None = None) -> None:
     parser.add_argument("--steps", type=int, default=12, help="of each variant, in each of two runs")
     parser.add_argument("--rounds", type=int, default=5, help="times that each DataModule loads two batches")
     parser.add_argument("--data-root", type=Path, default=Path("data"), help="where CIFAR and STL-10 may be")
+    parser.add_argument("--scaling", action="store_true", help="curves over tokens, batch, width and target blocks")
+    parser.add_argument("--sides", type=int, nargs="+", default=[4, 6, 8, 10, 14], help="of --scaling, in tokens")
+    parser.add_argument("--out", type=Path, help="of --scaling: writes OUT.csv and OUT.png")
     options = parser.parse_args(args)
+    options.device = "cuda" if torch.cuda.is_available() else "cpu"
+    if options.scaling:
+        curves(options)
+        return
+    if options.out:
+        parser.error("--out is for --scaling.")
     if options.steps < WARM_UP + 2 * SPARSE:
         parser.error(f"--steps {options.steps}: give at least {WARM_UP + 2 * SPARSE}.")
     warnings.simplefilter("ignore")
     torch.manual_seed(0)
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    module = IJEPA(options.encoder, image_size=options.image_size, patch_size=options.patch_size).to(device)
+    module = IJEPA(options.encoder, image_size=options.image_size, patch_size=options.patch_size).to(options.device)
     pipeline = module.pipeline()
     images = torch.randint(0, 256, (options.batch_size, 3, options.image_size, options.image_size), dtype=torch.uint8)
     batch = pipeline.collate([(pipeline.eval_transform(image), i % 10) for i, image in enumerate(images)])
     plain, ratios = compare_steps(module, batch, options.steps)
-    print(f"{options.encoder}/{options.patch_size}, {options.image_size} px, batch {options.batch_size}, {device}")
+    print(
+        f"{options.encoder}/{options.patch_size}, {options.image_size} px, batch {options.batch_size}, {options.device}"
+    )
     print(f"{'plain loop, seconds a step':<50}{plain:>8.3f}")
     print("over the plain loop:")
     for name, ratio in ratios.items():

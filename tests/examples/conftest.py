@@ -17,6 +17,7 @@ def example(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], 
     """An example as a module, in an empty working folder."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(EXAMPLES))  # as for a script: examples import from each other
+    monkeypatch.syspath_prepend(str(EXAMPLES / "benchmarks"))
 
     def load(name: str) -> ModuleType:
         spec: Any = spec_from_file_location(Path(name).stem, EXAMPLES / name)

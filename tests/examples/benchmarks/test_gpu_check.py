@@ -5,12 +5,9 @@ from pathlib import Path
 
 import pytest
 
-FOLDER = Path(__file__).parents[3] / "examples" / "benchmarks"
-
 
 @pytest.fixture
-def check(example, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.syspath_prepend(str(FOLDER))
+def check(example):
     return lambda name: example(f"benchmarks/{name}.py")
 
 
