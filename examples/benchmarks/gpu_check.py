@@ -65,13 +65,12 @@ def in_process(name: str, folder: Path, options: argparse.Namespace) -> list[dic
     return [*rows, {"name": name, "error": end}] if end else rows
 
 
-def system(device: str) -> dict[str, str]:
-    """Device and versions."""
+def system(device: str, tiny: bool) -> dict[str, str]:
+    """Device, sizes and versions."""
     name = torch.cuda.get_device_name() if device == "cuda" else "a CPU"
-    return {
-        "device": name, "torch": torch.__version__, "torchvision": torchvision.__version__,
-        "lightning": lightning.__version__, "cores": str(os.cpu_count()),
-    }  # fmt: skip
+    versions = {module.__name__: module.__version__ for module in (torch, torchvision, lightning)}
+    sizes = "tiny ones, as a trial" if tiny else "full"
+    return {"device": name, "sizes": sizes, "cores": str(os.cpu_count()), **versions}
 
 
 def failed(report: dict[str, Any]) -> bool:
@@ -103,7 +102,7 @@ def main(args: list[str] | None = None) -> int:
         parser.error("there is no CUDA device here: give --tiny for a trial on the CPU.")
     if options.minutes * 60 * min(LIMITS.values()) / sum(LIMITS.values()) <= 2 * GRACE:
         parser.error(f"--minutes {options.minutes}: that leaves a part less than {2 * GRACE} s.")
-    report: dict[str, Any] = {"system": system(options.device), "parts": {}}
+    report: dict[str, Any] = {"system": system(options.device, options.tiny), "parts": {}}
     options.out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as work:
         for name in (name for name in TITLES if name in options.parts):

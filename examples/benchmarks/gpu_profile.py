@@ -105,7 +105,8 @@ def waits(name: str, options: argparse.Namespace) -> Row:
         loss = module.objective(batch, 0.5).loss
         optimizer.zero_grad()
         loss.backward()
-        optimizer.step()
+        if options.device == "cuda":  # on a CPU torch's optimizer reads its counters of steps, which are there
+            optimizer.step()
 
     if options.device != "cuda":
         counted = Counter(event.name for event in profiled(step, "cpu").events() or [] if event.name in READS)

@@ -146,3 +146,32 @@ def test_pipes_are_refused_without_waiting(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.png")
     with pytest.raises(OSError, match="it is not a regular file"):
         read_rgb(tmp_path / "pipe.png")
+
+
+def scene(size: tuple[int, int]) -> Image.Image:
+    rows, columns = np.mgrid[0 : size[1], 0 : size[0]] / 100
+    waves = [np.sin(3 * rows + columns), np.cos(2 * columns), np.sin(rows * columns)]
+    return Image.fromarray(np.stack([127 + 100 * wave for wave in waves], axis=-1).astype(np.uint8))
+
+
+@pytest.mark.parametrize(
+    ("min_side", "size"), [(None, (400, 304)), (305, (400, 304)), (152, (200, 152)), (153, (400, 304)), (10, (50, 38))]
+)
+def test_jpeg_files_are_decoded_at_a_scale_that_leaves_enough(
+    tmp_path: Path, min_side: int | None, size: tuple[int, int]
+) -> None:
+    path = save(tmp_path / "image.jpg", scene((400, 304)), quality=95)
+    image = read_rgb(path, min_side)
+    assert image.size == size
+    # libjpeg's scaled transform is an average over squares of pixels, as a box filter is
+    expected = read_rgb(path).resize(size, Image.Resampling.BOX)
+    assert np.abs(np.asarray(image, float) - np.asarray(expected, float)).mean() < 1.5
+
+
+def test_scaled_files_stand_upright_and_other_formats_stay(tmp_path: Path) -> None:
+    turned = Image.Exif()
+    turned[0x0112] = 6  # to be turned by a quarter
+    assert read_rgb(save(tmp_path / "turned.jpg", scene((400, 300)), exif=turned), 100).size == (150, 200)
+    assert read_rgb(save(tmp_path / "gray.jpg", scene((400, 300)).convert("L")), 100).size == (200, 150)
+    assert read_rgb(save(tmp_path / "cmyk.jpg", scene((400, 300)).convert("CMYK")), 100).size == (200, 150)
+    assert read_rgb(save(tmp_path / "image.png", scene((400, 300))), 100).size == (400, 300)

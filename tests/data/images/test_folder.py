@@ -171,3 +171,15 @@ def test_the_home_folder_may_be_written_short(tmp_path: Path, monkeypatch: pytes
     monkeypatch.setenv("HOME", str(tmp_path))
     fill(tmp_path, *many("x/a", 4))
     assert set_up(Path("~/x")).num_samples == 3
+
+
+def test_jpeg_files_are_decoded_at_a_scale_if_asked_to(tmp_path: Path) -> None:
+    for name in many("cat", 10):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        Image.new("RGB", (64, 48), "red").save((tmp_path / name).with_suffix(".jpg"))
+    for min_side, size in ((None, (64, 48)), (24, (32, 24)), (25, (64, 48))):
+        data = ImageFolderDataModule(tmp_path, min_side=min_side)
+        data.setup()
+        assert data.train_set[0][0].size == size
+    with pytest.raises(ValueError, match="min_side=24 is for files that are read as RGB"):
+        ImageFolderDataModule(tmp_path, min_side=24, in_channels=3)

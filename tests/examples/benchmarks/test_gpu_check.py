@@ -74,7 +74,7 @@ def test_the_report_names_what_failed_and_what_was_left_out(check):
         {"name": "DINO, bf16", "skipped": "no time left"},
     ]
     waits = [{"name": "IJEPA, waits", "waits": ["a.py:3, 2 times"], "seconds": 1.0}]
-    report = {"system": gpu_check.system("cpu"), "parts": {"methods": rows, "profile": waits}}
+    report = {"system": gpu_check.system("cpu", tiny=True), "parts": {"methods": rows, "profile": waits}}
     text = check("gpu_report").markdown(report)
     assert "1 of 3 done, in 3 s; NOT AGREEING: IJEPA, bf16." in text
     assert "- **MAE, bf16**: RuntimeError: no kernel" in text
