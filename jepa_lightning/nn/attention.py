@@ -52,12 +52,16 @@ def attend_in_groups(q: Tensor, k: Tensor, v: Tensor, groups: int, size: int) ->
     """
     before = k.shape[-2] - groups * size
 
+    batch, heads, _, width = q.shape
+
+    def grouped(x: Tensor) -> Tensor:
+        return x[:, :, -groups * size :].reshape(batch, heads, groups, size, width)
+
     def seen(x: Tensor) -> Tensor:
         shared = x[:, :, None, :before].expand(-1, -1, groups, -1, -1)
-        return torch.cat([shared, x[:, :, before:].unflatten(2, (groups, size))], dim=3).flatten(1, 2)
+        return torch.cat([shared, grouped(x)], dim=3).flatten(1, 2)
 
-    wanted = q[:, :, -groups * size :].unflatten(2, (groups, size)).flatten(1, 2)
-    found = attend(wanted, seen(k), seen(v)).unflatten(1, (-1, groups)).flatten(2, 3)
+    found = attend(grouped(q).flatten(1, 2), seen(k), seen(v)).reshape(batch, heads, groups * size, width)
     if q.shape[-2] == groups * size:
         return found
     return torch.cat([attend(*(x[:, :, :before] for x in (q, k, v))), found], dim=2)

@@ -36,6 +36,7 @@ def red_over_dark(values: Tensor, axis: int) -> Tensor:
     Returns:
         uint8, of three along the axis.
     """
-    front, back = (channel.float() / 255 for channel in values.split(1, dim=axis))
+    front, back = (values.narrow(axis, channel, 1).float() / 255 for channel in (0, 1))
     red = torch.tensor([200.0, 30.0, 40.0]).view(3, *[1] * (values.ndim - axis - 1))
-    return (front * red + (1 - front) * 255 * (1 - 0.8 * back)).round().to(torch.uint8)
+    mixed: Tensor = front * red + (1 - front) * 255 * (1 - 0.8 * back)
+    return mixed.round().to(torch.uint8)

@@ -63,7 +63,7 @@ def read_rgb(source: Path | BinaryIO, min_side: int | None = None) -> Image.Imag
         require_regular(source)
     with Image.open(source) as file:
         if min_side is not None:
-            file.draft(None, (min_side, min_side))  # type: ignore[arg-type]  # keeps the mode; for other formats nothing
+            file.draft(None, (min_side, min_side))  # keeps the mode; for other formats nothing
         try:
             return _rgb(file)
         except MemoryError as error:
