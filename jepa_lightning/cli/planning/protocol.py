@@ -9,7 +9,12 @@ from jepa_lightning.planning import Planner
 Protocol = Literal["quick", "published"]
 
 # of the planner, where they are not given; those of a class are its own
-QUICK: dict[str, Any] = {"horizon": 20, "num_samples": 64, "num_elites": 8, "iterations": 4}
+# A way around a wall pays off in the sum over steps only on a long horizon, and is found among few samples only where
+# these keep their direction. With the true positions of TwoRooms in place of a model, such plans reach 9 of 10 goals,
+# those of a horizon of 40 and white noise 5. The deviation keeps to the lengths of the steps that a model has seen.
+QUICK: dict[str, Any] = {
+    "horizon": 80, "num_samples": 64, "num_elites": 8, "iterations": 4, "sigma": 0.4, "temperature": 0.1, "beta": 2.0
+}  # fmt: skip
 QUICK_OF = {"GradientPlanner": {"horizon": 20, "num_samples": 16, "iterations": 10}}
 QUICK_REPLAN = 5
 PUBLISHED_HORIZON = 90  # of EB-JEPA (arXiv 2602.03604), which plans anew at every step
