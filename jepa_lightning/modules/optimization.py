@@ -26,8 +26,10 @@ def optimizer_and_schedule(module: Any) -> dict[str, Any]:
             "(--trainer.max_steps)."
         )
     total = int(steps)
-    # the scaler of half precision leaves a fused kernel to divide gradients by its factor, after they have been clipped
-    fused = module.trainer.precision != "16-mixed"
+    # a fused kernel divides gradients by the factor of half precision, after they have been clipped; Lightning refuses to
+    # clip for such a kernel in bfloat16 too
+    precision, clips = module.trainer.precision, module.trainer.gradient_clip_val
+    fused = precision != "16-mixed" and not (precision == "bf16-mixed" and clips)
     groups = module.optimizer_groups()
     optimizer = create_optimizer(
         groups, module.optimizer_name, module.lr, module.betas, module.optimizer_options, fused

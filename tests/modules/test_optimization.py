@@ -90,3 +90,15 @@ def test_a_warm_up_longer_than_the_run_is_cut_with_a_word(
     with pytest.warns(UserWarning, match="a warm-up of 160 steps is cut to end within the 3 steps"):
         quiet_trainer(max_steps=3, callbacks=[recorder]).fit(tiny_ijepa(warmup="40 epochs"), shapes())
     assert len(recorder.lrs) == 3
+
+
+@pytest.mark.parametrize(
+    ("precision", "clips", "fused"),
+    [("32-true", 1.0, True), ("bf16-mixed", None, True), ("bf16-mixed", 1.0, None)],
+)
+def test_the_kernel_of_the_optimizer_suits_precision_and_clipping(
+    tiny_ijepa: Build, shapes: Build, quiet_trainer: Build, precision: str, clips: float | None, fused: bool | None
+) -> None:
+    trainer = quiet_trainer(max_steps=2, precision=precision, gradient_clip_val=clips, limit_val_batches=0)
+    trainer.fit(tiny_ijepa(), shapes())
+    assert trainer.optimizers[0].param_groups[0]["fused"] is fused
