@@ -26,8 +26,8 @@ def optimizer_and_schedule(module: Any) -> dict[str, Any]:
             "(--trainer.max_steps)."
         )
     total = int(steps)
-    # a fused kernel divides gradients by the factor of half precision, after they have been clipped; Lightning refuses to
-    # clip for such a kernel in bfloat16 too
+    # a fused kernel divides gradients by the factor of half precision, after they have been clipped; Lightning refuses
+    # to clip for such a kernel in bfloat16 too
     precision, clips = module.trainer.precision, module.trainer.gradient_clip_val
     fused = precision != "16-mixed" and not (precision == "bf16-mixed" and clips)
     groups = module.optimizer_groups()
