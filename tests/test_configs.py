@@ -24,6 +24,7 @@ LARGE = ("vit_large", "vit_huge", "vit_giant", "vit_giant_xformers", "vit_gigant
 
 def built_in(path: Path) -> bool:
     data = yaml.safe_load(path.read_text()).get("data", {})
+    data = data.get("init_args", {}).get("videos", data)  # of a mixture
     return data.get("class_path", "").rpartition(".")[2] in (*PROCEDURAL, "DigitsDataModule")
 
 
@@ -42,9 +43,10 @@ def elsewhere(tmp_path: Path, monkeypatch: Any) -> None:
     monkeypatch.setattr("sys.argv", ["jepa-lightning"])
 
 
-def save_encoder() -> None:
+def save_encoder(patch_size: int = 8, **options: Any) -> None:
     """Writes the checkpoint that a recipe asks for."""
-    module = VJEPA("vit_tiny", 32, 8, num_frames=4, depth=1, predictor_depth=1, min_keep=1)
+    size = {"image_size": 4 * patch_size, "patch_size": patch_size, "num_frames": 4}
+    module = VJEPA("vit_tiny", **size, depth=1, predictor_depth=1, min_keep=1, **options)
     trainer = Trainer(logger=False, enable_checkpointing=False, accelerator="cpu")
     trainer.strategy.connect(module)
     module.trainer = trainer
@@ -59,7 +61,11 @@ def test_there_are_some() -> None:
 def test_what_a_config_names_can_be_built(path: Path) -> None:
     model = yaml.safe_load(path.read_text())["model"].get("init_args", {})
     # a block is like another, and those of the large ones take gigabytes
-    shallow = ["--model.depth=1"] if model.get("encoder") in LARGE else []
+    shallow = ["--model.depth=1"] if model.get("encoder") in LARGE or model.get("images") else []
+    if shallow and model.get("levels"):
+        shallow += ["--model.levels=[-1]"]
+    if model.get("teacher") == ENCODER:
+        save_encoder(patch_size=16, tubelet_size=2, images=True, image_blocks=1)
     if model.get("encoder") == ENCODER:
         save_encoder()
         shallow = ["--model.predictor_depth=1", "--model.image_size=32"]
@@ -116,7 +122,8 @@ def run_often(path: Path) -> Any:
 @pytest.mark.parametrize("path", [run_often(path) for path in ALL if built_in(path)])
 def test_a_config_with_built_in_data_runs(path: Path, capsys: Any) -> None:
     procedural = any(name in path.read_text() for name in PROCEDURAL)
-    small = ["--data.num_train=64", "--data.num_val=16"] if procedural else []
+    parts = ("data.videos.init_args", "data.images.init_args") if "MixedData" in path.read_text() else ("data",)
+    small = [f"--{part}.{size}" for part in parts for size in ("num_train=64", "num_val=16")] if procedural else []
     steps = ["--trainer.max_steps=4", "--trainer.val_check_interval=2", "--data.batch_size=16", "--data.num_workers=0"]
     main(["fit", "--config", str(path), *HERE, *small, *steps, "--trainer.enable_progress_bar=false"])
     assert "4 steps in" in capsys.readouterr().out
