@@ -11,8 +11,9 @@ LAYERS = {
     "nn": 1, "losses": 1, "masking": 1, "optim": 1, "ema": 1, "distributed": 1, "features": 1, "seeding": 1,
     "checkpoints": 1, "probing": 1, "energy": 1, "report": 1, "worlds": 1,
     "data": 2, "planning": 2,
+    "interop": 2.25,
     "modules": 2.5,
-    "callbacks": 3, "interop": 3,
+    "callbacks": 3,
     "evaluation": 3.5,
     "cli": 4, "__main__": 4,
     "__init__": 5,
@@ -44,13 +45,16 @@ ALLOWED = {
         "features", "seeding", "checkpoints", "probing",
         "data.channels", "data.collate", "data.pipelines", "data.augmentation", "data.videos.clips",
         "data.videos.stills", "data.videos.action_clips",
+        "interop.pretrained", "interop.own_folder", "interop.folders", "interop.model_card",
     },
+    # formats know networks and state dicts, and are given the class of a module
+    "interop": {"types", "options", "nn", "checkpoints", "data", "features"},
     # planners know a cost and bounds, neither a network nor an environment, which is made by its name
     "planning": {"options", "worlds"},
     # callbacks go by contracts, never by networks or a concrete module
     "callbacks": {
         "types", "options", "losses", "distributed", "ema", "optim", "features", "checkpoints", "probing", "report",
-        "submodules", "energy", "planning", "worlds",
+        "submodules", "energy", "planning", "worlds", "interop.start",
     },
 }  # fmt: skip
 FILES = sorted(path.relative_to(PACKAGE).as_posix() for path in PACKAGE.rglob("*.py"))

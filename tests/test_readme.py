@@ -13,8 +13,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
+from jepa_lightning import IJEPA
 from jepa_lightning.callbacks.summary import MEASURES
 from jepa_lightning.cli.main import main
 
@@ -68,6 +70,7 @@ def commands(*files: str) -> list[str]:
     return list(dict.fromkeys(found))
 
 
+OWN = ("methods", "consolidate", "convert", "export", "inspect", "pack", "collect", "plan")
 OURS = [command for command in commands() if command.startswith("jepa-lightning ")]
 SCRIPTS = [command for command in commands() if command.startswith("python examples/")]
 
@@ -133,7 +136,7 @@ def test_paths_lead_somewhere() -> None:
 @pytest.mark.parametrize("command", OURS)
 def test_a_command_is_parsed(command: str, capsys: Any) -> None:
     words = shlex.split(command)[1:]
-    if words[0] in ("methods", "consolidate", "pack", "collect", "plan"):  # these have no --print_config
+    if words[0] in OWN:  # these have no --print_config
         words, expected = [*words, "--help"], "usage:"
     else:
         words, expected = [word for word in words if word != "--print_config"], "seed_everything:"
@@ -226,7 +229,14 @@ def test_the_first_run_of_the_readme_and_its_python(capsys: Any) -> None:
 
 
 @pytest.mark.slow
-def test_the_python_of_the_guides() -> None:
+def test_the_python_of_the_guides(monkeypatch: pytest.MonkeyPatch) -> None:
+    # a small model under the name of a published one, in the cache where that would be
+    model = IJEPA("vit_tiny", image_size=56, patch_size=14, predictor_depth=1, predictor_dim=96)
+    entries = {"encoder": "context_encoder", "target_encoder": "target_encoder", "predictor": "predictor"}
+    Path("checkpoints").mkdir()
+    content = {name: getattr(model, network).state_dict() for name, network in entries.items()}
+    torch.save(content, "checkpoints/IN1K-vit.h.14-300e.pth.tar")
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: ".")
     run_blocks("examples/README.md")
 
 

@@ -1,13 +1,10 @@
 """A new run that starts from the weights of another one."""
 
-from pathlib import Path
-from typing import Any
-
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning_utilities.core.rank_zero import rank_zero_info
 
-from jepa_lightning.checkpoints import read_checkpoint, read_shards, tables_of_another_size
+from jepa_lightning.interop.start import NotLikeError, is_source, start_from_
 
 
 class StartFrom(Callback):
@@ -19,7 +16,8 @@ class StartFrom(Callback):
 
     Args:
         path: a checkpoint of the Trainer, such as ``logs/VJEPA/version_0/checkpoints/last.ckpt``, a file or a folder
-            of shards.
+            of shards; a folder of ``save_pretrained`` or of ``transformers``; a file of the authors of I-JEPA and
+            V-JEPA, or its published name, such as ``ijepa_vith14_1k``, see ``interop.published.PUBLISHED``.
 
     Example:
         >>> from lightning.pytorch import Trainer
@@ -34,26 +32,16 @@ class StartFrom(Callback):
         """Loads, before any strategy takes the weights.
 
         Raises:
-            MisconfigurationException: if the checkpoint's weights are not those of this module.
-            ValueError: if it is damaged, of another code base, or holds more than plain data.
+            MisconfigurationException: if the weights are not those of this module.
+            ValueError: if the file is damaged or holds more than plain data.
         """
-        path = Path(self.path)
-        if stage != "fit" or not path.exists():
+        if stage != "fit" or trainer.ckpt_path is not None or not is_source(self.path):
             return
-        found = read_shards(path, optimizer=False) if path.is_dir() else read_checkpoint(path)
-        saved: dict[str, Any] = found["state_dict"]
-        own = pl_module.state_dict()
-        tables = tables_of_another_size(saved, pl_module)
-        wrong = sorted(name for name in {*own, *saved} - tables if _shape(own, name) != _shape(saved, name))
-        if wrong:
-            raise MisconfigurationException(
-                f"StartFrom: {self.path} has other weights than {type(pl_module).__name__} as it is built here: "
-                f"{', '.join(wrong[:3])}{', ...' if len(wrong) > 3 else ''} differ. Build it with the same encoder, "
-                "patches and masks; frames and image size may be others."
-            )
-        pl_module.load_state_dict({name: value for name, value in saved.items() if name not in tables}, strict=False)
-        but = f", but for {len(tables)} position tables" if tables else ""
-        rank_zero_info(f"Started from the weights of {self.path}{but}.")
+        try:
+            report = start_from_(pl_module, self.path)
+        except NotLikeError as error:
+            raise MisconfigurationException(f"StartFrom: {error}") from error
+        rank_zero_info(f"Started from the weights of {report}")
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Refuses to start from nothing; a run that is resumed no longer needs the checkpoint.
@@ -61,9 +49,5 @@ class StartFrom(Callback):
         Raises:
             MisconfigurationException: if there is no such checkpoint.
         """
-        if trainer.ckpt_path is None and not Path(self.path).exists():
+        if trainer.ckpt_path is None and not is_source(self.path):
             raise MisconfigurationException(f"StartFrom: there is no checkpoint {self.path}.")
-
-
-def _shape(state: dict[str, Any], name: str) -> Any:
-    return state[name].shape if name in state else None

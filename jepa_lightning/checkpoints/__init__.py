@@ -5,6 +5,7 @@ from jepa_lightning.checkpoints.faults import disk_fault
 from jepa_lightning.checkpoints.files import CheckpointFiles
 from jepa_lightning.checkpoints.finite import is_finite
 from jepa_lightning.checkpoints.made_by import MADE_BY, class_path, maker, refuse_other_method
+from jepa_lightning.checkpoints.plain import check_regular, read_plain
 from jepa_lightning.checkpoints.reading import last_checkpoint, last_in, model_arguments, read_checkpoint, run_number
 from jepa_lightning.checkpoints.remote import local_copy
 from jepa_lightning.checkpoints.resuming import OPTIMIZERS, check_resumable
@@ -19,6 +20,7 @@ __all__ = [
     "CheckpointFiles",
     "appearing",
     "check_classes",
+    "check_regular",
     "check_resumable",
     "check_shards",
     "class_path",
@@ -32,6 +34,7 @@ __all__ = [
     "model_arguments",
     "present",
     "read_checkpoint",
+    "read_plain",
     "read_shards",
     "refuse_other_method",
     "run_number",

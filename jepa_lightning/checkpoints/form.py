@@ -26,7 +26,7 @@ def check_form(content: Any, path: Path, *keys: str) -> dict[str, Any]:
     if lacking:
         raise ValueError(
             f"{path} is not a Lightning checkpoint: it holds {_kind(content)}, and lacks {' and '.join(lacking)}. "
-            "Weights of another code base are loaded in Python, with load_state_dict."
+            "Weights of another code base: see from_pretrained."
         )
     for name in ("state_dict", "hyper_parameters", "loops", "callbacks"):
         if not isinstance(content.get(name, {}), dict):

@@ -4,6 +4,7 @@ They are regular files, undamaged, hold plain data, and take no more memory than
 """
 
 import pickle
+import re
 import stat
 from collections.abc import Iterator
 from functools import lru_cache
@@ -14,14 +15,17 @@ from zipfile import ZIP_STORED, BadZipFile, ZipFile
 import torch
 from torch import Tensor
 
+from jepa_lightning.checkpoints.namespaces import PLAIN_PICKLE, ForeignObjectError
+
 CHUNK = 1 << 24  # bytes that are read at a time
 
 
-def read_plain(path: Path) -> Any:
+def read_plain(path: Path, namespaces: bool = False) -> Any:
     """The content of a file of ``torch.save``, its tensors left on disk. Nothing in the file is run.
 
     Args:
         path: the file.
+        namespaces: also read what Lightning 1 and numpy have written, as dicts and numbers.
 
     Raises:
         FileNotFoundError: if there is none.
@@ -32,11 +36,13 @@ def read_plain(path: Path) -> Any:
     size = path.stat().st_size
     try:
         _check_whole(path, *stamp(path))
-        content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+        content = _load(path, namespaces)
     except PermissionError as error:
         raise ValueError(f"cannot read {path}: you have no permission to read it.") from error
-    except pickle.UnpicklingError as error:
-        raise ValueError(f"cannot read {path}: it holds more than plain data, which could run code.") from error
+    except (pickle.UnpicklingError, ForeignObjectError) as error:
+        raise ValueError(
+            f"cannot read {path}: it holds more than plain data{_what(error)}, which could run code."
+        ) from error
     except Exception as error:  # damage shows in many ways
         reason = f"{error}" if isinstance(error, DamagedError) else "it is truncated, or not a checkpoint"
         raise ValueError(f"cannot read {path} ({size} bytes) as a checkpoint: {reason}.") from error
@@ -44,6 +50,21 @@ def read_plain(path: Path) -> Any:
     if claimed > size:
         raise ValueError(f"cannot read {path}: it has {size} bytes, and its tensors claim {claimed}.")
     return content
+
+
+def _load(path: Path, namespaces: bool) -> Any:
+    if namespaces:  # read with an unpickler that builds plain data alone
+        how: dict[str, Any] = {"weights_only": False, "pickle_module": PLAIN_PICKLE}
+    else:
+        how = {"weights_only": True}
+    return torch.load(path, map_location="cpu", mmap=True, **how)
+
+
+def _what(error: Exception) -> str:
+    """What a file wanted to have built."""
+    named = re.search(r"GLOBAL ([\w.]+)", str(error))
+    found = str(error) if isinstance(error, ForeignObjectError) else named and named[1]
+    return f" ({found})" if found else ""
 
 
 class DamagedError(Exception):

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch.distributed.checkpoint.metadata import Metadata, TensorStorageMetadata
 
+from jepa_lightning.checkpoints.namespaces import ForeignObjectError
 from jepa_lightning.checkpoints.plain import check_regular
 
 INDEX = ".metadata"
@@ -72,10 +73,6 @@ def check_claims(index: Metadata, path: Path, held: int) -> None:
     claimed = sum(math.prod(stored.size) * stored.properties.dtype.itemsize for stored in tensors)
     if claimed > held:
         raise ValueError(f"cannot read {path}: it claims tensors of {claimed} bytes, and the shards hold {held}.")
-
-
-class ForeignObjectError(Exception):
-    """A pickle names something that is not allowed."""
 
 
 class _IndexUnpickler(pickle.Unpickler):

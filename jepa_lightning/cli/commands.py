@@ -22,6 +22,9 @@ TOOLS = {
         "jepa_lightning.cli.evaluate.evaluate", "judge a frozen encoder on your labels, by many protocols"
     ),
     "inspect-run": Tool("jepa_lightning.cli.inspect_run.inspect_run", "write the report of a run as one HTML file"),
+    "inspect": Tool("jepa_lightning.cli.inspect_file.inspect_file", "print what a file of weights holds"),
+    "convert": Tool("jepa_lightning.cli.convert.convert", "write weights in the form of another library"),
+    "export": Tool("jepa_lightning.cli.export.export_encoder", "write an encoder as ONNX or for torch.export"),
     "plan": Tool("jepa_lightning.cli.plan.plan", "plan with a world model, and measure how often goals are reached"),
     "pack": Tool("jepa_lightning.cli.pack.pack", "write images or videos into shards, to be streamed"),
     "optimize": Tool("jepa_lightning.cli.pack.pack", "former name of pack"),

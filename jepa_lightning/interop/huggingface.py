@@ -1,24 +1,87 @@
 # D width
-"""Weights of Hugging Face's V-JEPA 2 for the networks of this package."""
+"""Names of Hugging Face's I-JEPA, V-JEPA 2, ViT and DINOv2, and those of the reference or of timm, both ways."""
 
-import re
 from collections.abc import Mapping
 
 import torch
 from torch import Tensor
 
-NAMES = {
-    r"^encoder\.embeddings\.patch_embeddings\.": "patch_embed.",
-    r"^encoder\.layer\.": "blocks.",
-    r"^encoder\.layernorm\.": "norm.",
-    r"^predictor\.embeddings\.predictor_embeddings\.": "predictor_embed.",
-    r"^predictor\.layer\.": "predictor_blocks.",
-    r"^predictor\.layernorm\.": "predictor_norm.",
-    r"^predictor\.proj\.": "predictor_proj.",
-    r"\.attention\.": ".attn.",
-}
-JOINED = re.compile(r"\.attn\.(query|key|value)\.")
+from jepa_lightning.interop.key_names import Table, back, join_qkv, rename, split_qkv
+
+QKV = ("query", "key", "value")
+POOLER_QKV = ("q_proj", "k_proj", "v_proj")
 MASK_TOKENS = "predictor.embeddings.mask_tokens"
+
+# IJepaModel and ViTModel; those with a head have `ijepa.` or `vit.` before
+VIT: Table = (
+    ("embeddings.position_embeddings", "pos_embed"),
+    ("embeddings.cls_token", "cls_token"),
+    ("embeddings.patch_embeddings.projection", "patch_embed.proj"),
+    ("encoder.layer.{i}.layernorm_before", "blocks.{i}.norm1"),
+    ("encoder.layer.{i}.layernorm_after", "blocks.{i}.norm2"),
+    ("encoder.layer.{i}.attention.attention", "blocks.{i}.attn"),
+    ("encoder.layer.{i}.attention.output.dense", "blocks.{i}.attn.proj"),
+    ("encoder.layer.{i}.intermediate.dense", "blocks.{i}.mlp.fc1"),
+    ("encoder.layer.{i}.output.dense", "blocks.{i}.mlp.fc2"),
+    ("layernorm", "norm"),
+)
+# those of transformers 5 in memory; it writes the names above
+NEWER: Table = (
+    ("layers.{i}.attention.o_proj", "blocks.{i}.attn.proj"),
+    ("layers.{i}.attention", "blocks.{i}.attn"),
+    ("layers.{i}.layernorm_before", "blocks.{i}.norm1"),
+    ("layers.{i}.layernorm_after", "blocks.{i}.norm2"),
+    ("layers.{i}.mlp", "blocks.{i}.mlp"),
+)
+# Dinov2Model, and with registers
+DINOV2: Table = (
+    *VIT[:3],
+    ("embeddings.register_tokens", "reg_token"),
+    ("encoder.layer.{i}.norm1", "blocks.{i}.norm1"),
+    ("encoder.layer.{i}.norm2", "blocks.{i}.norm2"),
+    ("encoder.layer.{i}.attention.attention", "blocks.{i}.attn"),
+    ("encoder.layer.{i}.attention.output.dense", "blocks.{i}.attn.proj"),
+    ("encoder.layer.{i}.layer_scale1.lambda1", "blocks.{i}.ls1.gamma"),
+    ("encoder.layer.{i}.layer_scale2.lambda1", "blocks.{i}.ls2.gamma"),
+    ("encoder.layer.{i}.mlp.weights_in", "blocks.{i}.mlp.w12"),
+    ("encoder.layer.{i}.mlp.weights_out", "blocks.{i}.mlp.w3"),
+    ("encoder.layer.{i}.mlp", "blocks.{i}.mlp"),
+    ("layernorm", "norm"),
+)
+VJEPA2_ENCODER: Table = (
+    ("encoder.embeddings.patch_embeddings.proj", "patch_embed.proj"),
+    ("encoder.layer.{i}.attention", "blocks.{i}.attn"),
+    ("encoder.layer.{i}", "blocks.{i}"),
+    ("encoder.layernorm", "norm"),
+)
+VJEPA2_PREDICTOR: Table = (
+    ("predictor.embeddings.predictor_embeddings", "predictor_embed"),
+    ("predictor.layer.{i}.attention", "predictor_blocks.{i}.attn"),
+    ("predictor.layer.{i}", "predictor_blocks.{i}"),
+    ("predictor.layernorm", "predictor_norm"),
+    ("predictor.proj", "predictor_proj"),
+)
+# VJEPA2ForVideoClassification, to `AttentiveClassifier`
+PROBE: Table = (
+    ("pooler.query_tokens", "pooler.query_tokens"),
+    ("pooler.cross_attention_layer.layer_norm1", "pooler.norm1"),
+    ("pooler.cross_attention_layer.layer_norm2", "pooler.norm2"),
+    ("pooler.cross_attention_layer.cross_attn.q_proj", "pooler.xattn.q"),
+    ("pooler.cross_attention_layer.cross_attn.kv", "pooler.xattn.kv"),
+    ("pooler.cross_attention_layer.mlp", "pooler.mlp"),
+    ("pooler.self_attention_layers.{i}.layer_norm1", "pooler.blocks.{i}.norm1"),
+    ("pooler.self_attention_layers.{i}.layer_norm2", "pooler.blocks.{i}.norm2"),
+    ("pooler.self_attention_layers.{i}.self_attn.out_proj", "pooler.blocks.{i}.attn.proj"),
+    ("pooler.self_attention_layers.{i}.self_attn", "pooler.blocks.{i}.attn"),
+    ("pooler.self_attention_layers.{i}.mlp", "pooler.blocks.{i}.mlp"),
+    ("classifier", "linear"),
+)
+
+
+def translate(state: Mapping[str, Tensor], table: Table) -> tuple[dict[str, Tensor], list[str]]:
+    """Tensors under their new names, and the names that the table does not have."""
+    named = {name: rename(name, table) for name in state}
+    return {new: state[name] for name, new in named.items() if new}, [name for name, new in named.items() if not new]
 
 
 def vjepa2_weights(state: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
@@ -39,28 +102,77 @@ def vjepa2_weights(state: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], dict
         raise ValueError(
             "this state dict has no encoder.embeddings.patch_embeddings.proj.weight: it is not of a VJEPA2Model."
         )
-    encoder: dict[str, Tensor] = {}
-    predictor: dict[str, Tensor] = {}
+    encoder, _ = translate(state, VJEPA2_ENCODER)
+    predictor, _ = translate(state, VJEPA2_PREDICTOR)
+    if MASK_TOKENS in state:
+        predictor |= {f"mask_tokens.{i}": token for i, token in enumerate(state[MASK_TOKENS])}
+    return join_qkv(encoder, QKV), join_qkv(predictor, QKV)
+
+
+def to_vjepa2(encoder: Mapping[str, Tensor], predictor: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The state dict of a ``VJEPA2Model`` from those of an encoder and a predictor with rotary positions."""
+    tokens = [predictor[f"mask_tokens.{i}"] for i in range(sum(name.startswith("mask_tokens.") for name in predictor))]
+    named = [name for name in predictor if not name.startswith("mask_tokens.")]
+    ours, _ = translate(split_qkv(encoder, QKV), back(VJEPA2_ENCODER))
+    theirs, _ = translate(split_qkv({name: predictor[name] for name in named}, QKV), back(VJEPA2_PREDICTOR))
+    return {**ours, **theirs, MASK_TOKENS: torch.stack(tokens)}
+
+
+def probe_weights(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The state dict of an ``AttentiveClassifier`` from that of a ``VJEPA2ForVideoClassification``."""
+    found: dict[str, Tensor] = {}
+    cross = "pooler.cross_attention_layer.cross_attn."
     for name, value in state.items():
-        ours = encoder if name.startswith("encoder.") else predictor
-        if name == MASK_TOKENS:
-            predictor |= {f"mask_tokens.{i}": token for i, token in enumerate(value)}
-        elif name.startswith(("encoder.", "predictor.")):
-            ours[_rename(name)] = value
-    return _join(encoder), _join(predictor)
+        if name.startswith(f"{cross}k_proj."):
+            values = state[name.replace("k_proj", "v_proj")]
+            found[name.replace("k_proj", "kv")] = torch.cat([value, values])
+        elif name.startswith(("pooler.", "classifier.")) and not name.startswith(f"{cross}v_proj."):
+            found[name] = value
+    own = f"{cross}q_proj."
+    kept = {name: value for name, value in found.items() if name.startswith(own)}
+    rest = {name: value for name, value in found.items() if name not in kept}
+    probe, unknown = translate({**join_qkv(rest, POOLER_QKV), **kept}, PROBE)
+    if unknown or not probe:
+        raise ValueError(f"no probe of V-JEPA 2 has {unknown[0] if unknown else 'no pooler'}.")
+    return probe
 
 
-def _rename(name: str) -> str:
-    for theirs, ours in NAMES.items():
-        name = re.sub(theirs, ours, name)
-    return name
+def to_probe(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The pooler and the classifier of a ``VJEPA2ForVideoClassification`` from those of an ``AttentiveClassifier``."""
+    theirs: dict[str, Tensor] = {}
+    for name, value in split_qkv(state, POOLER_QKV).items():
+        new = rename(name, back(PROBE)) or name
+        if ".cross_attn.kv." in new:
+            keys, values = value.chunk(2)
+            theirs |= {new.replace("kv", "k_proj"): keys, new.replace("kv", "v_proj"): values}
+        else:
+            theirs[new] = value
+    return theirs
 
 
-def _join(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Puts queries, keys and values into one layer, ``[3 D, ...]``."""
-    joined: dict[str, list[Tensor]] = {}
-    for name in list(state):
-        if match := JOINED.search(name):
-            parts = joined.setdefault(JOINED.sub(".attn.qkv.", name), [torch.empty(0)] * 3)
-            parts[("query", "key", "value").index(match[1])] = state.pop(name)
-    return state | {name: torch.cat(parts) for name, parts in joined.items()}
+def vit_weights(state: Mapping[str, Tensor], table: Table, prefixes: tuple[str, ...]) -> dict[str, Tensor]:
+    """The encoder of an ``IJepaModel``, a ``ViTModel`` or a ``Dinov2Model`` under the names of timm and the reference.
+
+    Args:
+        state: of the model, or of one with a head.
+        table: ``VIT`` or ``DINOV2``.
+        prefixes: that models with a head put before.
+
+    Raises:
+        ValueError: if a tensor is none of the encoder's, the pooler's or a head's.
+    """
+    bare = {}
+    for name, value in state.items():
+        for prefix in prefixes:
+            name = name.removeprefix(prefix)
+        bare[name] = value
+    found, unknown = translate(bare, (*table, *NEWER))
+    left = ("pooler.", "classifier.", "decoder.", "embeddings.mask_token")
+    if strange := [name for name in unknown if not name.startswith(left)]:
+        raise ValueError(f"no encoder of this kind has {strange[0]}.")
+    return join_qkv(join_qkv(found, QKV), POOLER_QKV)
+
+
+def to_vit(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The state dict of an ``IJepaModel`` from that of an encoder with a sin-cos table."""
+    return translate(split_qkv(state, QKV), back(VIT))[0]

@@ -19,6 +19,7 @@ from jepa_lightning.features import encode
 from jepa_lightning.modules.dense_features import DenseFeatures
 from jepa_lightning.modules.finite_loss import FiniteLoss
 from jepa_lightning.modules.preprocessing import preprocess
+from jepa_lightning.modules.pretrained import Pretrained
 from jepa_lightning.modules.scheduled import Scheduled
 from jepa_lightning.modules.small_batch import warn_of_small_batch
 from jepa_lightning.modules.traits import Traits
@@ -29,7 +30,7 @@ from jepa_lightning.seeding import seeded_chance
 from jepa_lightning.types import Batch, Labels, StepOutput
 
 
-class JEPAModule(DenseFeatures, Scheduled, ABC):
+class JEPAModule(DenseFeatures, Pretrained, Scheduled, ABC):
     """What all methods share: the step, the optimizer and its schedule, features, and the wiring of the EMA target.
 
     A subclass builds its networks in ``__init__`` and writes ``objective`` and ``pipeline``. Networks are used by

@@ -1,4 +1,6 @@
 from jepa_lightning.nn.attention import SelfAttention, attend
+from jepa_lightning.nn.attentive_classifier import AttentiveClassifier
+from jepa_lightning.nn.attentive_pooler import AttentivePooler
 from jepa_lightning.nn.backbone import Stem, TimmBackbone
 from jepa_lightning.nn.causal_predictor import CausalPredictor
 from jepa_lightning.nn.class_token import ClassTokenViT
@@ -23,6 +25,8 @@ from jepa_lightning.nn.vit import VIT_SIZES, VisionTransformer, ViTSize, vit_siz
 
 __all__ = [
     "VIT_SIZES",
+    "AttentiveClassifier",
+    "AttentivePooler",
     "CausalPredictor",
     "ClassTokenViT",
     "GRUPredictor",

@@ -46,16 +46,19 @@ class AttentivePooler(nn.Module):
         heads: of each attention.
         generation: 1 has the cross-attention first and the other blocks on the queries; 2 has the other blocks on the
             tokens and the cross-attention last.
+        eps: of the norms.
     """
 
-    def __init__(self, width: int, num_queries: int, depth: int, heads: int, generation: Generation) -> None:
+    def __init__(
+        self, width: int, num_queries: int, depth: int, heads: int, generation: Generation, eps: float = 1e-5
+    ) -> None:
         super().__init__()
         self.generation = generation
-        norm = partial(nn.LayerNorm, eps=1e-5)
+        norm = partial(nn.LayerNorm, eps=eps)
         self.query_tokens = nn.Parameter(torch.empty(1, num_queries, width))
         self.norm1, self.xattn = norm(width), CrossAttention(width, heads)
         self.norm2, self.mlp = norm(width), Mlp(width, 4 * width)
-        self.blocks = nn.Sequential(*(TransformerBlock(width, heads, eps=1e-5) for _ in range(depth - 1)))
+        self.blocks = nn.Sequential(*(TransformerBlock(width, heads, eps=eps) for _ in range(depth - 1)))
         nn.init.normal_(self.query_tokens, std=0.02)
         for layer in self.modules():
             if isinstance(layer, nn.Linear):

@@ -31,8 +31,10 @@ class TimmViT(nn.Module):
         pretrained: load timm's weights.
         drop_path: stochastic depth rate of the last block; rises linearly from 0.
         gradient_checkpointing: recompute each block in the backward pass.
+        options: further ones of the model, such as ``embed_dim`` and ``depth``, as plain data.
 
     Attributes:
+        hparams: the arguments, which checkpoints hold.
         grid_size: rows and columns of patch tokens.
         width: D.
         depth: number of blocks.
@@ -53,9 +55,19 @@ class TimmViT(nn.Module):
         pretrained: bool = False,
         drop_path: float = 0.0,
         gradient_checkpointing: bool = False,
+        options: dict[str, Any] | None = None,
     ) -> None:
         super().__init__()
-        model = create_timm_model(name, image_size, in_channels, pretrained, drop_path)
+        self.hparams = {
+            "name": name,
+            "image_size": list(image_size),
+            "in_channels": in_channels,
+            "drop_path": drop_path,
+            "gradient_checkpointing": gradient_checkpointing,
+            "options": dict(options or {}),
+        }
+        self.in_channels, image_size = in_channels, (image_size[0], image_size[1])
+        model = create_timm_model(name, image_size, in_channels, pretrained, drop_path, **(options or {}))
         _check_maskable(name, model)
         self.patch: tuple[int, int] = tuple(model.patch_embed.patch_size)
         self.input_size, self.grid_size = image_size, grid_size(image_size, self.patch)

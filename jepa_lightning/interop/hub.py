@@ -1,0 +1,30 @@
+"""Repositories on the hub of Hugging Face."""
+
+from pathlib import Path
+from typing import Any
+
+from huggingface_hub import snapshot_download
+
+from jepa_lightning.interop.reading import CONFIG, INDEX, PICKLED, WEIGHTS
+
+FILES = [CONFIG, WEIGHTS, INDEX, PICKLED, "model-*.safetensors"]
+
+
+def hub_folder(name: str, **options: Any) -> Path:
+    """The folder of a repository in the local cache, downloaded if need be.
+
+    Args:
+        name: ``OWNER/NAME``.
+        options: of ``huggingface_hub.snapshot_download``, such as ``revision`` and ``local_files_only``.
+
+    Raises:
+        FileNotFoundError: if it is neither in the cache nor to be reached.
+    """
+    try:
+        return Path(snapshot_download(name, allow_patterns=FILES, **options))
+    except Exception as error:  # the hub's errors are of many kinds
+        said = " ".join(str(error).split())[:200]
+        raise FileNotFoundError(
+            f"there is no {name} on this disk, and no repository of that name could be fetched ({said}): where there "
+            f"is a network, run `hf download {name}`, and give the path that it prints."
+        ) from error

@@ -1,0 +1,144 @@
+"""Checkpoints of lightning-bolts, solo-learn, lightly and stable-pretraining, for the two-view methods here."""
+
+import re
+from collections.abc import Mapping
+from inspect import signature
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from jepa_lightning.checkpoints import maker
+from jepa_lightning.interop.backbones import Backbone, find_backbone, two_layer_head
+from jepa_lightning.interop.reading import check_finite, tensors_of
+from jepa_lightning.interop.report import LoadReport
+
+BOLTS = {  # of the heads here, where they are there
+    "projector": ("projection.model", "online_network.projector.model", "head_q", "encoder_q.fc"),
+    "predictor": ("predictor.model",),
+    "target_projector": ("target_network.projector.model",),
+}
+TARGETS = ("target_network.encoder.", "encoder_k.", "momentum_backbone.", "momentum_encoder.", "backbone_momentum.")
+QUEUES = (("queue.representations", "queue.pointer"), ("queue", "queue_ptr"))
+FAULTS = {
+    "MoCo": "lightning-bolts never moves the head of its keys, and fills its queue from the wrong branch: the target's "
+    "head starts as the other, and the keys of the queue leave it within one pass",
+    "SimSiam": "lightning-bolts takes the targets of SimSiam from a copy that is never trained: train for longer",
+}
+
+
+def is_foreign(content: Any) -> bool:
+    """Whether a checkpoint of Lightning is of another library with a ResNet in it."""
+    if not (isinstance(content, Mapping) and isinstance(content.get("state_dict"), Mapping)):
+        return False
+    made_by = maker(content) or ""
+    return not made_by and any(name.endswith(("conv1.weight", "backbone.0.weight")) for name in content["state_dict"])
+
+
+def module_of_foreign(
+    cls: Any, path: Path, content: Mapping[str, Any], given: Mapping[str, Any]
+) -> tuple[Any, LoadReport]:
+    """A module with the backbone of a checkpoint, and with its heads and its queue where they are of the same form.
+
+    Args:
+        cls: a two-view method, such as ``SimCLR``.
+        path: of the checkpoint.
+        content: of it.
+        given: options of the module, such as ``image_size``, which the file does not say.
+
+    Returns:
+        The module, and what became of each tensor.
+
+    Raises:
+        ValueError: if there is no backbone that is built here, or the class has no place for one.
+    """
+    state = tensors_of(content["state_dict"], path)
+    check_finite(state, path)
+    try:
+        backbone = find_backbone(state)
+    except ValueError as error:
+        raise ValueError(f"cannot use {path}: {error}") from error
+    if backbone is None:
+        raise ValueError(f"cannot use {path}: no ResNet is found in it.")
+    heads = {ours: found for ours, theirs in BOLTS.items() if (found := _head(state, theirs))}
+    if "stem" not in _options(cls):
+        raise ValueError(f"{path} has a {backbone.name}, and {cls.__name__} has no place for one: take SimCLR or BYOL.")
+    options: dict[str, Any] = {"encoder": backbone.name, "stem": backbone.stem}
+    if backbone.stem == "cifar":
+        options["image_size"] = 32
+    if backbone.channels != 3:
+        options["in_channels"] = backbone.channels
+    if "projector" in heads and "projector_hidden" in _options(cls):
+        weights = [value for name, value in heads["projector"].items() if name.endswith("weight") and value.ndim == 2]
+        options |= {"projector_hidden": len(weights[0]), "projector_dim": len(weights[-1])}
+    queue = next((pair for pair in QUEUES if pair[0] in state), None)
+    if queue is not None and "queue_size" in _options(cls):
+        options["queue_size"] = int(state[queue[0]].shape[1])
+    module = cls(**{**options, **given})
+    return module, _load(module, path, state, backbone, heads, queue)
+
+
+def _load(
+    module: Any,
+    path: Path,
+    state: Mapping[str, Tensor],
+    backbone: Backbone,
+    heads: Mapping[str, Mapping[str, Tensor]],
+    queue: tuple[str, str] | None,
+) -> LoadReport:
+    report, own = LoadReport(str(path)), module.state_dict()
+    wanted = {f"encoder.model.{name}": value for name, value in backbone.state.items()}
+    target = next((find_backbone(_only(state, prefix)) for prefix in TARGETS if _only(state, prefix)), None)
+    if any(name.startswith("target_encoder.") for name in own):
+        taken = target.state if target else backbone.state
+        wanted |= {f"target_encoder.model.{name}": value for name, value in taken.items()}
+        report.notes += [] if target else ["target_encoder starts as encoder, since the file has no other"]
+    moco = type(module).__name__ == "MoCo"
+    for ours, head in heads.items():
+        wanted |= {f"{ours}.{name}": value for name, value in head.items()}
+    if "projector" in heads and (moco or "target_projector" not in heads):
+        wanted |= {f"target_projector.{name}": value for name, value in heads["projector"].items()}
+    if queue is not None and "queue.keys" in own:
+        wanted |= {"queue.keys": state[queue[0]].T.contiguous(), "queue.place": state[queue[1]].reshape(())}
+    fitting = {name: value for name, value in wanted.items() if name in own and own[name].shape == value.shape}
+    for part in sorted({name.partition(".")[0] for name in wanted if name in own} | {"projector", "predictor"}):
+        names = [name for name in own if name.startswith(f"{part}.")]
+        if names and any(name not in fitting for name in names):
+            if part in ("encoder", "target_encoder"):
+                lacking = next(name for name in names if name not in fitting)
+                raise ValueError(f"cannot use {path}: {lacking} is missing, or of another shape.")
+            fitting = {name: value for name, value in fitting.items() if not name.startswith(f"{part}.")}
+            report.notes.append(f"the {part} starts anew, since that of the file is of another form")
+    module.load_state_dict({**own, **fitting})
+    report.loaded += list(fitting)
+    used = {backbone.prefix, *(TARGETS if target else ())}
+    for name in state:
+        if not name.startswith(tuple(prefix for prefix in used if prefix)):
+            of_head = any(name.startswith(f"{theirs}.") for theirs in chain(*BOLTS.values()))
+            if not of_head and name not in (queue or ()):
+                report.skipped[name] = "it is no part of the method here"
+    bolts = "online_network.encoder.conv1.weight" in state or "encoder_q.conv1.weight" in state
+    if bolts and type(module).__name__ in FAULTS:
+        report.notes.append(FAULTS[type(module).__name__])
+    return report
+
+
+def _only(state: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
+
+
+def _head(state: Mapping[str, Tensor], prefixes: tuple[str, ...]) -> dict[str, Tensor]:
+    """A head of two linear layers; nothing where there is none of this form."""
+    for prefix in prefixes:
+        layers: dict[int, dict[str, Tensor]] = {}
+        for name, value in state.items():
+            if match := re.match(rf"{re.escape(prefix)}\.(\d+)\.(\w+)$", name):
+                layers.setdefault(int(match[1]), {})[match[2]] = value
+        if sorted(layers) in ([0, 1, 3], [0, 2]):
+            return two_layer_head([layers[number] for number in sorted(layers)], norm=1 in layers)
+    return {}
+
+
+def _options(cls: Any) -> set[str]:
+    return {name for base in cls.__mro__ for name in signature(base.__init__).parameters}

@@ -1,0 +1,127 @@
+"""Modules of the files of the reference: both encoders and the predictor."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from torch import nn
+
+from jepa_lightning.interop.architecture import ROTARY, encoder_form, predictor_form
+from jepa_lightning.interop.empty import without_weights
+from jepa_lightning.interop.fitting import fit_
+from jepa_lightning.interop.reference import input_options
+from jepa_lightning.interop.reference_file import Reference
+from jepa_lightning.interop.report import LoadReport
+
+CONTEXT, TARGET = "context_encoder", "target_encoder"
+
+
+def reference_options(reference: Reference, given: Mapping[str, Any], report: LoadReport) -> dict[str, Any]:
+    """Options of an ``IJEPA`` or a ``VJEPA`` for the networks of a file.
+
+    Args:
+        reference: the file.
+        given: options of the user's, which come first.
+        report: gets choices that were made.
+
+    Raises:
+        ValueError: if it holds no encoder, or one whose size is not known.
+    """
+    names = [name for name in reference.networks if name != "predictor"]
+    if not names:
+        reference.entry("encoder")
+    form = encoder_form(
+        reference.networks[names[0]], reference.family, given.get("heads") or reference.heads, reference.path
+    )
+    options: dict[str, Any] = {"encoder": form.name, "patch_size": form.patch_size, **form.overrides()}
+    if form.in_channels != 3:
+        options["in_channels"] = form.in_channels
+    options |= input_options(reference, form, given.get("image_size"), given.get("num_frames"), report)
+    if form.tubelet_size is not None and reference.family in ROTARY:
+        options |= {"rope": True, "rope_style": "vjepa2"}
+    state = reference.networks.get("predictor")
+    if state is not None and reference.family != "vjepa2_ac":
+        found = predictor_form(
+            state, given.get("predictor_heads") or reference.predictor_heads, form.size.heads, reference.family
+        )
+        options |= {f"predictor_{name}": found[name] for name in ("depth", "heads")}
+        options["predictor_dim"] = found["width"]
+    return {**options, **given}
+
+
+def check_kind(cls: type, reference: Reference) -> None:
+    """Refuses clips for a module of images, and images for one of clips.
+
+    Raises:
+        ValueError: if the family is of the other kind.
+    """
+    images, axes = reference.family == "ijepa", getattr(cls, "media_axes", 3)
+    if images != (axes == 3):
+        right = "IJEPA" if images else "VJEPA"
+        raise ValueError(f"{reference.source} is a model of {reference.family}: load it with {right}.from_pretrained.")
+
+
+def module_of(cls: Any, reference: Reference, given: Mapping[str, Any]) -> tuple[Any, LoadReport]:
+    """A module with the networks of a file.
+
+    Args:
+        cls: ``IJEPA``, ``VJEPA`` or a subclass of one.
+        reference: the file.
+        given: options in the place of those that the file says.
+
+    Returns:
+        The module, and what became of each tensor.
+
+    Raises:
+        ValueError: if it is not of this class, or a tensor has no place.
+    """
+    check_kind(cls, reference)
+    report = LoadReport(reference.source)
+    options = reference_options(reference, given, report)
+    with without_weights():
+        module = cls(**options)
+    load_networks_(module, reference, report)
+    return module, report
+
+
+def load_networks_(module: Any, reference: Reference, report: LoadReport) -> None:
+    """Gives a module the encoders and the predictor of a file; what the file lacks starts as said in the report.
+
+    Args:
+        module: an ``IJEPA``, a ``VJEPA`` or one like them.
+        reference: the file.
+        report: gets what became of each tensor.
+
+    Raises:
+        ValueError: if a tensor has no place.
+    """
+    entries = {
+        CONTEXT: next(
+            (name for name in ("encoder", "target_encoder", "ema_encoder") if name in reference.networks), ""
+        ),
+        TARGET: next((name for name in ("target_encoder", "ema_encoder", "encoder") if name in reference.networks), ""),
+    }
+    for ours, theirs in entries.items():
+        same = ours == TARGET and theirs == entries[CONTEXT]
+        _fit(getattr(module, ours), reference, theirs, "encoder", ours, report, copy=same)
+        if same or (ours == CONTEXT and theirs != "encoder"):
+            report.notes.append(f"{ours} starts as {theirs}, since the file has no other")
+    state = reference.networks.get("predictor")
+    if state is not None and reference.family != "vjepa2_ac":
+        _fit(module.predictor, reference, "predictor", "predictor", "predictor", report)
+        return
+    if state is not None:
+        report.skipped |= {f"predictor.{name}": "its inputs are actions of a robot" for name in state}
+    if any(parameter.is_meta for parameter in module.predictor.parameters()):
+        module.predictor = module.build_predictor()
+    report.notes.append("the predictor starts anew, since the file has none for this module")
+
+
+def _fit(
+    network: nn.Module, reference: Reference, entry: str, kind: str, ours: str, report: LoadReport, copy: bool = False
+) -> None:
+    own = LoadReport(reference.source, entry)
+    fit_(network, reference.networks[entry], own, reference, kind, copy)
+    report.loaded += [f"{ours}.{name}" for name in own.loaded]
+    report.skipped |= {f"{entry}.{name.removeprefix(f'{entry}.')}": why for name, why in own.skipped.items()}
+    report.reshaped |= {f"{ours}.{name}": how for name, how in own.reshaped.items()}
+    report.notes += own.notes

@@ -1,0 +1,204 @@
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from huggingface_hub import ModelHubMixin
+from safetensors.torch import load_file
+
+from jepa_lightning import IJEPA, VJEPA, JEPAModule, SimCLR
+from jepa_lightning.callbacks import OnlineKNN, StartFrom
+from jepa_lightning.interop import load_pretrained
+from jepa_lightning.nn import TimmViT
+
+Write = Callable[..., Path]
+TIMM = {"embed_dim": 48, "depth": 2, "num_heads": 3, "patch_size": 8}
+
+
+def equal(one: torch.nn.Module, other: torch.nn.Module) -> bool:
+    a, b = one.state_dict(), other.state_dict()
+    return a.keys() == b.keys() and all(torch.equal(value, b[name]) for name, value in a.items())
+
+
+def test_a_folder_brings_the_same_module_back(vjepa2: VJEPA, tmp_path: Path) -> None:
+    vjepa2.save_pretrained(tmp_path / "model")
+    assert {path.name for path in tmp_path.iterdir()} == {"model"}
+    assert {path.name for path in (tmp_path / "model").iterdir()} == {"README.md", "config.json", "model.safetensors"}
+    again = VJEPA.from_pretrained(tmp_path / "model")
+    assert equal(again, vjepa2)
+    assert again.hparams == vjepa2.hparams
+    assert not again.training
+    assert isinstance(again, ModelHubMixin)
+    assert type(JEPAModule.from_pretrained(tmp_path / "model")) is VJEPA
+    first = (tmp_path / "model" / "model.safetensors").read_bytes()
+    again.save_pretrained(tmp_path / "model")
+    assert (tmp_path / "model" / "model.safetensors").read_bytes() == first
+    with pytest.raises(ValueError, match=r"is a checkpoint of .*VJEPA, not of .*IJEPA: load it as VJEPA"):
+        IJEPA.from_pretrained(tmp_path / "model")
+
+
+def test_an_encoder_of_timm_and_a_two_view_method_too(tmp_path: Path) -> None:
+    encoder = TimmViT("vit_tiny_patch16_224", (32, 32), options=TIMM)
+    module = IJEPA(encoder=encoder, image_size=32, predictor_depth=1, predictor_dim=24, predictor_heads=3)
+    module.save_pretrained(tmp_path / "timm")
+    assert equal(IJEPA.from_pretrained(tmp_path / "timm"), module)
+    pair = SimCLR("resnet10t", image_size=32)
+    pair.save_pretrained(tmp_path / "pair")
+    assert equal(SimCLR.from_pretrained(tmp_path / "pair"), pair)
+
+
+def test_weights_of_a_file_are_not_shared_by_the_two_encoders(ijepa: IJEPA, tmp_path: Path) -> None:
+    torch.save({"encoder": ijepa.context_encoder.state_dict()}, tmp_path / "encoder.pt")
+    module, report = load_pretrained(IJEPA, tmp_path / "encoder.pt", {"heads": 3, "predictor_dim": 24})
+    assert equal(module.context_encoder, module.target_encoder)
+    with torch.no_grad():
+        module.context_encoder.norm.bias.add_(1)
+    assert not equal(module.context_encoder, module.target_encoder)
+    assert all(not parameter.requires_grad for parameter in module.target_encoder.parameters())
+    assert not any(parameter.is_meta for parameter in module.parameters())
+    assert report.notes == [
+        "target_encoder starts as encoder, since the file has no other",
+        "the predictor starts anew, since the file has none for this module",
+    ]
+
+
+@pytest.mark.parametrize("family", ["ijepa", "vjepa", "vjepa2"])
+def test_a_module_of_a_file_trains(
+    family: str, request: Any, reference_file: Write, quiet_trainer: Callable[..., Any], shapes: Any
+) -> None:
+    given: Any = request.getfixturevalue(family)
+    module = type(given).from_pretrained(
+        reference_file(given, family), heads=3, predictor_heads=given.predictor_heads, min_keep=2,
+        **({} if family == "ijepa" else {"image_size": 32, "num_frames": 8}),
+    )  # fmt: skip
+    assert equal(module.context_encoder, given.context_encoder)
+    assert equal(module.target_encoder, given.target_encoder)
+    pipeline = module.pipeline()
+    size = (3, 40, 40) if family == "ijepa" else (8, 3, 40, 40)
+    videos = [torch.randint(0, 256, size, dtype=torch.uint8) for _ in range(4)]
+    loader = torch.utils.data.DataLoader(
+        [(pipeline.transform(video), 0) for video in videos], batch_size=4, collate_fn=pipeline.collate
+    )
+    before = {name: value.clone() for name, value in module.state_dict().items()}
+    quiet_trainer(max_steps=1).fit(module, loader)
+    after = module.state_dict()
+    assert any(not torch.equal(after[name], value) for name, value in before.items() if name.startswith("target"))
+    assert all(after[name].isfinite().all() for name in before)
+
+
+def test_the_card_tells_recipe_data_results_and_versions(
+    tiny_ijepa: Any, quiet_trainer: Any, shapes: Any, tmp_path: Path
+) -> None:
+    module = tiny_ijepa(lr=0.0123)
+    quiet_trainer(max_epochs=1, callbacks=[OnlineKNN()]).fit(module, datamodule=shapes())
+    module.save_pretrained(tmp_path / "model")
+    card = (tmp_path / "model" / "README.md").read_text()
+    for said in ("lr: 0.0123", "ShapesDataModule(", "| val/knn", f"torch {torch.__version__}", "library_name: jepa_l"):
+        assert said in card
+    (tmp_path / "model" / "README.md").write_text("mine")
+    module.save_pretrained(tmp_path / "model", model_card_kwargs={"dataset": "stripes"})
+    assert (tmp_path / "model" / "README.md").read_text() == "mine"
+    module.save_pretrained(tmp_path / "other", model_card_kwargs={"dataset": "stripes", "results": {"kNN": 0.5}})
+    assert "## Data\n\nstripes" in (tmp_path / "other" / "README.md").read_text()
+
+
+def test_a_folder_that_cannot_be_written_is_left_as_it_was(ijepa: IJEPA, tmp_path: Path, monkeypatch: Any) -> None:
+    ijepa.save_pretrained(tmp_path / "old")
+    before = {path.name: path.read_bytes() for path in (tmp_path / "old").iterdir()}
+
+    def full(*_: Any, **__: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("jepa_lightning.interop.safetensors_file.save_file", full)
+    for name in ("old", "new"):
+        with pytest.raises(OSError, match=r"No space"):
+            ijepa.save_pretrained(tmp_path / name)
+    assert {path.name: path.read_bytes() for path in (tmp_path / "old").iterdir()} == before
+    assert [path.name for path in tmp_path.iterdir()] == ["old"]
+
+
+def test_weights_that_are_not_finite_are_not_saved(ijepa: IJEPA, tmp_path: Path) -> None:
+    module = IJEPA(**dict(ijepa.hparams))
+    with torch.no_grad():
+        module.predictor.mask_token.fill_(torch.inf)
+    with pytest.raises(ValueError, match=r"24 values of predictor\.mask_token are not finite"):
+        module.save_pretrained(tmp_path / "model")
+    assert not (tmp_path / "model").exists()
+
+
+@pytest.mark.parametrize(
+    ("config", "said"),
+    [
+        ("{", "is not JSON"),
+        ("[]", "is not a JSON object"),
+        ('{"library_name": "jepa_lightning", "class_path": "jepa_lightning.modules.ijepa.IJEPA"}', "has no options"),
+        ('{"model_type": "bert"}', "a model of kind 'bert', which is not read here"),
+    ],
+)
+def test_configurations_that_are_none(config: str, said: str, ijepa: IJEPA, tmp_path: Path) -> None:
+    ijepa.save_pretrained(tmp_path / "model")
+    (tmp_path / "model" / "config.json").write_text(config)
+    with pytest.raises(ValueError, match=said):
+        IJEPA.from_pretrained(tmp_path / "model")
+
+
+def test_no_module_is_imported_for_a_folder(ijepa: IJEPA, tmp_path: Path) -> None:
+    ijepa.save_pretrained(tmp_path / "model")
+    path = tmp_path / "model" / "config.json"
+    config = json.loads(path.read_text())
+    config["options"]["encoder"] = {"class_path": "antigravity.Flight", "init_args": {}}
+    path.write_text(json.dumps(config))
+    with pytest.raises(ValueError, match=r"names the class antigravity\.Flight .* import antigravity"):
+        IJEPA.from_pretrained(tmp_path / "model")
+
+
+def test_a_run_starts_from_a_folder_and_from_a_file_of_the_reference(
+    ijepa: IJEPA, reference_file: Write, quiet_trainer: Any, shapes: Any, tmp_path: Path
+) -> None:
+    ijepa.save_pretrained(tmp_path / "model")
+    for source in (tmp_path / "model", reference_file(ijepa, "ijepa")):
+        module = IJEPA(**dict(ijepa.hparams))
+        trainer = quiet_trainer(max_steps=1, callbacks=[StartFrom(str(source))], limit_train_batches=0)
+        trainer.fit(module, shapes())
+        assert equal(module, ijepa)
+
+
+def test_names_are_resolved_up_to_the_request(monkeypatch: Any, tmp_path: Path) -> None:
+    asked = []
+
+    def download(url: str, place: str, progress: bool) -> None:
+        asked.append((url, Path(place).name))
+        assert progress
+        raise OSError("no route to host")
+
+    monkeypatch.setattr(torch.hub, "download_url_to_file", download)
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
+    with pytest.raises(ValueError, match=r"no route to host\): fetch https://dl.*300e\.pth\.tar where there is a net"):
+        IJEPA.from_pretrained("ijepa_vith14_1k")
+    with pytest.raises(ValueError, match=rf"put it at {tmp_path}/checkpoints/vitl\.pt"):
+        VJEPA.from_pretrained("vjepa2_vit_large")
+    base = "https://dl.fbaipublicfiles.com"
+    assert asked == [
+        (f"{base}/ijepa/IN1K-vit.h.14-300e.pth.tar", "IN1K-vit.h.14-300e.pth.tar"),
+        (f"{base}/vjepa2/vitl.pt", "vitl.pt"),
+    ]
+    with pytest.raises(FileNotFoundError, match=r"did you mean ijepa_vith14_1k"):
+        IJEPA.from_pretrained("ijepa_vith14_1")
+
+
+def test_a_file_in_the_cache_is_not_downloaded(
+    ijepa: IJEPA, reference_file: Write, monkeypatch: Any, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
+    place = tmp_path / "checkpoints" / "IN1K-vit.h.14-300e.pth.tar"
+    place.parent.mkdir()
+    reference_file(ijepa, "ijepa").rename(place)
+    module = IJEPA.from_pretrained("ijepa_vith14_1k", heads=3, image_size=32, min_keep=2)
+    assert equal(module, ijepa)
+
+
+def test_all_weights_are_in_one_file(ijepa: IJEPA, tmp_path: Path) -> None:
+    ijepa.save_pretrained(tmp_path / "model")
+    assert load_file(tmp_path / "model" / "model.safetensors").keys() == ijepa.state_dict().keys()

@@ -1,0 +1,129 @@
+"""timm's networks into ours and back, and its Vision Transformers under masks against a slow gather."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import timm
+import torch
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from jepa_lightning import IJEPA, VJEPA, SimCLR
+from jepa_lightning.interop.timm_reader import is_ijepa, of_network
+from jepa_lightning.interop.timm_writer import write_timm
+from jepa_lightning.nn import TimmViT
+
+SMALL = {"predictor_depth": 1, "predictor_dim": 24, "predictor_heads": 3, "min_keep": 2}
+TINY = {"embed_dim": 48, "depth": 2, "num_heads": 3}
+PLAIN = {"class_token": False, "global_pool": "avg", "fc_norm": False, "num_classes": 0}
+
+
+def stir(network: nn.Module) -> None:
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.add_(0.1 * torch.randn_like(parameter))
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("size", [(32, 32), (32, 48)])
+def test_an_encoder_of_timm_into_ours_and_back(size: tuple[int, int], tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    theirs = timm.create_model("vit_huge_patch14_gap_224", img_size=size, patch_size=8, **TINY, **PLAIN).eval()
+    stir(theirs)
+    from jepa_lightning.interop.reference_module import module_of
+
+    module, _ = module_of(IJEPA, of_network(theirs, "timm:tiny"), SMALL)
+    module.eval()
+    image = torch.randn(2, 3, *size)
+    torch.testing.assert_close(module.target_encoder(image), theirs.forward_features(image), atol=1e-5, rtol=0)
+    stir(module.target_encoder)
+    for name in ("a.safetensors", "a.pth"):
+        call = write_timm(module, tmp_path / name)
+        again = eval(call, {"timm": timm}).eval()  # the call is what is tested
+        expected = module.target_encoder(image)
+        torch.testing.assert_close(again.forward_features(image), expected, atol=1e-5, rtol=0)
+        torch.testing.assert_close(again(image), expected.mean(dim=1), atol=1e-5, rtol=0)
+    write_timm(module, tmp_path / "c.safetensors", "context_encoder")
+    saved = load_file(tmp_path / "c.safetensors")
+    assert all(torch.equal(value, module.context_encoder.state_dict()[name]) for name, value in saved.items())
+    with pytest.raises(ValueError, match=r"is there already"):
+        write_timm(module, tmp_path / "a.pth")
+
+
+@torch.no_grad()
+def test_encoders_that_are_timms_go_back_as_they_are(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    module = IJEPA("timm:vit_tiny_patch16_224", image_size=64, **{**SMALL, "min_keep": 1}).eval()
+    image = torch.randn(2, 3, 64, 64)
+    again = eval(write_timm(module, tmp_path / "a.safetensors"), {"timm": timm}).eval()
+    expected = module.target_encoder(image)
+    torch.testing.assert_close(again.forward_features(image)[:, 1:], expected, atol=1e-5, rtol=0)
+    pair = SimCLR("resnet10t", image_size=32).eval()
+    again = eval(write_timm(pair, tmp_path / "b.pth"), {"timm": timm}).eval()
+    small = torch.randn(2, 3, 32, 32)
+    torch.testing.assert_close(again(small), pair(small), atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"), [({"num_frames": 4}, "no encoder of clips"), ({"num_frames": 1, "rope": True}, "that rotates")]
+)
+def test_what_timm_has_not(options: dict[str, Any], said: str, tmp_path: Path) -> None:
+    module = VJEPA("vit_tiny", depth=1, image_size=32, patch_size=8, min_keep=2, **options)
+    with pytest.raises(ValueError, match=said):
+        write_timm(module, tmp_path / "a.pth")
+    assert not list(tmp_path.iterdir())
+
+
+def test_which_names_are_of_an_ijepa() -> None:
+    assert is_ijepa("timm:vit_huge_patch14_gap_224.in1k_ijepa")
+    assert not is_ijepa("timm:vit_small_patch14_dinov2.lvd142m")
+    with pytest.raises(ValueError, match=r"has cls_token, which the encoder of an I-JEPA does not have"):
+        of_network(timm.create_model("vit_tiny_patch16_224", **TINY), "timm:vit_tiny_patch16_224")
+
+
+KINDS: dict[str, tuple[str, dict[str, Any]]] = {
+    "class token": ("vit_tiny_patch16_224", {}),
+    "class and register tokens, LayerScale": ("vit_small_patch14_reg4_dinov2", {"patch_size": 16}),
+    "SwiGLU": ("vit_giant_patch14_dinov2", {"patch_size": 16, "mlp_ratio": 4.0}),
+    "no class token": ("vit_base_patch16_siglip_gap_224", {}),
+    "rotary, registers": ("vit_small_patch16_dinov3", {}),
+    "parallel blocks": ("vit_base_patch16_plus_240", {}),
+}
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("kind", KINDS)
+def test_kept_patches_are_those_of_a_slow_gather(kind: str) -> None:
+    """Each sample alone, with the tokens of its kept patches picked one by one before the first block."""
+    torch.manual_seed(0)
+    name, options = KINDS[kind]
+    network = TimmViT(name, (64, 64), options={**TINY, **options}).eval()
+    stir(network)
+    model, image = network.model, torch.randn(2, 3, 64, 64)
+    keep = torch.stack([torch.randperm(16)[:5], torch.randperm(16)[:5]])
+    whole, kept = network(image), network(image, keep=keep)
+    assert kept.shape == (2, 5, 48)
+    for sample in range(2):
+        torch.testing.assert_close(kept[sample], slowly(model, image[sample], keep[sample]), atol=1e-5, rtol=0)
+    assert not torch.allclose(kept[0], whole[0, keep[0]], atol=1e-3)  # the others were not seen
+    everything = torch.arange(16).expand(2, -1)
+    torch.testing.assert_close(network(image, keep=everything), whole, atol=1e-5, rtol=0)
+
+
+def slowly(model: Any, image: Tensor, keep: Tensor) -> Tensor:
+    """Patches of one image, each with its own position; no index is shifted by the tokens before the patches."""
+    prefix, rotations = model.num_prefix_tokens, None
+    tokens = model.patch_embed(image[None])
+    found = model._pos_embed(tokens)
+    if isinstance(found, tuple):  # with rotary positions
+        found, rotations = found
+    rows = [found[0, i] for i in range(prefix)] + [found[0, prefix + int(i)] for i in keep]
+    x = torch.stack(rows)[None]
+    if hasattr(model, "norm_pre"):
+        x = model.norm_pre(x)
+    if rotations is not None:
+        rotations = torch.stack([rotations.reshape(-1, rotations.shape[-1])[int(i)] for i in keep])
+    for block in model.blocks:
+        x = block(x, rope=rotations) if rotations is not None else block(x)
+    return model.fc_norm(model.norm(x))[0, prefix:]
