@@ -60,15 +60,16 @@ def _safetensors(module: Any, place: Path, options: Namespace) -> str:
 def _reference(module: Any, place: Path, options: Namespace) -> str:
     from jepa_lightning.interop.reference_writer import write_reference
 
-    write_reference(module, place)
+    write_reference(module, place, options.source)
     return f"jepa_lightning.interop.load_reference({str(place)!r}), and the code of the authors"
 
 
 def _torch(module: Any, place: Path, options: Namespace) -> str:
     from jepa_lightning.interop.own_checkpoint import write_checkpoint
 
-    write_checkpoint(module, place)
-    return f"{type(module).__name__}.load_from_checkpoint({str(place)!r})"
+    resumed = write_checkpoint(module, place, options.source)
+    more = ", and jepa-lightning fit --ckpt_path resumes the run" if resumed else ""
+    return f"{type(module).__name__}.load_from_checkpoint({str(place)!r}){more}"
 
 
 def _parser() -> ArgumentParser:

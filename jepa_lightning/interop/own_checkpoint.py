@@ -7,10 +7,12 @@ from typing import Any
 import lightning
 
 from jepa_lightning.checkpoints import MADE_BY, class_path, maker, read_checkpoint
+from jepa_lightning.interop.entries import open_reference
 from jepa_lightning.interop.folders import file_appearing
 from jepa_lightning.interop.own_folder import OPTIONS, class_of, own_config
-from jepa_lightning.interop.reading import check_finite
+from jepa_lightning.interop.reading import check_finite, read_weights
 from jepa_lightning.interop.torch_file import write_torch
+from jepa_lightning.interop.training_state import resumable
 
 
 def is_checkpoint(content: Any) -> bool:
@@ -34,12 +36,16 @@ def class_of_checkpoint(cls: Any, path: Path) -> Any:
     return cls if made_by is None else class_of(cls, made_by, path)
 
 
-def write_checkpoint(module: Any, path: Path) -> None:
+def write_checkpoint(module: Any, path: Path, source: str | None = None) -> bool:
     """Writes a checkpoint of weights and options, for ``load_from_checkpoint`` and to start runs from.
 
     Args:
         module: a ``JEPAModule``.
         path: the file.
+        source: that the module is of; where it is a file of the reference with its optimizer, the run can be resumed.
+
+    Returns:
+        Whether it can be.
 
     Raises:
         ValueError: if an option is no plain data, or weights are not finite.
@@ -55,5 +61,17 @@ def write_checkpoint(module: Any, path: Path) -> None:
         "hyper_parameters": options,
         MADE_BY: class_path(type(module)),
     }
+    loop = _resumable(module, source)
     with file_appearing(path) as place:
-        write_torch(content, place)
+        write_torch(content | loop, place)
+    return bool(loop)
+
+
+def _resumable(module: Any, source: str | None) -> dict[str, Any]:
+    path = Path(source).expanduser() if source is not None else None
+    if path is None or not path.is_file():
+        return {}
+    weights = read_weights(path)
+    if weights.metadata or is_checkpoint(weights.content):
+        return {}
+    return resumable(open_reference(path), module)

@@ -1,20 +1,27 @@
 """Our modules as checkpoints in the form of the reference."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor, nn
 
+from jepa_lightning.checkpoints import read_shards
 from jepa_lightning.interop.folders import file_appearing
+from jepa_lightning.interop.own_checkpoint import is_checkpoint
+from jepa_lightning.interop.reading import CONFIG, read_weights
 from jepa_lightning.interop.torch_file import write_torch
+from jepa_lightning.interop.training_state import reference_loop
 from jepa_lightning.nn import Predictor, VisionTransformer
 
 
-def reference_content(module: Any) -> dict[str, Any]:
-    """A dict of networks and of what the reference saves beside them; the optimizer is left out.
+def reference_content(module: Any, checkpoint: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """A dict of networks and of what the reference saves beside them.
 
     Args:
         module: an ``IJEPA`` or a ``VJEPA`` with the encoder of a named size.
+        checkpoint: that the module is of, for the optimizer of I-JEPA; that of the others has an order of parameters
+            that is not known here, and is left out.
 
     Raises:
         ValueError: if the reference has no such networks.
@@ -37,22 +44,36 @@ def reference_content(module: Any) -> dict[str, Any]:
         )
     prefix = "module.backbone." if clips else "module."
     found: dict[str, Any] = {name: _state(network, prefix) for name, network in networks.items() if network}
-    return {**found, "opt": None, "scaler": None, "epoch": 0, "loss": 0.0, "batch_size": 0, "world_size": 1, "lr": 0.0}
+    bare = {name: network.state_dict() for name, network in networks.items() if network}
+    loop = {} if clips or checkpoint is None else reference_loop(checkpoint, bare)
+    rest = {"opt": None, "scaler": None, "epoch": 0, "loss": 0.0, "batch_size": 0, "world_size": 1, "lr": 0.0}
+    return {**found, **rest, **loop}
 
 
-def write_reference(module: Any, path: Path) -> None:
+def write_reference(module: Any, path: Path, source: str | None = None) -> None:
     """Writes such a checkpoint.
 
     Args:
         module: as of ``reference_content``.
         path: the file.
+        source: that the module is of; a checkpoint of this package gives its optimizer too.
 
     Raises:
         ValueError: if the reference has no such networks.
     """
-    content = reference_content(module)
+    content = reference_content(module, _checkpoint(source))
     with file_appearing(path) as place:
         write_torch(content, place)
+
+
+def _checkpoint(source: str | None) -> dict[str, Any] | None:
+    path = Path(source).expanduser() if source is not None else None
+    if path is None or not path.exists():
+        return None
+    if path.is_dir():
+        return None if (path / CONFIG).exists() else read_shards(path)
+    weights = read_weights(path)
+    return dict(weights.content) if is_checkpoint(weights.content) else None
 
 
 def _state(network: nn.Module, prefix: str) -> dict[str, Tensor]:
