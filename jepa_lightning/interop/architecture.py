@@ -3,7 +3,7 @@
 
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
@@ -13,6 +13,8 @@ from jepa_lightning.nn import VIT_SIZES, ViTSize
 
 Family = Literal["ijepa", "vjepa", "vjepa2", "vjepa2_ac", "vjepa2_1"]
 ROTARY = ("vjepa2", "vjepa2_ac", "vjepa2_1")
+LEVELS = {12: (2, 5, 8, 11), 24: (5, 11, 17, 23), 40: (9, 19, 29, 39), 48: (11, 23, 37, 47)}  # of V-JEPA 2.1, by depth
+RELEASED_GRID = 16  # rows and columns that V-JEPA 2.1 spreads its positions over
 PATCHES, BLOCK = "patch_embed.proj.weight", re.compile(r"(?:predictor_)?blocks\.(\d+)\.")
 
 
@@ -86,6 +88,46 @@ def encoder_form(state: Mapping[str, Tensor], family: str, heads: int | None, so
     )
 
 
+def levels_of(
+    state: Mapping[str, Tensor], depth: int, given: Sequence[int] | None, source: Any
+) -> tuple[int, ...] | None:
+    """Blocks whose outputs have a norm of their own; None where the encoder has one norm alone.
+
+    Args:
+        state: of the encoder.
+        depth: its number of blocks.
+        given: the blocks, which the file does not say.
+        source: the file, for messages.
+
+    Raises:
+        ValueError: if they are not known, or as many as the norms.
+    """
+    number = len({name.split(".")[1] for name in state if name.startswith("norms_block.")})
+    if not number:
+        return None
+    levels = tuple(LEVELS.get(depth, ()) if given is None else given)
+    if len(levels) != number:
+        raise ValueError(
+            f"{source} has norms of {number} levels and an encoder of {depth} blocks, whose levels are not known: give "
+            f"levels, {number} numbers of blocks."
+        )
+    return levels
+
+
+def positions_of(family: str, state: Mapping[str, Tensor]) -> dict[str, Any]:
+    """Positions and modalities, as options of ``VisionTransformer`` and of ``Predictor``.
+
+    Args:
+        family: of the model.
+        state: of the network.
+    """
+    if family == "vjepa2_1":
+        return {"rope": "exact", "rope_grid": RELEASED_GRID, "images": "img_mod_embed" in state}
+    if family == "ijepa":
+        return {}
+    return {"rope": "vjepa2"} if family in ROTARY else {"pos_order": "hw", "pos_uniform": True}
+
+
 def predictor_form(state: Mapping[str, Tensor], heads: int | None, encoder_heads: int, family: str) -> dict[str, Any]:
     """Width, depth, heads and number of mask tokens of a predictor, as arguments of ``Predictor``.
 
@@ -98,14 +140,20 @@ def predictor_form(state: Mapping[str, Tensor], heads: int | None, encoder_heads
     Raises:
         ValueError: if it is no predictor.
     """
-    embed, depth = state.get("predictor_embed.weight"), _depth(state)
+    fused = state.get("predictor_embed.0.weight")
+    embed, depth = state.get("predictor_embed.weight" if fused is None else "predictor_embed.2.weight"), _depth(state)
     if embed is None or not depth:
         raise ValueError(f"this is no predictor of the reference: it has {_some(state)}.")
     width = int(embed.shape[0])
     if heads is None:
         heads = encoder_heads if family not in ROTARY else 12 if width == 384 else max(1, width // 32)
     tokens = sum(name.startswith("mask_tokens.") for name in state)
-    return {"width": width, "depth": depth, "heads": heads, "num_mask_tokens": tokens or None}
+    found = {"width": width, "depth": depth, "heads": heads, "num_mask_tokens": tokens or None}
+    if family == "vjepa2_1":
+        found["num_levels"] = 1 if fused is None else fused.shape[1] // fused.shape[0]
+        found["context_head"] = "predictor_proj_context.weight" in state
+        found["out_width"] = int(state["predictor_proj.weight"].shape[0]) if "predictor_proj.weight" in state else None
+    return found
 
 
 def grid_of_table(tokens: int, frames: int | None, source: Any) -> tuple[int, ...]:

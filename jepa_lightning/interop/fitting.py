@@ -46,6 +46,8 @@ def fit_(
     elif table in state:
         own = network.state_dict()[table]
         state[table] = _fit(table, state[table], own, family, network, report)
+    if not hasattr(network, "norms_block"):
+        _last_norm(state, report)
     if kind == "predictor" and hasattr(network, "mask_tokens"):
         take_mask_tokens(state, len(network.mask_tokens), report)
     check_all(network, state, report, report.source)
@@ -75,6 +77,18 @@ def check_all(network: nn.Module, state: Mapping[str, Tensor], report: LoadRepor
     if said:
         entry = f" ({report.entry})" if report.entry else ""
         raise ValueError(f"{source}{entry} does not fit: it {'; it '.join(said)}.")
+
+
+def _last_norm(state: dict[str, Tensor], report: LoadReport) -> None:
+    """Takes the norm of the last level for the one norm of a network, in place."""
+    levels = sorted({int(name.split(".")[1]) for name in state if name.startswith("norms_block.")})
+    for level in levels:
+        for name in ("weight", "bias"):
+            value = state.pop(f"norms_block.{level}.{name}", None)
+            if value is not None and level == levels[-1]:
+                state[f"norm.{name}"] = value
+            elif value is not None:
+                report.skipped[f"norms_block.{level}.{name}"] = "levels below the last have no use in this network"
 
 
 def _set_eps(network: nn.Module, eps: float, report: LoadReport) -> None:

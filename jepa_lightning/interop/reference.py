@@ -6,11 +6,19 @@ from typing import Any, NamedTuple
 
 from torch import nn
 
-from jepa_lightning.interop.architecture import ROTARY, EncoderForm, encoder_form, grid_of_table, predictor_form
+from jepa_lightning.interop.architecture import (
+    ROTARY,
+    EncoderForm,
+    encoder_form,
+    grid_of_table,
+    levels_of,
+    positions_of,
+    predictor_form,
+)
 from jepa_lightning.interop.empty import without_weights
 from jepa_lightning.interop.entries import Which, check_which, open_reference
 from jepa_lightning.interop.fitting import fit_
-from jepa_lightning.interop.reference_file import Reference
+from jepa_lightning.interop.reference_file import TARGETS, Reference
 from jepa_lightning.interop.reference_probe import probe_network
 from jepa_lightning.interop.report import LoadReport
 from jepa_lightning.nn import Predictor, VisionTransformer
@@ -34,6 +42,7 @@ def load_reference(
     heads: int | None = None,
     image_size: int | Sequence[int] | None = None,
     num_frames: int | None = None,
+    levels: Sequence[int] | None = None,
     probe: int = 0,
 ) -> Loaded:
     """A network of a file of I-JEPA, V-JEPA, V-JEPA 2 or one of its followers, ready for use.
@@ -51,6 +60,7 @@ def load_reference(
             too.
         image_size: of the input, in pixels; None takes that of the file. Sin-cos tables are computed for another size.
         num_frames: likewise, for clips.
+        levels: blocks that have norms of their own in V-JEPA 2.1, where the depth is none of the known ones.
         probe: which of the probes, where a file holds several that were trained side by side.
 
     Returns:
@@ -80,7 +90,7 @@ def load_reference(
     elif which == "predictor":
         network, report = _predictor(reference, heads, image_size, num_frames)
     else:
-        network, report = encoder_network(reference, which, heads, image_size, num_frames)
+        network, report = encoder_network(reference, which, heads, image_size, num_frames, levels)
     return Loaded(network.eval(), report)
 
 
@@ -90,6 +100,7 @@ def encoder_network(
     heads: int | None,
     image_size: int | Sequence[int] | None,
     num_frames: int | None,
+    levels: Sequence[int] | None = None,
 ) -> tuple[VisionTransformer, LoadReport]:
     """An encoder of a file."""
     entry, state = reference.entry(which)
@@ -103,8 +114,9 @@ def encoder_network(
             patch_size=form.patch_size,
             **form.size._asdict(),
             in_channels=form.in_channels,
+            levels=levels_of(state, form.size.depth, levels, reference.path),
             **options,
-            **positions_of(reference.family),
+            **positions_of(reference.family, state),
         )
     fit_(network, state, report, reference, "encoder")
     return network, report
@@ -135,13 +147,6 @@ def input_options(
     return {"image_size": image_size, "num_frames": frames, "tubelet_size": form.tubelet_size}
 
 
-def positions_of(family: str) -> dict[str, Any]:
-    """The positions of a family, as options of its networks."""
-    if family == "ijepa":
-        return {}
-    return {"rope": "vjepa2"} if family in ROTARY else {"pos_order": "hw", "pos_uniform": True}
-
-
 def _predictor(
     reference: Reference, heads: int | None, image_size: int | Sequence[int] | None, num_frames: int | None
 ) -> tuple[Predictor, LoadReport]:
@@ -152,7 +157,10 @@ def _predictor(
             f"the predictor of {reference.source} is conditioned on actions of a robot, which no network here is: take "
             "its encoder, or train a WorldModel on it."
         )
-    encoder = next(reference.networks[name] for name in ("encoder", "target_encoder") if name in reference.networks)
+    names = [name for name in ("encoder", *TARGETS) if name in reference.networks]
+    if not names:
+        raise ValueError(f"{reference.source} has a predictor and no encoder, whose width and heads it needs.")
+    encoder = reference.networks[names[0]]
     form = encoder_form(encoder, reference.family, heads or reference.heads, reference.path)
     options = input_options(reference, form, image_size, num_frames, report)
     size = options["image_size"]
@@ -163,7 +171,7 @@ def _predictor(
             (*tubelets, *space),
             form.size.width,
             **predictor_form(state, reference.predictor_heads, form.size.heads, reference.family),
-            **positions_of(reference.family),
+            **positions_of(reference.family, state),
         )
     fit_(network, state, report, reference, "predictor")
     return network, report

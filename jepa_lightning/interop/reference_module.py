@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
-from jepa_lightning.interop.architecture import ROTARY, encoder_form, predictor_form
+from jepa_lightning.interop.architecture import ROTARY, encoder_form, levels_of, positions_of, predictor_form
 from jepa_lightning.interop.empty import without_weights
 from jepa_lightning.interop.fitting import fit_
 from jepa_lightning.interop.reference import input_options
@@ -38,14 +38,48 @@ def reference_options(reference: Reference, given: Mapping[str, Any], report: Lo
     options |= input_options(reference, form, given.get("image_size"), given.get("num_frames"), report)
     if form.tubelet_size is not None and reference.family in ROTARY:
         options |= {"rope": True, "rope_style": "vjepa2"}
-    state = reference.networks.get("predictor")
-    if state is not None and reference.family != "vjepa2_ac":
-        found = predictor_form(
-            state, given.get("predictor_heads") or reference.predictor_heads, form.size.heads, reference.family
-        )
+    state = predictor_for(reference)
+    if reference.family == "vjepa2_1":
+        options |= _options_of_2_1(reference, reference.networks[names[0]], state, given)
+    if state is not None:
+        heads = given.get("predictor_heads") or reference.predictor_heads
+        found = predictor_form(state, heads, form.size.heads, reference.family)
         options |= {f"predictor_{name}": found[name] for name in ("depth", "heads")}
         options["predictor_dim"] = found["width"]
     return {**options, **given}
+
+
+def predictor_for(reference: Reference) -> dict[str, Tensor] | None:
+    """The predictor of a file, if a module can have it: one that predicts the tokens of the file's encoder."""
+    state = reference.networks.get("predictor")
+    if state is None or reference.family == "vjepa2_ac":
+        return None
+    if reference.family == "vjepa2_1":
+        fused = state.get("predictor_embed.0.weight")
+        wide = state["predictor_embed.weight"].shape[1] if fused is None else fused.shape[1]
+        if state["predictor_proj.weight"].shape[0] != wide:  # of a teacher of another width
+            return None
+    return state
+
+
+def _options_of_2_1(
+    reference: Reference,
+    encoder: Mapping[str, Tensor],
+    predictor: Mapping[str, Tensor] | None,
+    given: Mapping[str, Any],
+) -> dict[str, Any]:
+    """What V-JEPA 2.1 has beyond V-JEPA 2; a predictor of one level needs no other norms than the last."""
+    positions = positions_of(reference.family, encoder)
+    found: dict[str, Any] = {
+        "rope_style": positions["rope"],
+        **{key: positions[key] for key in ("rope_grid", "images")},
+    }
+    if predictor is not None and "predictor_embed.0.weight" in predictor:
+        depth = 1 + max(int(name.split(".")[1]) for name in encoder if name.startswith("blocks."))
+        found["levels"] = levels_of(encoder, depth, given.get("levels"), reference.path)
+    if predictor is not None and "predictor_proj_context.weight" in predictor:
+        found["context_loss"] = 0.5
+    return found
 
 
 def check_kind(cls: type, reference: Reference) -> None:
@@ -105,12 +139,13 @@ def load_networks_(module: Any, reference: Reference, report: LoadReport) -> Non
         _fit(getattr(module, ours), reference, theirs, "encoder", ours, report, copy=same)
         if same or (ours == CONTEXT and theirs != "encoder"):
             report.notes.append(f"{ours} starts as {theirs}, since the file has no other")
-    state = reference.networks.get("predictor")
-    if state is not None and reference.family != "vjepa2_ac":
+    if predictor_for(reference) is not None:
         _fit(module.predictor, reference, "predictor", "predictor", "predictor", report)
         return
-    if state is not None:
-        report.skipped |= {f"predictor.{name}": "its inputs are actions of a robot" for name in state}
+    reason = (
+        "its inputs are actions of a robot" if reference.family == "vjepa2_ac" else "it predicts a teacher's tokens"
+    )
+    report.skipped |= {f"predictor.{name}": reason for name in reference.networks.get("predictor", {})}
     if any(parameter.is_meta for parameter in module.predictor.parameters()):
         module.predictor = module.build_predictor()
     report.notes.append("the predictor starts anew, since the file has none for this module")

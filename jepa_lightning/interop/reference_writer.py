@@ -38,7 +38,7 @@ def reference_content(module: Any, checkpoint: Mapping[str, Any] | None = None) 
                 "safetensors, or to timm."
             )
     clips = len(module.context_encoder.patch) == 3
-    if module.context_encoder.rope == "exact":
+    if module.context_encoder.rope == "exact" and module.context_encoder.rope_grid is None:
         raise ValueError(
             "the reference rotates in the style vjepa2, and this module's is exact: convert to safetensors."
         )

@@ -60,6 +60,8 @@ def timm_state(encoder: Any, module: Any) -> tuple[dict[str, Tensor], str]:
         raise ValueError(f"timm has no network like {type(encoder).__name__}: convert to safetensors.")
     if len(encoder.patch) == 3:
         raise ValueError("timm has no encoder of clips: convert to hf, reference or safetensors.")
+    if encoder.levels is not None:
+        raise ValueError("timm has no encoder with a norm for each level: convert to safetensors.")
     if encoder.rope is not None:
         raise ValueError("timm has no encoder that rotates as this one does: convert to safetensors.")
     return dict(encoder.state_dict()), _call(*_vit_options(encoder, module))
