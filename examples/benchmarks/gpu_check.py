@@ -32,7 +32,7 @@ from gpu_part import Part, write_json
 from gpu_report import TITLES, markdown
 
 # seconds of each part, at the end of which its process is killed; the sum is the length of the whole check
-LIMITS = {"methods": 160, "speed": 105, "profile": 55, "training": 140}
+LIMITS = {"methods": 130, "speed": 110, "profile": 45, "training": 175}
 GRACE = 15  # seconds before that, from which no check is begun
 PARTS = tuple(LIMITS)
 

@@ -3,6 +3,7 @@
 import argparse
 import math
 import sys
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -69,8 +70,10 @@ def build(name: str, compiled: bool) -> JEPAModule:
     return build_method(name, 48, 8, compile=compiled)
 
 
-def batches(name: str, module: JEPAModule, number: int) -> list[Batch]:
-    """The same batches on every device."""
+@cache
+def batches(name: str, number: int) -> list[Batch]:
+    """The same batches in every run of a method."""
+    module = build(name, compiled=False)
     shared = {"num_train": 16 * number, "num_val": 16, "batch_size": 16, "num_workers": 0,
               "pipeline": module.pipeline()}  # fmt: skip
     data: JEPADataModule
@@ -86,7 +89,7 @@ def batches(name: str, module: JEPAModule, number: int) -> list[Batch]:
 def losses(name: str, accelerator: str, steps: int, trainer: Row, compiled: bool) -> list[float]:
     """Losses of the steps of one run."""
     module, kept = build(name, compiled), Losses()
-    given = batches(name, module, steps)
+    given = batches(name, steps)
     torch.manual_seed(0)
     Trainer(
         max_steps=steps, accelerator=accelerator, devices=1, callbacks=[kept], logger=False, barebones=False,

@@ -96,7 +96,7 @@ def one_step(options: argparse.Namespace) -> Row:
 def waits(name: str, options: argparse.Namespace) -> Row:
     """Operations of a method's step after which the host waits, with their place on a GPU."""
     module: JEPAModule = build(name, compiled=False)
-    (batch, *_) = batches(name, module, 1)
+    (batch, *_) = batches(name, 1)
     module.to(options.device)
     batch = move_data_to_device(batch, options.device)
     optimizer = optimizer_of(module, options.device)  # type: ignore[arg-type]

@@ -104,8 +104,8 @@ def flops_of(module: LatentPrediction, batch: Batch, device: str) -> int:
     return int(counter.get_total_flops())
 
 
-def measure(name: str, rate: float, options: argparse.Namespace) -> Row:
-    """One size: plain loop, objective, and the objective with compiled blocks."""
+def measure(name: str, compiled: bool, rate: float, options: argparse.Namespace) -> Row:
+    """One size: the plain loop and the objective, or the objective with compiled blocks."""
     cls, given, size = SIZES[name]
     size, repeats = (2, 1) if options.tiny else (size, 8)
     torch.manual_seed(0)
@@ -113,27 +113,25 @@ def measure(name: str, rate: float, options: argparse.Namespace) -> Row:
     module = (cls(**TINY, **frames) if options.tiny else cls(**given)).to(options.device)
     batch = batch_of(module, size, options.device)
     flops = flops_of(module, batch, options.device)
+    if compiled:
+        compile_blocks(module)
     if options.device == "cuda":
         torch.cuda.reset_peak_memory_stats()
-    losses: dict[str, Callable[[], Any]] = {
-        "plain": lambda: plain_loss(module, batch),
-        "objective": lambda: module.objective(batch, 0.0).loss,
-        "compiled": lambda: module.objective(batch, 0.0).loss,
-    }
+    losses: dict[str, Callable[[], Any]] = {} if compiled else {"plain": lambda: plain_loss(module, batch)}
+    losses["objective"] = lambda: module.objective(batch, 0.0).loss
     row: Row = {"batch": size, "flops": flops}
     for variant, loss_of in losses.items():
-        if variant == "compiled" and (options.eager or not compile_blocks(module)):
-            continue
         seconds = seconds_of(stepper(module, options.device, loss_of), options.device, repeats)
         row |= {f"{variant} samples/s": size / seconds, f"{variant} share of peak": flops / seconds / rate}
-    row["objective over plain"] = row["plain samples/s"] / row["objective samples/s"]
+    if not compiled:
+        row["objective over plain"] = row["plain samples/s"] / row["objective samples/s"]
     if options.device == "cuda":
         row["peak memory, GB"] = torch.cuda.max_memory_allocated() / 1e9
     return row
 
 
 def check(part: Part, options: argparse.Namespace) -> None:
-    """Measures all sizes, in each of which the steps of one variant follow those of another on the same weights.
+    """Measures all sizes, those that compile last.
 
     Args:
         part: takes the findings.
@@ -141,8 +139,10 @@ def check(part: Part, options: argparse.Namespace) -> None:
     """
     side = 256 if options.tiny else 8192
     product = part.run("product", lambda: {"side": side, "operations/s": gemm_rate(options.device, side)})
-    for name in SIZES:
-        least = 0 if options.tiny else 15
-        part.run(name, lambda name=name: measure(name, product["operations/s"], options), least)
-        if options.device == "cuda":
-            torch.cuda.empty_cache()
+    for compiled in (False,) if options.eager else (False, True):
+        for name in SIZES:
+            least = 0 if options.tiny else (40 if compiled else 8)
+            title = f"{name}, compiled" if compiled else name
+            part.run(title, lambda n=name, c=compiled: measure(n, c, product["operations/s"], options), least)
+            if options.device == "cuda":
+                torch.cuda.empty_cache()

@@ -62,8 +62,8 @@ def fit(config: Path, more: list[str], seconds: float, options: argparse.Namespa
         raise TimeoutError(f"the run took more than {seconds:.0f} s; it ended with: {printed[-300:]!r}") from None
     if process.returncode:
         raise RuntimeError(f"exit status {process.returncode}: {printed.strip().splitlines()[-1]}")
-    begin = printed.rfind("\nIJEPA on ")
-    return {"command": "jepa-lightning " + " ".join(words), "summary": printed[begin:].strip()[:2000]}
+    summary = printed[printed.rfind("\nIJEPA on ") :].split("\n  run ")[0]
+    return {"command": "jepa-lightning " + " ".join(words), "summary": summary.strip()}
 
 
 def check(part: Part, options: argparse.Namespace) -> None:

@@ -3,8 +3,12 @@
 python examples/benchmarks/predictor_attention.py
 python examples/benchmarks/predictor_attention.py --precision bf16
 
-Steps take turns and CPU time is measured, on one thread, so that other processes count little. The first column is the
+Steps take turns and CPU time is measured, on one thread, so that other processes count little. What is printed is the
 share of the full attention's time, the median over pairs of steps, each on a batch with masks of its own.
+
+Seed 0, commit ea39d7a, ViT-S/16, 160 px, batch 16, 4 blocks, one thread of a busy CPU, 5 pairs: .74 of the time in fp32
+(.71 to .83) and .77 in bf16 (.72 to .84), at .75 of the FLOPs of forward and backward pass. The full attention is the one
+whose last block computes its targets alone.
 """
 
 import argparse
