@@ -72,7 +72,8 @@ def on_device(trainer: Trainer, module: LightningModule, source: Source, batch: 
     """A batch as a step would get it, and the views of its images."""
     if isinstance(batch, Batch):
         moved = batch._replace(views=[view.to(module.device) for view in batch.views])
-        views = module.normalized(moved).views if hasattr(module, "normalized") else moved.views
+        normalized: Any = getattr(module, "normalized", None)  # of a JEPAModule
+        views = moved.views if normalized is None else normalized(moved).views
         return batch, [trainer.precision_plugin.convert_input(view) for view in views]
     moved = trainer.strategy.batch_to_device(trainer.precision_plugin.convert_input(batch))
     return moved, source.views(module, moved)
