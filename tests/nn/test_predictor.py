@@ -1,6 +1,7 @@
 import pytest
 import torch
 from torch import Tensor
+from torch._dynamo.testing import CompileCounter
 from torch.nn import functional as F
 
 from jepa_lightning.nn import Predictor
@@ -191,3 +192,18 @@ def test_both_kinds_of_attention_have_the_same_parameters_and_one_block_of_depth
 def test_there_are_two_kinds_of_attention() -> None:
     with pytest.raises(ValueError, match="no predictor_attention 'some': choose full or shared"):
         tiny(attention="some")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("attention", ["full", "shared"])
+def test_compiled_blocks_have_a_graph_for_all_lengths_and_one_for_the_last_block(attention: str) -> None:
+    torch.compiler.reset()
+    counter, model = CompileCounter(), tiny(attention=attention, depth=4)
+    for block in model.predictor_blocks:
+        block.compile(backend=counter)
+    graphs = []
+    for known, size in ((5, 3), (6, 4), (7, 2), (4, 5)):
+        context, where = torch.randn(2, known, 32), indices(2, 1, known)[:, 0]
+        model(context, where, indices(2, 4, size)).sum().backward()
+        graphs.append(counter.frame_count)
+    assert graphs == [2, 4, 4, 4]  # of the first lengths, then of any
