@@ -4,12 +4,11 @@
 Source: V-JEPA 2.1 (arXiv 2603.14482), distillation.
 """
 
-from collections.abc import Mapping
 from typing import Any
 
 from torch import nn
 
-from jepa_lightning.modules.frame_encoder import opened
+from jepa_lightning.modules.frame_encoder import is_frozen, opened
 from jepa_lightning.modules.frozen_encoder import FrozenEncoder
 from jepa_lightning.nn.encoder_spec import Encoder, create_encoder
 
@@ -26,7 +25,7 @@ def open_teacher(teacher: Encoder | None) -> FrozenEncoder | None:
     if teacher is None:
         return None
     found = opened(teacher)
-    if isinstance(found, Mapping):
+    if isinstance(found, dict) and is_frozen(found):
         found = create_encoder(found)
     if not isinstance(found, FrozenEncoder):
         raise ValueError(

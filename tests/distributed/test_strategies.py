@@ -55,6 +55,11 @@ SGD = {"optimizer": "sgd", "lr": 0.001}
 # encoders that are not of this package
 OTHER = {"width": None, "depth": None, "heads": None, **SGD}
 
+TEACHER = {
+    "class_path": "jepa_lightning.modules.frozen_encoder.FrozenEncoder",
+    "init_args": {"method": "jepa_lightning.modules.vjepa.VJEPA", "options": {**ENCODER, **JEPA, **CLIPS, "width": 36}},
+}
+
 
 class PatchNetwork(nn.Module, HyperparametersMixin):
     """An encoder of a user: a linear layer on patches, with positions, and a residual block."""
@@ -107,6 +112,7 @@ METHODS: dict[str, tuple[type[JEPAModule], dict[str, Any], dict[str, Any]]] = {
          "image_blocks": 2, **SGD},
         {},
     ),
+    "VJEPA, student": (VJEPA, {**JEPA, **CLIPS, "teacher": TEACHER, "context_loss": 0.5, **SGD}, {}),
     "BYOL": (BYOL, {"projector_hidden": 32, "projector_dim": 16, **LARS}, {}),
     "SimCLR": (SimCLR, {"projector_hidden": 32, "projector_dim": 16, **LARS}, {}),
     "MoCo v2": (MoCo, {"queue_size": 24, "projector_dim": 16, **SGD}, {}),
@@ -146,7 +152,7 @@ METHODS: dict[str, tuple[type[JEPAModule], dict[str, Any], dict[str, Any]]] = {
     ),
     "LeJEPA": (LeJEPA, {"num_local": 1, "num_directions": 16, "projector_hidden": 32, "projector_dim": 16, **SGD}, {}),
 }  # fmt: skip
-FROZEN = {"WorldModel, frozen": "encoder"}  # networks that stay as they start
+FROZEN = {"WorldModel, frozen": "encoder", "VJEPA, student": "teacher"}  # networks that stay as they start
 # FSDP1 hides the norms of whole weights
 FLAT = [
     name

@@ -208,6 +208,7 @@ def test_a_teacher_gives_the_targets_and_is_saved_with_the_student(
         ({"levels": [0, 5]}, r"levels \[0, 5\] are not all there"),
         ({"images": True, "num_frames": 1}, "images=True is for the named encoders of clips"),
         ({"teacher": "vit_tiny"}, "teacher='vit_tiny' is no finished run: give a checkpoint"),
+        ({"teacher": {"class_path": "torch.nn.Linear"}}, "teacher=.*Linear'} is no finished run"),
     ],
 )
 def test_nonsense_is_refused(tiny_vjepa: Build, options: dict[str, Any], message: str) -> None:
