@@ -244,7 +244,13 @@ class VJEPA(LatentPrediction):
         if not self.images:
             raise ValueError(f"{type(self).__name__} is built for clips alone: set images to True (--model.images).")
         return still_pipeline(
-            self.image_size, self.image_masks, self.crop_scale, flip=self.flip, mean=self.mean, std=self.std
+            self.image_size,
+            self.image_masks,
+            self.crop_scale,
+            flip=self.flip,
+            mean=self.mean,
+            std=self.std,
+            normalize=not self.normalize_on_device,
         )
 
     def grid_of(self, view: Tensor) -> tuple[int, ...]:

@@ -57,7 +57,7 @@ OTHER = {"width": None, "depth": None, "heads": None, **SGD}
 
 TEACHER = {
     "class_path": "jepa_lightning.modules.frozen_encoder.FrozenEncoder",
-    "init_args": {"method": "jepa_lightning.modules.vjepa.VJEPA", "options": {**ENCODER, **JEPA, **CLIPS, "width": 36}},
+    "init_args": {"method": "jepa_lightning.modules.vjepa.VJEPA", "options": {**ENCODER, **JEPA, **CLIPS, "width": 48}},
 }
 
 

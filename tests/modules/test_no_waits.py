@@ -55,7 +55,14 @@ def test_ijepa_reads_no_value(tiny_ijepa: Build, views_of: Build, name: str) -> 
     assert reads(module, views_of(module, size=4)) == set()
 
 
-@pytest.mark.parametrize("options", [{}, {"rope": True, "causal_frames": (1, 1)}])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"rope": True, "causal_frames": (1, 1)},
+        {"rope": True, "rope_grid": 16, "levels": [0, 1], "context_loss": 0.5, "images": True, "image_blocks": 2},
+    ],
+)
 def test_vjepa_reads_no_value(tiny_vjepa: Build, clips_of: Build, options: dict[str, Any]) -> None:
     module = tiny_vjepa(**options).train()
     assert reads(module, clips_of(module, size=4)) == set()

@@ -143,6 +143,17 @@ def test_images_and_clips_both_train_all_that_they_share(tiny_vjepa: Build, clip
     torch.testing.assert_close(features, model(batch.views[0]))
 
 
+def test_images_are_normalized_on_the_device_as_clips_are(tiny_vjepa: Build) -> None:
+    late, early = (tiny_vjepa(**FULL, normalize_on_device=on_device) for on_device in (True, False))
+    image, views = torch.randint(0, 256, (3, 40, 40), dtype=torch.uint8), []
+    for model in (late, early):
+        torch.manual_seed(0)
+        pipeline = model.image_pipeline()
+        views.append(pipeline.collate([pipeline.transform(image)] * 2))
+    assert views[0].views[0].dtype == torch.uint8
+    torch.testing.assert_close(late.normalized(views[0]).views, views[1].views, atol=1e-6, rtol=1e-6)
+
+
 def test_the_weight_of_images_scales_their_loss_alone(tiny_vjepa: Build, clips_of: Build) -> None:
     one, three = tiny_vjepa(**FULL), tiny_vjepa(**FULL, image_weight=3.0)
     clips = clips_of(one)

@@ -34,6 +34,7 @@ def still_pipeline(
     flip: bool | float = 0.5,
     mean: Sequence[float] = IMAGENET_MEAN,
     std: Sequence[float] = IMAGENET_STD,
+    normalize: bool = True,
 ) -> Pipeline:
     """The pipeline of the images of V-JEPA 2.1: one crop an image, mirrored or not, as of its clips.
 
@@ -46,6 +47,9 @@ def still_pipeline(
         flip: probability of a mirrored image; True is one half.
         mean: subtracted, per channel, from values in [0, 1].
         std: divides the rest.
+        normalize: False leaves training views of images of 8 bits as they are, for a module to normalize on its device.
     """
-    clips = masked_video_pipeline(image_size, ClipSampler(1), masks, crop_scale, flip=flip, mean=mean, std=std)
+    clips = masked_video_pipeline(
+        image_size, ClipSampler(1), masks, crop_scale, flip=flip, mean=mean, std=std, normalize=normalize
+    )
     return Pipeline(OneFrame(clips.transform), OneFrame(clips.eval_transform), clips.collate)
