@@ -16,6 +16,7 @@ from jepa_lightning.callbacks.probes.knn import OnlineKNN
 from jepa_lightning.callbacks.probes.linear import OnlineLinearProbe
 from jepa_lightning.callbacks.probes.regression import OnlineRegressionProbe
 from jepa_lightning.callbacks.probes.report import ProbeReport
+from jepa_lightning.callbacks.probes.segmentation import OnlineSegmentationProbe
 from jepa_lightning.callbacks.run_report import RunReport
 from jepa_lightning.callbacks.start_from import StartFrom
 from jepa_lightning.callbacks.summary import Summary
@@ -39,6 +40,7 @@ __all__ = [
     "OnlineLinearProbe",
     "OnlinePlanning",
     "OnlineRegressionProbe",
+    "OnlineSegmentationProbe",
     "ProbeReport",
     "RolloutPictures",
     "RunReport",

@@ -106,9 +106,10 @@ def _evaluations(
     settings = replace(settings, class_names=names_by_label(data.class_names, UNNAMED))
     described = {"data": options.data.class_path, **{k: v for k, v in given.items() if k not in NOT_DATA}}
     fingerprint = "".join(data_fingerprint(loader, described)[:32] for loader in loaders)
+    names = getattr(data, "mask_names", None)
     build = partial(_build, parser, plain)
     return [
-        Evaluation(subject, loaders, fingerprint, folder, settings, options.labels, build, options.finetune)
+        Evaluation(subject, loaders, fingerprint, folder, settings, options.labels, build, options.finetune, names)
         for subject in shown.subjects
     ]
 

@@ -3,7 +3,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal, overload
 
 import torch
 from lightning_utilities.core.rank_zero import rank_zero_warn
@@ -12,7 +12,8 @@ from torchvision.transforms import v2
 from jepa_lightning.data.blur import SeparableGaussianBlur
 from jepa_lightning.data.channels import IMAGENET_MEAN, IMAGENET_STD, ToChannels
 from jepa_lightning.data.collate import Collate, Views
-from jepa_lightning.data.pipelines import Interpolation, Pipeline, eval_view, flips, to_tensor
+from jepa_lightning.data.pipelines import Interpolation, Pipeline, RepeatedView, eval_view, flips, to_tensor
+from jepa_lightning.types import Sample
 
 SMALL = 64  # pixels a side, below which a blur leaves nothing to see
 Augment = Literal["paper", "small", "crops"]
@@ -122,8 +123,19 @@ class SeparateViews:
     transforms: tuple[v2.Transform, ...]
     read: Callable[[Any], Any] | None = None
 
-    def __call__(self, image: Any) -> Views:
-        """One image to its views."""
+    takes_samples: ClassVar[bool] = True
+
+    @overload
+    def __call__(self, image: Sample) -> Sample: ...
+    @overload
+    def __call__(self, image: Any) -> Views: ...
+
+    def __call__(self, image: Any) -> Views | Sample:
+        """One image to its views; of a ``Sample``, labels of pixels become those of the first view."""
+        if isinstance(image, Sample):
+            first, *others = self.transforms
+            shown: Sample = RepeatedView(first)(image)
+            return shown._replace(media=[*shown.media, *(transform(image.media) for transform in others)])
         image = image if self.read is None else self.read(image)
         return [transform(image) for transform in self.transforms]
 

@@ -2,6 +2,7 @@
 """Gaussian blur in two passes, along rows and along columns."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -23,8 +24,8 @@ class SeparableGaussianBlur:
     kernel_size: int
     sigma: tuple[float, float]
 
-    def __call__(self, image: Tensor) -> tv_tensors.Image:
-        """An image ``[..., H, W]`` of any type, blurred."""
+    def __call__(self, image: Tensor, *labels: Tensor) -> Any:
+        """An image ``[..., H, W]`` of any type, blurred; labels of its pixels stay as they are, behind it."""
         sigma = torch.empty(1).uniform_(*self.sigma).item()
         pixels = image.as_subclass(Tensor).contiguous()
         pixels = pixels if pixels.is_floating_point() else pixels.float()
@@ -32,7 +33,8 @@ class SeparableGaussianBlur:
             _blur_matrix(size, self.kernel_size, sigma, pixels.dtype).to(pixels.device) for size in image.shape[-2:]
         )
         blurred = rows @ (pixels @ columns.T)
-        return tv_tensors.Image(blurred if image.is_floating_point() else blurred.round_().to(image.dtype))
+        found = tv_tensors.Image(blurred if image.is_floating_point() else blurred.round_().to(image.dtype))
+        return (found, *labels) if labels else found
 
 
 def _blur_matrix(size: int, kernel_size: int, sigma: float, dtype: torch.dtype) -> Tensor:

@@ -31,8 +31,8 @@ class ToChannels:
     channels: int
     frames: bool = False
 
-    def __call__(self, image: Any) -> tv_tensors.Image:
-        """One image.
+    def __call__(self, image: Any, *labels: Tensor) -> Any:
+        """One image; labels of its pixels stay as they are, behind it.
 
         Raises:
             ValueError: if it is no image, has another number of channels, or has values of another range.
@@ -56,7 +56,8 @@ class ToChannels:
                 f"an image has {tensor.shape[-3]} channels {list(tensor.shape)}, and the pipeline's mean and std have "
                 f"{self.channels}: give it as many of them, or convert the images in the data set."
             )
-        return tv_tensors.Image(tensor)
+        found = tv_tensors.Image(tensor)
+        return (found, *labels) if labels else found
 
     def _converted(self, image: PIL.Image.Image) -> PIL.Image.Image:
         """The image in a mode whose bands are its channels."""

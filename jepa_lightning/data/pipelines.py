@@ -3,7 +3,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal, overload
 
 import torch
 from torch import Tensor
@@ -11,7 +11,9 @@ from torchvision.transforms import v2
 
 from jepa_lightning.data.channels import IMAGENET_MEAN, IMAGENET_STD, ToChannels, check_statistics
 from jepa_lightning.data.collate import Collate, Views
+from jepa_lightning.data.dense import has_dense, shown_with_labels
 from jepa_lightning.masking import MaskSampler
+from jepa_lightning.types import Sample
 
 Interpolation = Literal["bilinear", "bicubic"]
 
@@ -56,9 +58,28 @@ class RepeatedView:
     steps: v2.Transform
     number: int = 1
 
-    def __call__(self, image: Any) -> Views:
-        """One image to its views."""
-        return [self.steps(image) for _ in range(self.number)]
+    takes_samples: ClassVar[bool] = True
+
+    @overload
+    def __call__(self, image: Sample) -> Sample: ...
+    @overload
+    def __call__(self, image: Any) -> Views: ...
+
+    def __call__(self, image: Any) -> Views | Sample:
+        """One image to its views; of a ``Sample``, labels of pixels become those of the first view.
+
+        Raises:
+            TypeError: if a sample has extras that are no labels of pixels.
+        """
+        if not isinstance(image, Sample):
+            return [self.steps(image) for _ in range(self.number)]
+        if not has_dense(image):
+            raise TypeError(
+                f"the samples have extras ({', '.join(image.extras or ())}), and a pipeline of images keeps labels of "
+                "pixels alone: use a method for clips, such as WorldModel, or data without extras."
+            )
+        view, extras = shown_with_labels(self.steps, image)
+        return image._replace(media=[view, *(self.steps(image.media) for _ in range(self.number - 1))], extras=extras)
 
 
 def masked_image_pipeline(
@@ -136,11 +157,16 @@ class _CoverCrop:
     place: float
     interpolation: Interpolation = "bilinear"
 
-    def __call__(self, image: Tensor) -> Tensor:
-        rows, columns = image.shape[-2:]
+    def __call__(self, image: Tensor, *labels: Tensor) -> Any:
+        """One image, and behind it labels of its pixels, which are cut alike."""
+        found = self._cut(image, v2.InterpolationMode(self.interpolation), image.shape[-2:])
+        nearest = v2.InterpolationMode.NEAREST
+        return (found, *(self._cut(each, nearest, image.shape[-2:]) for each in labels)) if labels else found
+
+    def _cut(self, image: Tensor, mode: v2.InterpolationMode, shape: torch.Size) -> Tensor:
+        rows, columns = shape
         factor = max(self.height / rows, self.width / columns)
         size = [max(self.height, round(rows * factor)), max(self.width, round(columns * factor))]
-        mode = v2.InterpolationMode(self.interpolation)
         covering: Tensor = v2.functional.resize(image, size, mode, antialias=True)
         rows, columns = size
         top, left = round((rows - self.height) * self.place), round((columns - self.width) * self.place)

@@ -21,17 +21,21 @@ def bootstrap_interval(
         level: of confidence.
         seed: of the draws.
     """
-    weights = torch.stack(
-        [
-            torch.bincount(drawn, minlength=len(outputs)).double()
-            for drawn in torch.randint(
-                len(outputs), (DRAWS, len(outputs)), generator=torch.Generator().manual_seed(seed)
-            )
-        ]
-    )
+    weights = draw_weights(len(outputs), seed)
     found = (weighted_r2 if isinstance(kind, ValueLabel) else weighted_map)(outputs.double(), target.double(), weights)
     low, high = found.nanquantile(torch.tensor([(1 - level) / 2, (1 + level) / 2], dtype=found.dtype)).tolist()
     return low, high
+
+
+def draw_weights(samples: int, seed: int) -> Tensor:
+    """How often each sample is in each of 1,000 draws with replacement, ``[R, S]``.
+
+    Args:
+        samples: S.
+        seed: of the draws.
+    """
+    drawn = torch.randint(samples, (DRAWS, samples), generator=torch.Generator().manual_seed(seed))
+    return torch.stack([torch.bincount(each, minlength=samples).double() for each in drawn])
 
 
 def weighted_r2(outputs: Tensor, target: Tensor, weights: Tensor) -> Tensor:

@@ -9,16 +9,21 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import torch
+from torch import Tensor
 from torch.utils.data import DataLoader
 
 from jepa_lightning.checkpoints import appearing
 from jepa_lightning.data.base import JEPADataModule
+from jepa_lightning.data.dense import DEPTH, MASK
 from jepa_lightning.evaluation.attentive import TOKENS as TOKENS_COLUMN
+from jepa_lightning.evaluation.dense import dense
 from jepa_lightning.evaluation.feature_cache import Table, cached_table
 from jepa_lightning.evaluation.finetune import FineTuning
-from jepa_lightning.evaluation.protocols import FINETUNE, POOLED, TOKENS, WANTED
+from jepa_lightning.evaluation.protocols import DENSE, FINETUNE, POOLED, TOKENS, WANTED
 from jepa_lightning.evaluation.subjects import Subject
 from jepa_lightning.evaluation.tasks import Settings, tasks_of
+from jepa_lightning.types import Batch
 
 Records = dict[str, dict[str, Any]]  # by label
 
@@ -36,6 +41,7 @@ class Evaluation:
         labels: to evaluate; none takes all.
         data_module: builds the data for fine-tuning.
         finetune: options of ``FineTuning``.
+        mask_names: of the classes of masks, where the data know them.
     """
 
     subject: Subject
@@ -46,6 +52,7 @@ class Evaluation:
     labels: Sequence[str] = ()
     data_module: Callable[[], JEPADataModule] | None = None
     finetune: Mapping[str, Any] = field(default_factory=dict)
+    mask_names: Sequence[str] | None = None
 
     @cached_property
     def fingerprint(self) -> str:
@@ -59,9 +66,11 @@ class Evaluation:
 
     @cached_property
     def tokens(self) -> tuple[Table, Table]:
-        """Tokens of training and test samples."""
+        """Tokens of training and test samples, and labels of their pixels."""
         self._check_room()
-        return self._tables("tokens", lambda batch: {TOKENS_COLUMN: self.subject.tokens(batch.views)})
+        return self._tables(
+            "tokens", lambda batch: {TOKENS_COLUMN: self.subject.tokens(batch.views), **pixel_labels(batch)}
+        )
 
     def records(self, protocol: str) -> Records:
         """What a protocol finds, for each label; taken from the disk where an earlier run has finished it.
@@ -76,7 +85,10 @@ class Evaluation:
         if path.is_file():
             found: Records = json.loads(path.read_text())
             return found
-        found = self._fine_tuned(path) if protocol == FINETUNE else self._fitted(protocol)
+        if protocol == FINETUNE:
+            found = self._fine_tuned(path)
+        else:
+            found = self._dense(protocol) if protocol in DENSE else self._fitted(protocol)
         path.parent.mkdir(parents=True, exist_ok=True)
         with appearing(path) as place:
             place.write_text(json.dumps(found))
@@ -84,7 +96,7 @@ class Evaluation:
 
     def serves(self, protocol: str) -> bool:
         """Whether the subject can take part: pixels have no tokens and nothing to train."""
-        return self.subject.module is not None or protocol in POOLED
+        return self.subject.module is not None or protocol in (*POOLED, *DENSE)
 
     def _fitted(self, protocol: str) -> Records:
         train, test = self.pooled if protocol in POOLED else self.tokens
@@ -95,6 +107,18 @@ class Evaluation:
         if not records:
             raise ValueError(WANTED[protocol])
         return records
+
+    def _dense(self, protocol: str) -> Records:
+        batch = next(iter(self.loaders[1]))
+        if DENSE[protocol] not in batch.extras:
+            raise ValueError(
+                f"the data have no {DENSE[protocol]} for each image, which {protocol} needs: give data with labels of "
+                "pixels, such as ShapesDataModule with --data.dense true, or leave the protocol out."
+            )
+        view = batch.views[0][:1]
+        grid = self.subject.grid(view, self.subject.tokens([view]).shape[1])
+        train, test = self.tokens
+        return dense(protocol, train, test, grid, self.settings, self.mask_names)
 
     def _fine_tuned(self, path: Path) -> Records:
         assert self.subject.module is not None
@@ -116,7 +140,7 @@ class Evaluation:
         """
         batch = next(iter(self.loaders[1]))
         one = self.subject.tokens([view[:1] for view in batch.views])
-        needed = one.nbytes * sum(len(loader.dataset) for loader in self.loaders)  # type: ignore[arg-type]
+        needed = one.nbytes * sum(len(loader.dataset) for loader in self.loaders)  # type: ignore[arg-type, misc]
         self.folder.mkdir(parents=True, exist_ok=True)
         free = shutil.disk_usage(self.folder).free
         if needed > free:
@@ -134,6 +158,12 @@ class Evaluation:
             for split, loader in zip(("train", "test"), self.loaders, strict=True)
         )
         return train, test
+
+
+def pixel_labels(batch: Batch) -> dict[str, Tensor]:
+    """Labels of pixels of a batch as they are kept: classes in a byte, depths as floats."""
+    kept = {MASK: torch.uint8, DEPTH: torch.float32}
+    return {name: batch.extras[name].to(kind) for name, kind in kept.items() if name in batch.extras}
 
 
 def evaluate(

@@ -58,7 +58,7 @@ def linear(task: Task, train: Table, test: Table, settings: Settings) -> Record:
 
 def _compare(layers: str, task: Task, train: Table, test: Table, settings: Settings) -> list[_Choice]:
     x, y = standardized(train.features, test.features, layers, task, settings.device)
-    decays = [None] if isinstance(task.kind, ValueLabel) else DECAYS[settings.grid]
+    decays: list[float | None] = [None] if isinstance(task.kind, ValueLabel) else [*DECAYS[settings.grid]]
     held = task.target[task.held], task.test_target
     target = task.target[task.fit].to(x.device)
     fitted = fitted_outputs(task.kind, x[task.fit.to(x.device)], target, [x[task.held.to(x.device)], y], decays)
@@ -103,7 +103,8 @@ def fitted_outputs(
         ridge = RidgeCV(ALPHAS).fit(features.cpu().numpy(), ((target - mean) / std).cpu().numpy())
         found = [torch.from_numpy(ridge.predict(each.cpu().numpy()).reshape(len(each), -1)) for each in others]
         return [([each * std.cpu() + mean.cpu() for each in found], None)]
-    fitted, results = None, []
+    fitted = None
+    results: list[tuple[list[Tensor], float | None]] = []
     for decay in decays:
         assert decay is not None
         fitted = fit_logistic(features, target, kind, decay, fitted)

@@ -3,7 +3,7 @@
 
 from statistics import mean, stdev
 
-from scipy.stats import t as student
+from scipy.stats import t as student  # type: ignore[import-untyped]
 
 from jepa_lightning.evaluation.feature_cache import Table
 from jepa_lightning.evaluation.figures import LEVEL, tallied
@@ -35,7 +35,8 @@ def lowshot(task: Task, train: Table, test: Table, settings: Settings) -> Record
         for draw in range(DRAWS):
             rows = draw_of_each(task.target, amount, seed=settings.seed * DRAWS + draw)
             target = task.target[rows]
-            few = target.bincount()[target.unique()].min() < round(1 / HELD)
+            counts = target.bincount()
+            few = counts[counts > 0].min() < round(1 / HELD)
             decay = FIXED if few else best_decay(task.kind, x[rows], target, DECAYS[settings.grid], draw)
             [([outputs], _)] = fitted_outputs(task.kind, x[rows], target.to(x.device), [y], [decay])
             values.append(tallied(task.kind, outputs.cpu(), task.test_target).value)

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 from jepa_lightning.evaluation.attentive import attentive
+from jepa_lightning.evaluation.dense import LABELS
 from jepa_lightning.evaluation.feature_cache import Table
 from jepa_lightning.evaluation.knn import knn
 from jepa_lightning.evaluation.linear import linear
@@ -15,8 +16,9 @@ Protocol = Callable[[Task, Table, Table, Settings], Record | None]  # None where
 # on pooled features, and on tokens; each label is a task of its own
 POOLED: dict[str, Protocol] = {"linear": linear, "knn": knn, "lowshot": lowshot, "regression": regression}
 TOKENS: dict[str, Protocol] = {"attentive": attentive}
+DENSE = LABELS  # on tokens and labels of pixels
 FINETUNE = "finetune"
-NAMES = (*POOLED, *TOKENS, FINETUNE)
+NAMES = (*POOLED, *TOKENS, FINETUNE, *DENSE)
 WANTED = {
     "lowshot": "lowshot draws samples of classes, and no label is one: leave it out.",
     "regression": "regression is for labels that are numbers, or classes whose names are numbers, and the data have "

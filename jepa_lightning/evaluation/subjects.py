@@ -13,6 +13,8 @@ from jepa_lightning.features import as_pixels, encode, eval_mode
 from jepa_lightning.modules import JEPAModule
 from jepa_lightning.modules.checkpoint_encoder import method_options
 from jepa_lightning.modules.dense_features import joinable_layers
+from jepa_lightning.nn.patchify import patchify
+from jepa_lightning.nn.token_maps import token_grid
 
 LAST, JOINED, PIXELS = "last", "last4", "pixels"  # names of kinds of features
 
@@ -24,10 +26,12 @@ class Subject:
     Attributes:
         name: ``checkpoint``, ``random``, ``pixels``, or that of a network.
         module: whose ``eval_encoder`` gives them; None for pixels.
+        patch: side of a patch of pixels, which stands in for a token.
     """
 
     name: str
     module: JEPAModule | None = None
+    patch: int = 8
     _layers: list[int] | None = field(default=None, repr=False)  # that are joined; none where there are not several
 
     @torch.no_grad()
@@ -51,14 +55,32 @@ class Subject:
 
     @torch.no_grad()
     def tokens(self, views: Sequence[Tensor]) -> Tensor:
-        """Tokens of all views side by side, ``[B, N, D]``, in half precision."""
-        assert self.module is not None
+        """Tokens of all views side by side, ``[B, N, D]``, in half precision; patches of pixels without a module."""
+        if self.module is None:
+            return patchify(views[0], self.patch).half()
         with eval_mode(self.module):
             return encode(self.module, [view.to(self.module.device) for view in views], pool=False).half().cpu()
 
+    def grid(self, view: Tensor, tokens: int) -> tuple[int, ...]:
+        """Rows and columns of the tokens of a view.
+
+        Args:
+            view: ``[B, C, H, W]``.
+            tokens: N.
+
+        Raises:
+            ValueError: if they are on no grid, or the view is a clip.
+        """
+        if self.module is None:
+            return view.shape[-2] // self.patch, view.shape[-1] // self.patch
+        found = token_grid(self.module.eval_encoder, view, tokens)
+        if len(found) != 2:
+            raise ValueError("labels of pixels are for images, and the encoder takes clips: leave the protocol out.")
+        return found
+
     def fingerprint(self) -> str:
         """A hash of the weights that features come from; pixels have none."""
-        digest = hashlib.sha256(self.name.encode() if self.module is None else b"")
+        digest = hashlib.sha256(f"{self.name} {self.patch}".encode() if self.module is None else b"")
         if self.module is not None:
             for name, tensor in self.module.eval_encoder.state_dict().items():
                 digest.update(name.encode())

@@ -126,9 +126,9 @@ class Classifier(EncoderModule):
         **kwargs: Any,
     ) -> None:
         encoder = _opened(encoder, image_size, drop_path)
-        of_checkpoint = isinstance(encoder, CheckpointEncoder)
-        if of_checkpoint:
-            kwargs = {"mean": encoder.mean, "std": encoder.std, "in_channels": encoder.in_channels, **_given(kwargs)}
+        saved = encoder if isinstance(encoder, CheckpointEncoder) else None
+        if saved is not None:
+            kwargs = {"mean": saved.mean, "std": saved.std, "in_channels": saved.in_channels, **_given(kwargs)}
         super().__init__(
             encoder,
             lr=lr,
@@ -137,19 +137,19 @@ class Classifier(EncoderModule):
             final_weight_decay=final_weight_decay,
             **kwargs,
         )
-        own = encoder.image_size if of_checkpoint else None
-        size = image_size or own or SIZE
+        size = image_size or (saved and saved.image_size) or SIZE
         self.image_size = (size, size) if isinstance(size, int) else (size[0], size[1])
         self.patch_size, self.overrides = patch_size, {"width": width, "depth": depth, "heads": heads}
         # that of a checkpoint is set where its method builds it
-        self.stem, self.drop_path = stem, 0.0 if of_checkpoint else drop_path
-        self.freeze, self.layer_decay, self.label_smoothing = freeze, layer_decay, label_smoothing
+        self.stem, self.drop_path = stem, drop_path if saved is None else 0.0
+        self.is_frozen, self.layer_decay, self.label_smoothing = freeze, layer_decay, label_smoothing
         self.mixing = LabelMixing(mixup, cutmix)
         self.crop_scale, self.flip, self.randaugment = crop_scale, flip, randaugment
         self.head_kind, self.head_depth = head, head_depth
         self.encoder = build_backbone(self)
         if freeze:
-            self.encoder.requires_grad_(False).eval()
+            self.encoder.requires_grad_(False)
+        self.encoder.train(not freeze)  # the target of a checkpoint is in eval mode, without drop path
         self.head: ClassifierHead | None = None
         self._kinds: dict[str, LabelKind] = {}
         self._metrics: dict[str, Metric] = {}
@@ -240,7 +240,7 @@ class Classifier(EncoderModule):
         assert self.head is not None
         view, shares = self.mixing(batch.views[0]) if self.training else (batch.views[0], None)
         smoothing = self.label_smoothing if self.training else 0.0
-        if self.freeze:
+        if self.is_frozen:
             with torch.no_grad(), eval_mode(self.encoder):
                 tokens = self.encoder(view)
         else:
@@ -302,7 +302,7 @@ class Classifier(EncoderModule):
     def train(self, mode: bool = True) -> "Classifier":
         """Sets the mode; a frozen encoder stays in eval mode."""
         super().train(mode)
-        if self.freeze:
+        if self.is_frozen:
             self.encoder.eval()
         return self
 

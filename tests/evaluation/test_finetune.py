@@ -40,7 +40,7 @@ def test_the_whole_encoder_and_the_head_alone_are_trained_and_a_stopped_run_resu
     assert all(torch.equal(before[name], each) for name, each in module.state_dict().items())
 
     def stop(self: Classifier) -> None:
-        if self.current_epoch == 1 and not self.freeze:
+        if self.current_epoch == 1 and not self.is_frozen:
             raise RuntimeError("stopped")
 
     with monkeypatch.context() as patch:

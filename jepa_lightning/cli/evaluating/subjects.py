@@ -65,11 +65,17 @@ def shown_by(options: Namespace, device: torch.device) -> Shown:
     if path is not None and encoder not in (None, RANDOM, PIXELS):
         raise UsageError(f"--ckpt_path has an encoder, and --encoder {encoder} is another one: leave one of them out.")
     module = _opened(options).to(device).eval().requires_grad_(False)
-    own = Subject(encoder or "checkpoint", None if encoder == PIXELS else module)
+    own = _pixels(module) if encoder == PIXELS else Subject(encoder or "checkpoint", module)
     if encoder == RANDOM:
         own.module = untrained(module, options.seed)
-    baselines = [Subject(RANDOM, untrained(module, options.seed)), Subject(PIXELS)] if options.baselines else []
+    baselines = [Subject(RANDOM, untrained(module, options.seed)), _pixels(module)] if options.baselines else []
     return Shown(module, [own, *(each for each in baselines if each.name != encoder)])
+
+
+def _pixels(module: JEPAModule) -> Subject:
+    """Pixels, in patches as large as those of a module."""
+    patch = getattr(module.eval_encoder, "patch", None)
+    return Subject(PIXELS, patch=patch[-1] if patch else Subject.patch)
 
 
 def _opened(options: Namespace) -> JEPAModule:

@@ -9,16 +9,20 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset
+from torchvision.ops import masks_to_boxes
 
 from jepa_lightning.data.base import JEPADataModule
+from jepa_lightning.data.dense import BOXES, DEPTH, MASK
 from jepa_lightning.data.procedural.drawing import SHAPES, TEXTURES, Place, UniformDraw, blend, coordinates, coverage
 from jepa_lightning.options import PositiveInt, Seed, check_options
+from jepa_lightning.types import Sample
 
 COLORS = ("red", "orange", "yellow", "green", "cyan", "blue", "violet", "pink")
 HUES = (0.0, 0.075, 0.15, 0.33, 0.5, 0.62, 0.77, 0.89)
 SCALES = ("small", "medium", "large")
 MAX_COUNT = 4
 GAP = 0.02  # least distance of two objects, over the image's side
+NEAR = 0.1  # radius of an object at depth 1
 VAL_OFFSET = 1 << 30  # far from any training index: the validation images do not depend on num_train
 
 SHAPES_CLASS_NAMES = {
@@ -33,7 +37,7 @@ SHAPES_CLASS_NAMES = {
 }
 
 
-class ShapesDataset(Dataset[tuple[Tensor, dict[str, int], None]]):
+class ShapesDataset(Dataset[Any]):
     """Scenes of one large object and up to three small ones of the same shape and color, apart from each other.
 
     Every label is drawn evenly and on its own. Position and scale are those of the large object. A scene follows from
@@ -44,6 +48,11 @@ class ShapesDataset(Dataset[tuple[Tensor, dict[str, int], None]]):
         image_size: pixels per side; the scenes are the same at every size.
         seed: another one gives other scenes.
         offset: index of the first scene.
+        dense: give labels of pixels too, as a `jepa_lightning.types.Sample` with the extras ``mask`` (0 is background,
+            the others are shapes in the order of ``class_names`` plus 1), ``depth`` (as if all objects were of one
+            size: 0.1 over the radius; the background is 1) and ``boxes`` ``[4, 4]``, the large object first. Further
+            labels are then the numbers ``place`` (x, y and radius of the large object) and ``distance`` (to the nearest
+            other one; unlabeled where it is alone). The image's side is 1.
 
     Example:
         >>> from jepa_lightning.data import ShapesDataset
@@ -52,25 +61,30 @@ class ShapesDataset(Dataset[tuple[Tensor, dict[str, int], None]]):
         (torch.Size([3, 32, 32]), ['background', 'color', 'count', 'position', 'scale', 'shape'])
     """
 
-    def __init__(self, size: int, image_size: int = 48, seed: int = 0, offset: int = 0) -> None:
+    def __init__(self, size: int, image_size: int = 48, seed: int = 0, offset: int = 0, dense: bool = False) -> None:
         self.size = size
         self.image_size = image_size
         self.seed = seed
         self.offset = offset
+        self.dense = dense
 
     def __len__(self) -> int:
         """Number of scenes."""
         return self.size
 
-    def __getitem__(self, index: int) -> tuple[Tensor, dict[str, int], None]:
-        """Image uint8 ``[3, H, W]``, labels, and no path."""
+    def __getitem__(self, index: int) -> Any:
+        """Image uint8 ``[3, H, W]``, labels, and no path; a ``Sample`` with labels of pixels."""
         labels, draw = self._draw_labels(index)
         places = _place(labels, draw)
         shape = list(SHAPES.values())[labels["shape"]]
-        cover = coverage(shape(*coordinates(self.image_size, places)), places).amax(0)
+        each = coverage(shape(*coordinates(self.image_size, places)), places)
+        cover = each.amax(0)
         color, first, second = _colors(labels["color"], draw)
         background = blend(first, second, self._texture(labels["background"], draw))
-        return blend(background, color, cover).round_().to(torch.uint8), labels, None
+        image = blend(background, color, cover).round_().to(torch.uint8)
+        if not self.dense:
+            return image, labels, None
+        return Sample(image, {**labels, **_numbers(places)}, None, _dense(each, places, labels["shape"]))
 
     def labels(self, index: int) -> dict[str, int]:
         """The labels of a scene, without drawing it."""
@@ -94,6 +108,25 @@ class ShapesDataset(Dataset[tuple[Tensor, dict[str, int], None]]):
         origin = Place(0.4 + 0.2 * draw(), 0.4 + 0.2 * draw(), period, 2 * math.pi * draw())
         x, y = coordinates(self.image_size, [origin])
         return list(TEXTURES.values())[label](x[0], y[0], 1 / (period * self.image_size))
+
+
+def _numbers(places: list[Place]) -> dict[str, Any]:
+    """Where the large object is, and how far the nearest other one."""
+    large, *others = places
+    found = [math.hypot(large.x - other.x, large.y - other.y) for other in others]
+    return {"place": torch.tensor([large.x, large.y, large.radius]), "distance": min(found, default=None)}
+
+
+def _dense(cover: Tensor, places: list[Place], shape: int) -> dict[str, Tensor]:
+    """Labels of pixels, from how much of each pixel each object covers, ``[n, H, W]``."""
+    inside = cover > 0.5
+    boxes = torch.full((MAX_COUNT, 4), math.nan)
+    depth = torch.ones(cover.shape[1:])
+    for number, (pixels, place) in enumerate(zip(inside, places, strict=True)):
+        depth[pixels] = NEAR / place.radius
+        if pixels.any():
+            boxes[number] = masks_to_boxes(pixels[None])[0] + torch.tensor([0.0, 0.0, 1.0, 1.0])
+    return {MASK: inside.any(dim=0).long() * (shape + 1), DEPTH: depth, BOXES: boxes}
 
 
 def _place(labels: dict[str, int], draw: UniformDraw) -> list[Place]:
@@ -145,7 +178,11 @@ class ShapesDataModule(JEPADataModule):
         num_val: validation scenes; the same ones whatever num_train is.
         image_size: pixels per side.
         seed: another one gives other scenes.
+        dense: give labels of pixels, and numbers, as ``ShapesDataset`` does.
         options: of `JEPADataModule`.
+
+    Attributes:
+        mask_names: of the classes of masks; None without them.
 
     Example:
         >>> from jepa_lightning.data import ShapesDataModule
@@ -160,6 +197,7 @@ class ShapesDataModule(JEPADataModule):
         num_val: PositiveInt = 1024,
         image_size: PositiveInt = 48,
         seed: Seed = 0,
+        dense: bool = False,
         **options: Any,
     ) -> None:
         check_options(type(self), locals())
@@ -167,7 +205,8 @@ class ShapesDataModule(JEPADataModule):
         self.num_train = num_train
         self.num_val = num_val
         self.image_size = image_size
-        self.seed = seed
+        self.seed, self.dense = seed, dense
+        self.mask_names = ("background", *SHAPES) if dense else None
         self.class_names = SHAPES_CLASS_NAMES
 
     @property
@@ -178,6 +217,6 @@ class ShapesDataModule(JEPADataModule):
     def build_datasets(self) -> tuple[ShapesDataset, ShapesDataset]:
         """Scenes from index 0, and from one far beyond."""
         return (
-            ShapesDataset(self.num_train, self.image_size, self.seed),
-            ShapesDataset(self.num_val, self.image_size, self.seed, VAL_OFFSET),
+            ShapesDataset(self.num_train, self.image_size, self.seed, dense=self.dense),
+            ShapesDataset(self.num_val, self.image_size, self.seed, VAL_OFFSET, self.dense),
         )
