@@ -1,7 +1,7 @@
 # E clips, T frames, F frame skip
 """Are a world model's energies higher for what cannot happen in two rooms than for what does under the same actions?
 
-    python examples/surprise_in_two_rooms.py logs/WorldModel/version_0/checkpoints/last.ckpt --frame_skip 4
+    python examples/surprise_in_two_rooms.py logs/WorldModel/version_0/checkpoints/last.ckpt
 
 Of each pair one clip is what the actions lead to. In the other an agent is elsewhere in the room all at once
 (teleport), or walks through the wall (wall). Start, actions, wall and door are the same, and no such wall and door are
@@ -19,6 +19,7 @@ from jepa_lightning.worlds.layouts import layouts_of
 from jepa_lightning.worlds.two_rooms import is_free, move, render
 
 SPEED = 1.0  # pixels of a step, as in the training data
+STEPS = 12  # so that a walk towards the wall ends behind it where nothing stops it
 
 
 def walls_and_starts(pairs: int, kind: str, generator: np.random.Generator) -> tuple[np.ndarray, ...]:
@@ -39,11 +40,10 @@ def pairs_of(kind: str, pairs: int, frame_skip: int, seed: int = 0) -> tuple[np.
     generator = np.random.default_rng(seed)
     walls, doors, position, step = walls_and_starts(pairs, kind, generator)
     true, false = [position], [position]
-    steps = 12  # so that a walk towards the wall ends behind it where nothing stops it
-    for time in range(1, steps + 1):
+    for time in range(1, STEPS + 1):
         true.append(move(true[-1], step, walls, doors, np.zeros(pairs)))
         straight = false[-1] + step
-        if kind == "teleport" and time == steps // 2:
+        if kind == "teleport" and time == STEPS // 2:
             straight = straight + np.array([0.0, 15.0]) * np.sign(step[:, 1:])
         false.append(straight)
     clips = [
@@ -51,7 +51,7 @@ def pairs_of(kind: str, pairs: int, frame_skip: int, seed: int = 0) -> tuple[np.
         for places in (true, false)
     ]
     assert is_free(false[-1], walls, doors).all()
-    actions = np.repeat(step[:, None], steps // frame_skip, axis=1)
+    actions = np.repeat(step[:, None], STEPS // frame_skip, axis=1)
     return clips[0], clips[1], np.tile(actions, (1, 1, frame_skip)).astype(np.float32)
 
 
@@ -59,13 +59,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("checkpoint")
     parser.add_argument("--pairs", type=int, default=200)
-    parser.add_argument("--frame_skip", type=int, default=1, choices=[1, 2, 3, 4, 6], help="steps between frames")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     model = WorldModel.load_from_checkpoint(options.checkpoint, map_location="cpu").eval()
+    frame_skip = model.frame_skip or 1  # steps of the data from a frame to the next
+    if STEPS % frame_skip:
+        parser.error(f"the clips have {STEPS} steps, which is no multiple of the checkpoint's {frame_skip} a frame")
     print(f"{'':<10}{'possible':>10}{'impossible':>12}{'higher, %':>11}{'95 % interval':>16}")
     for kind in ("teleport", "wall"):
-        true, false, actions = pairs_of(kind, options.pairs, options.frame_skip, options.seed)
+        true, false, actions = pairs_of(kind, options.pairs, frame_skip, options.seed)
         energies = [
             surprise(model, model.clip(clips), context_frames=1, window=2, actions=torch.from_numpy(actions))
             for clips in (true, false)

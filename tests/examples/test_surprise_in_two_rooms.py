@@ -23,11 +23,11 @@ def test_pairs_differ_in_what_cannot_happen_alone(example, kind):
 
 def test_a_checkpoint_is_judged(example, capsys, monkeypatch, tmp_path):
     trainer = Trainer(logger=False, enable_checkpointing=False, accelerator="cpu", enable_progress_bar=False)
-    module = WorldModel(width=16, num_frames=3, rollout_steps=2, inverse_hidden=8, action_size=6)
+    module = WorldModel(width=16, num_frames=3, rollout_steps=2, inverse_hidden=8, action_size=6, frame_skip=3)
     trainer.strategy.connect(module)
     module.trainer = trainer
     trainer.save_checkpoint(tmp_path / "last.ckpt", weights_only=True)
-    arguments = ["x", str(tmp_path / "last.ckpt"), "--pairs", "4", "--frame_skip", "3"]
+    arguments = ["x", str(tmp_path / "last.ckpt"), "--pairs", "4"]
     monkeypatch.setattr("sys.argv", arguments)
     example("surprise_in_two_rooms.py").main()
     names = [line.split()[0] for line in capsys.readouterr().out.splitlines()[1:]]
