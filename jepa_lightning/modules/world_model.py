@@ -5,41 +5,26 @@ Sources: EB-JEPA (arXiv 2602.03604), LeWorldModel (arXiv 2603.19312), DINO-WM (a
 (arXiv 2506.09985).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, ClassVar, Literal
 
 from torch import Tensor, nn
 
-from jepa_lightning.data.pipelines import Pipeline
-from jepa_lightning.data.videos.action_clips import action_pipeline
 from jepa_lightning.energy import Sides, energy_of
 from jepa_lightning.losses import Distance, StateTerms
 from jepa_lightning.modules.building import building
-from jepa_lightning.modules.frame_encoder import IMPALA, Pool, frame_encoder, is_frozen, opened
-from jepa_lightning.modules.frozen_encoder import FrozenEncoder
+from jepa_lightning.modules.frame_encoder import IMPALA
 from jepa_lightning.modules.latent_dynamics import LatentDynamics
+from jepa_lightning.modules.state_predictor import PredictorName, state_predictor, unused_by_predictor
 from jepa_lightning.modules.traits import Traits
-from jepa_lightning.modules.trajectories import Actions, actions_of, check_frames
-from jepa_lightning.modules.unused_options import refuse_unused
-from jepa_lightning.nn import CausalPredictor, GRUPredictor, MLPPredictor, TokenPredictor, mlp_head, projection_head
+from jepa_lightning.modules.trajectories import actions_of, check_frames
+from jepa_lightning.nn import mlp_head
 from jepa_lightning.nn.encoder_spec import Encoder
-from jepa_lightning.options import (
-    FinalRate,
-    FiniteFloat,
-    ImageSize,
-    LearningRate,
-    NonNegativeFloat,
-    PositiveFloat,
-    PositiveInt,
-    ShareBelowOne,
-)
+from jepa_lightning.options import FinalRate, LearningRate, NonNegativeFloat, PositiveInt, ShareBelowOne
 from jepa_lightning.types import Batch, StepOutput
 
-PredictorName = Literal["gru", "mlp", "adaln", "tokens"]
 Prediction = Literal["rollout", "teacher_forcing"]
 TERMS = ("variance", "covariance", "similarity", "inverse", "sigreg")
-ATTENTION = ("history", "predictor_heads", "predictor_head_width")
-TRANSFORMER = ("history", "predictor_depth", "predictor_heads", "predictor_head_width", "predictor_hidden", "dropout")
 
 
 class WorldModel(LatentDynamics):
@@ -70,22 +55,6 @@ class WorldModel(LatentDynamics):
             class path, see ``EncoderModule``.
         predictor: ``gru`` or ``mlp``, from the last state alone; ``adaln``, a causal transformer over the last states;
             or ``tokens``, one over all patch tokens of the last frames.
-        num_frames: number of frames in a clip, T. Longer trajectories are cut: anywhere in training, in the middle in
-            evaluation.
-        action_size: number of values in an action, A.
-        action_mean: mean of each value of an action, which is subtracted; None has the data's.
-        action_std: standard deviation of each value of an action, which divides the rest; None has the data's.
-        frame_skip: steps of the environment from a frame to the next, whose actions stand one after the other in an
-            action; None has the data's.
-        image_size: height and width of the frames in pixels, or one number for both.
-        in_channels: number of channels of the frames.
-        patch_size: side of a patch in pixels, of named Vision Transformers.
-        width: width D of the encoder, instead of its own; 512 for ``impala``.
-        depth: number of blocks of a named Vision Transformer, instead of its own.
-        heads: attention heads of a named Vision Transformer, instead of its own.
-        pool: what a state is made of where it is one vector: the ``mean`` of the tokens of a frame, or the ``class``
-            token of a Vision Transformer.
-        freeze_encoder: leave the encoder as it starts.
         projector: width within a projector with batch normalization behind the encoder, and one behind the predictor;
             None has one LayerNorm behind both, without weights where the encoder is frozen.
         history: number of states, or frames of tokens, that each block of a transformer looks back on, the last one
@@ -114,8 +83,8 @@ class WorldModel(LatentDynamics):
         final_lr: learning rate of the last step.
         weight_decay: weight decay of all weights but biases and norms.
         final_weight_decay: weight decay of the last step; None keeps it constant.
-        kwargs: statistics of pixels and pretrained weights, as in ``EncoderModule``; optimizer, schedule and
-            compilation, as in ``JEPAModule``.
+        kwargs: frames, actions, and how the encoder is built, as in ``FrameStates``; statistics of pixels and
+            pretrained weights, as in ``EncoderModule``; optimizer, schedule and compilation, as in ``JEPAModule``.
 
     Raises:
         ValueError: if the options do not fit each other.
@@ -140,19 +109,6 @@ class WorldModel(LatentDynamics):
         self,
         encoder: Encoder = IMPALA,
         predictor: PredictorName = "gru",
-        num_frames: PositiveInt = 17,
-        action_size: PositiveInt = 2,
-        action_mean: Sequence[FiniteFloat] | None = None,
-        action_std: Sequence[PositiveFloat] | None = None,
-        frame_skip: PositiveInt | None = None,
-        image_size: ImageSize = 65,
-        in_channels: PositiveInt = 2,
-        patch_size: PositiveInt = 16,
-        width: PositiveInt | None = None,
-        depth: PositiveInt | None = None,
-        heads: PositiveInt | None = None,
-        pool: Pool = "mean",
-        freeze_encoder: bool = False,
         projector: PositiveInt | None = None,
         history: PositiveInt = 3,
         predictor_depth: PositiveInt = 6,
@@ -180,50 +136,32 @@ class WorldModel(LatentDynamics):
         final_weight_decay: NonNegativeFloat | None = None,
         **kwargs: Any,
     ) -> None:
-        encoder = opened(encoder)
-        if isinstance(encoder, FrozenEncoder) and encoder.in_channels == in_channels:
-            kwargs = {"mean": encoder.mean, "std": encoder.std, **kwargs}
         super().__init__(
-            encoder, in_channels, lr=lr, start_lr=start_lr, final_lr=final_lr, weight_decay=weight_decay,
+            encoder, projector=projector, lr=lr, start_lr=start_lr, final_lr=final_lr, weight_decay=weight_decay,
             final_weight_decay=final_weight_decay, **kwargs,
         )  # fmt: skip
-        refuse_unused(type(self), self.unused_options(self.hparams), self.hparams)
-        self.image_size = (image_size, image_size) if isinstance(image_size, int) else image_size
-        self.patch_size, self.num_frames = patch_size, num_frames
-        self.predictor_name, self.in_tokens = predictor, predictor == "tokens"
+        self.predictor_name = predictor
         self.teacher_forcing, self.rollout_steps = prediction == "teacher_forcing", rollout_steps
         self.rollout_gradient, self.detach_target, self.distance_name = rollout_gradient, detach_target, distance
-        check_frames(num_frames, None if self.teacher_forcing else rollout_steps)
-        self.actions = Actions(action_size, action_mean, action_std)
+        check_frames(self.num_frames, None if self.teacher_forcing else rollout_steps)
         with building(self):
-            self.encoder = frame_encoder(self, width, depth, heads, pool, tokens=self.in_tokens)
-            if freeze_encoder:
-                self.encoder.requires_grad_(False)
-            self.is_frozen = not any(parameter.requires_grad for parameter in self.encoder.parameters())
-            self.state_head = self.build_head()
             self.predictor = self.build_predictor()
             self.predictor_head = self.build_head() if projector else None
             self.terms = self.build_terms()
         self.train()
 
+    @property
+    def in_tokens(self) -> bool:
+        """Whether a state is all tokens of a frame."""
+        return bool(self.hparams["predictor"] == "tokens")
+
     @classmethod
     def unused_options(cls, options: Mapping[str, Any]) -> dict[str, str]:
         """Beside those of the base: options of networks and terms that are not asked for."""
-        unused, encoder, predictor = super().unused_options(options), options.get("encoder"), options["predictor"]
-        unused["normalize_on_device"] = "clips are normalized together with their actions"
-        if predictor == "gru":
-            unused |= dict.fromkeys(TRANSFORMER, "predictor is gru")
-        if predictor == "mlp":
-            unused |= dict.fromkeys(ATTENTION, "predictor is mlp")
-        if predictor != "tokens":
-            unused["predictor_dim"] = f"predictor is {predictor}, which has the width of the state"
-        else:
-            unused["pool"] = "predictor tokens takes all tokens of a frame"
-        if encoder == IMPALA:
-            unused |= dict.fromkeys(("patch_size", "pool"), "encoder is impala")
+        unused = super().unused_options(options) | unused_by_predictor(options["predictor"])
         if options["prediction"] == "teacher_forcing":
             unused |= dict.fromkeys(("rollout_steps", "rollout_gradient"), "prediction is teacher_forcing")
-        if (options["freeze_encoder"] or is_frozen(encoder)) and options["projector"] is None:
+        if not cls.trains_states(options):
             unused |= dict.fromkeys((*TERMS, "detach_target"), "the encoder is frozen, so that nothing can collapse")
         if not options["inverse"]:
             unused["inverse_hidden"] = "inverse is 0"
@@ -231,30 +169,9 @@ class WorldModel(LatentDynamics):
             unused["num_directions"] = "sigreg is 0"
         return unused
 
-    def build_head(self) -> nn.Module:
-        """What turns tokens or vectors ``[M, D]`` of the encoder, and of the predictor, into states ``[M, D]``."""
-        hidden: int | None = self.hparams["projector"]
-        if hidden is None:
-            return nn.LayerNorm(self.width, elementwise_affine=not self.is_frozen)
-        return projection_head(self.width, hidden, self.width)
-
     def build_predictor(self) -> nn.Module:
         """The predictor, called as ``predictor(states, actions, memory)``; see ``nn.CausalPredictor``."""
-        size = (self.width, self.actions.size)
-        if self.predictor_name == "gru":
-            return GRUPredictor(*size)
-        options = self.hparams
-        if self.predictor_name == "mlp":
-            return MLPPredictor(*size, options["predictor_depth"], options["predictor_hidden"], options["dropout"])
-        shape = [options[name] for name in TRANSFORMER]
-        if self.predictor_name == "adaln":
-            return CausalPredictor(*size, *shape)
-        grid = tuple(getattr(self.encoder, "grid_size", ()))
-        if not grid:
-            raise ValueError(
-                f"predictor 'tokens' needs the grid of the encoder's tokens, and {self.encoder_label} has no grid_size."
-            )
-        return TokenPredictor(*size, (1, *grid)[-2:], options["predictor_dim"], *shape)
+        return state_predictor(self, self.actions.size, self.hparams)
 
     def build_terms(self) -> StateTerms | None:
         """The terms that keep states from collapsing; None where nothing trains them."""
@@ -265,17 +182,6 @@ class WorldModel(LatentDynamics):
         network = mlp_head([2 * self.width, hidden, hidden, self.actions.size], norm=False)
         weights = {name: options[name] for name in TERMS}
         return StateTerms(**weights, num_directions=options["num_directions"], inverse_network=network)
-
-    def train(self, mode: bool = True) -> "WorldModel":
-        """Sets the mode; a frozen encoder stays in eval mode."""
-        super().train(mode)
-        if self.is_frozen:
-            self.encoder.eval()
-        return self
-
-    def pipeline(self) -> Pipeline:
-        """Clips as they are, in training too: a crop or a mirror image would belong to other actions."""
-        return action_pipeline(self.image_size, self.num_frames, self.actions.size, self.mean, self.std)
 
     def predictions(self, states: Tensor, actions: Tensor) -> Tensor:
         """What the loss and the energy compare with later frames.

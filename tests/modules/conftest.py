@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from jepa_lightning import (
@@ -139,6 +139,67 @@ def tiny_world() -> Callable[..., WorldModel]:
 def every_world(request: Any, tiny_world: Callable[..., WorldModel]) -> Callable[..., WorldModel]:
     """``tiny_world`` of each recipe in turn."""
     return partial(tiny_world, request.param)
+
+
+class Place(nn.Module):
+    """An encoder that knows the place of the square: the values of the first pixels of each channel."""
+
+    width, grid_size = 2, (1, 1)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scale = nn.Parameter(torch.ones(()))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.scale * x[:, :, 0, 0][:, None]
+
+
+class Adds(nn.Module):
+    """A predictor that knows the dynamics: the action is the step."""
+
+    reach = 1
+
+    def memory(self, frames: int) -> None:
+        return None
+
+    def forward(self, states: Tensor, actions: Tensor, memory: None = None) -> Tensor:
+        return states + actions
+
+
+@pytest.fixture
+def perfect_world() -> WorldModel:
+    """A world model whose states are positions, without a head, which knows the dynamics."""
+
+    class Perfect(WorldModel):
+        def build_head(self) -> nn.Module:
+            return nn.Identity()
+
+        def build_predictor(self) -> nn.Module:
+            return Adds()
+
+    return Perfect(Place(), num_frames=6, image_size=4, rollout_steps=5)
+
+
+@pytest.fixture
+def place_walk() -> Batch:
+    """Positions as pixels, and the steps between them."""
+    torch.manual_seed(0)
+    positions = torch.randn(8, 6, 2).cumsum(dim=1)
+    clip = positions.transpose(1, 2)[..., None, None].expand(-1, -1, -1, 4, 4)
+    return Batch([clip], extras={"actions": positions.diff(dim=1)})
+
+
+@pytest.fixture
+def shaken_world(every_world: Callable[..., WorldModel]) -> Callable[..., WorldModel]:
+    """``every_world`` in eval mode, away from the start, at which blocks are the identity."""
+
+    def build(**options: Any) -> WorldModel:
+        model = every_world(**options)
+        for parameter in model.parameters():
+            parameter.data += 0.1 * torch.randn_like(parameter)
+        return model.eval()
+
+    return build
 
 
 @pytest.fixture

@@ -86,6 +86,7 @@ def test_loads_without_arguments_and_with_weights_only(
 ) -> None:
     model = every_world()
     model.take_actions(2, (0.5, -0.5), (2.0, 3.0))
+    model.take_states((10.0, -1.0), (4.0, 0.5))
     before, trainer = weights(model), quiet_trainer(max_steps=2)
     trainer.fit(model, Squares(trajectories))
     assert not equal(before, weights(model))
@@ -93,6 +94,7 @@ def test_loads_without_arguments_and_with_weights_only(
     assert torch.load(tmp_path / "run.ckpt", weights_only=True)["hyper_parameters"]["action_std"] == [2.0, 3.0]
     loaded = WorldModel.load_from_checkpoint(tmp_path / "run.ckpt").eval()
     assert loaded.hparams == model.hparams
+    assert (loaded.state_mean, loaded.state_std) == ((10.0, -1.0), (4.0, 0.5))
     batch = world_batch(model)
     assert torch.equal(loaded.energy(batch), model.eval().energy(batch))
 

@@ -39,3 +39,5 @@ class TrajectoriesDataModule(JEPADataModule):
         super()._agree(module)
         if self.action_size is not None and hasattr(module, "take_actions"):
             module.take_actions(self.action_size, self.action_mean, self.action_std, self.frame_skip)
+        if self.state_size and hasattr(module, "take_states"):
+            module.take_states(self.state_mean, self.state_std)

@@ -108,6 +108,9 @@ class Learner(LightningModule):
         assert frame_skip == 1
         self.taken.append((size, mean, std))
 
+    def take_states(self, mean: Any, std: Any) -> None:
+        self.states = mean, std
+
     def pipeline(self) -> Any:
         options = {"mean": self.mean, "std": self.std, "crop_scale": (1.0, 1.0), "crop_ratio": (1.0, 1.0), "flip": 0.0}
         return masked_video_pipeline((65, 65), ClipSampler(5, self.skip), (), **options)
