@@ -1,0 +1,102 @@
+"""Environments that a world model can plan in, and some that it cannot."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from lightning.pytorch import LightningModule, Trainer
+
+from jepa_lightning import IJEPA
+
+ENVS = {
+    "Line": {},
+    "Fast": {"size": 4},
+    "Easy": {"easy": True},
+    "Gray": {"channels": 1},
+    "Other": {"goal_side": 7},
+    "Blind": {"images": False},
+}
+
+
+def line_env(gymnasium: Any) -> type:
+    """An environment of gymnasium, which is not needed for other tests."""
+
+    class LineEnv(gymnasium.Env):
+        """A bright column moves over an image of 8 by 8 pixels by the first number of an action."""
+
+        def __init__(
+            self, size: int = 2, channels: int = 2, goal_side: int = 8, easy: bool = False, images: bool = True
+        ) -> None:
+            kind = np.uint8 if images else np.float32
+            self.observation_space = gymnasium.spaces.Box(0, 255, (8, 8, channels), kind)
+            self.action_space = gymnasium.spaces.Box(-1, 1, (size,), np.float32)
+            self.goal_side, self.easy = goal_side, easy
+
+        def reset(self, *, seed: int | None = None, options: Any = None) -> Any:
+            super().reset(seed=seed)
+            self.place, self.goal = 0.0, float(self.np_random.integers(0 if self.easy else 3, 7))
+            return self._image(self.place), self._info()
+
+        def step(self, action: Any) -> Any:
+            self.place = float(np.clip(self.place + action[0], 0, 7))
+            info = self._info()
+            return self._image(self.place), 0.0, info["is_success"], False, info
+
+        def expert(self) -> Any:
+            action = np.zeros(self.action_space.shape, np.float32)
+            action[0] = np.clip(self.goal - self.place, -1, 1)
+            return action
+
+        def _info(self) -> dict[str, Any]:
+            goal = self._image(self.goal)[: self.goal_side]
+            return {"goal_image": goal, "is_success": bool(abs(self.place - self.goal) < 0.5)}
+
+        def _image(self, place: float) -> Any:
+            image = np.zeros(self.observation_space.shape, np.uint8)
+            image[:, round(place)] = 255
+            return image
+
+    return LineEnv
+
+
+@pytest.fixture
+def line_envs() -> Iterator[None]:
+    """The environments by name."""
+    gymnasium = pytest.importorskip("gymnasium", reason="needs the extra worlds")
+    kind = line_env(gymnasium)
+    for name, options in ENVS.items():
+        gymnasium.register(f"tests/{name}-v0", entry_point=kind, kwargs=options, max_episode_steps=30)
+    yield
+    for name in ENVS:
+        del gymnasium.registry[f"tests/{name}-v0"]
+
+
+@pytest.fixture
+def save(tmp_path: Path) -> Callable[..., Path]:
+    """Writes a checkpoint of a module, as a run does."""
+
+    def write(module: LightningModule, name: str = "last.ckpt") -> Path:
+        trainer = Trainer(logger=False, enable_checkpointing=False, accelerator="cpu", enable_progress_bar=False)
+        trainer.strategy.connect(module)
+        module.trainer = trainer
+        trainer.save_checkpoint(tmp_path / name, weights_only=True)
+        return tmp_path / name
+
+    return write
+
+
+@pytest.fixture
+def checkpoint(save: Callable[..., Path]) -> Path:
+    """A small world model with random weights."""
+    from jepa_lightning import WorldModel
+
+    torch.manual_seed(0)
+    return save(WorldModel(width=16, image_size=8, num_frames=4, rollout_steps=2, inverse_hidden=8))
+
+
+@pytest.fixture
+def other_checkpoint(save: Callable[..., Path], tiny_ijepa: Callable[..., IJEPA]) -> Path:
+    return save(tiny_ijepa(), "ijepa.ckpt")
