@@ -104,7 +104,7 @@ def test_the_baseline_in_pixel_space_has_the_data_and_the_predictor_of_the_quick
     first, second = (yaml.safe_load((CONFIGS / "world" / name).read_text()) for name in WORLDS)
     assert first["data"] == second["data"]
     assert first["trainer"]["max_steps"] == second["trainer"]["max_steps"]
-    shared = {"predictor", "action_size", "num_frames", "rollout_steps"}
+    shared = {"predictor", "predictor_depth", "predictor_hidden", "action_size", "num_frames", "rollout_steps", "lr"}
     models = [each["model"]["init_args"] for each in (first, second)]
     assert [{name: model.get(name) for name in shared} for model in models[1:]] == [
         {name: model.get(name) for name in shared} for model in models[:1]

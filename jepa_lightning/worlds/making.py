@@ -10,8 +10,8 @@ from typing import Any
 import gymnasium
 import numpy as np
 
-from jepa_lightning.worlds.goals import POINT_MAZE, PUSH_T, Goal
-from jepa_lightning.worlds.images import ImageWorld, Info, StateOf
+from jepa_lightning.worlds.goals import POINT_MAZE, PUSH_T, Goal, Info
+from jepa_lightning.worlds.images import ImageWorld, StateOf
 
 
 def _push_t_state(observation: Any, info: Info) -> Any:

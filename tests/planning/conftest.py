@@ -1,7 +1,7 @@
 # E episodes, H W height, width of an image, A dimension of an action
 """A world whose best plan is known: a point in the plane that moves by its actions, and a model that sees it."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -75,6 +75,13 @@ class PlaneModel:
 @pytest.fixture(params=(CEM, MPPI, ICEM, GradientPlanner), ids=lambda cls: cls.__name__)
 def planner_class(request: Any) -> type[Planner]:
     return request.param
+
+
+@pytest.fixture
+def few(planner_class: type[Planner]) -> Callable[..., Planner]:
+    """Builds it with few samples and iterations."""
+    elites = {} if planner_class is GradientPlanner else {"num_elites": 6}
+    return lambda **options: planner_class(**{"num_samples": 16, "iterations": 3, **elites, **options})
 
 
 @pytest.fixture

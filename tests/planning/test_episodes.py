@@ -58,17 +58,6 @@ def test_a_policy_sees_the_last_frames_and_the_actions_between_them(plane_env: A
     assert int(moved) == round(0.5 * 16)
 
 
-def test_the_first_episodes_are_recorded(plane_env: Any) -> None:
-    episodes = run_episodes(plane_env(), walk, seeds=range(5), max_steps=4, size=2, record=2)
-    assert episodes.frames.shape == (2, 5, 4, 4, 1)
-    assert episodes.actions.shape == (2, 4, 2)
-    assert episodes.positions.shape == (2, 5, 2)
-    torch.testing.assert_close(episodes.positions.diff(dim=1), episodes.actions, atol=1e-5, rtol=0)
-    env = plane_env()
-    env.reset(seed=range(5))
-    torch.testing.assert_close(episodes.goal_positions, torch.as_tensor(env.goal[:2]).float())
-
-
 class Wrong:
     """An environment whose first observation is given."""
 

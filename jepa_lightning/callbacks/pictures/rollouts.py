@@ -124,10 +124,9 @@ class RolloutPictures(Picture):
         if self._clips is None:
             loader = validation_loader(type(self).__name__, trainer)
             parts = list(read_shown(trainer, module, self.source, loader, self.num_images or self.clips))
-            actions = [getattr(part.batch, "extras", {}).get("actions") for part in parts]
-            if not parts or any(each is None for each in actions):
+            if not parts or not all("actions" in getattr(part.batch, "extras", {}) for part in parts):
                 raise ValueError("the validation batches have no extras['actions']: use a DataModule of trajectories")
-            taken = [each[: len(part.view)] for each, part in zip(actions, parts, strict=True)]
+            taken = [part.batch.extras["actions"][: len(part.view)] for part in parts]
             self._clips = _Clips(torch.cat([part.view for part in parts]), torch.cat(taken))
         return self._clips
 
@@ -135,4 +134,4 @@ class RolloutPictures(Picture):
         """States ``[K, T, D]`` or ``[K, T, N, D]`` as clips ``[K, C, T, H, W]``."""
         tokens = states.unsqueeze(2) if states.ndim == 3 else states
         frames = self._decoder.decoded(tokens.flatten(0, 1))
-        return frames.unflatten(0, states.shape[:2]).transpose(1, 2)
+        return frames.reshape(*states.shape[:2], *frames.shape[1:]).transpose(1, 2)
