@@ -18,12 +18,11 @@ from jepa_lightning.planning import MPPI, Planner, RandomPolicy, episode_generat
 from jepa_lightning.planning.episodes import Policy, Scene
 from jepa_lightning.planning.latent import Reduce
 from jepa_lightning.planning.making import make_task
+from jepa_lightning.planning.protocol import build_planner, replanning
 from jepa_lightning.planning.task import Control, Task
 from jepa_lightning.worlds.purposes import options_for
 
 NEEDED = ("clip", "encode", "rollout", "cost")
-# of the planner, and actions of each plan, where they are not given: a few seconds for 8 episodes on 2 CPU cores
-HORIZON, SAMPLES, ELITES, ITERATIONS, REPLAN = 20, 64, 8, 4, 5
 
 
 class OnlinePlanning(NamedCallback, FreshCallback):
@@ -41,9 +40,8 @@ class OnlinePlanning(NamedCallback, FreshCallback):
         env: name of the environment, as for ``jepa-lightning plan --env``.
         every_n_steps: optimizer steps between measures.
         episodes: E, which run side by side.
-        planner: looks for actions; None is ``MPPI`` with a horizon of 20 actions, 64 samples, 8 elites and 4
-            iterations.
-        replan_every: actions that are executed of each plan; None is 5, or the next multiple of the frame skip below.
+        planner: looks for actions; None is ``MPPI`` with what ``--protocol quick`` of ``jepa-lightning plan`` has.
+        replan_every: actions that are executed of each plan; None is that protocol's too.
         cost: the distance to the goal at all steps of a plan, or at the last one.
         max_steps: actions of an episode; None is the environment's limit.
         frame_skip: actions of the environment for one step of the model; None is the model's own, which it
@@ -165,10 +163,8 @@ class OnlinePlanning(NamedCallback, FreshCallback):
         self.best, self._random = state_dict["best"], state_dict["random"]
 
     def _controlled(self, skip: int) -> Control:
-        horizon = max(HORIZON // skip, 1) * skip
-        planner = self.planner or MPPI(horizon, SAMPLES, ELITES, ITERATIONS)
-        replan = self.replan_every or min(max(REPLAN // skip, 1) * skip, planner.horizon)
-        return Control(planner, replan, self.cost)
+        planner = self.planner or build_planner(MPPI, {}, "quick", skip)
+        return Control(planner, replanning(self.replan_every, planner, "quick", skip), self.cost)
 
     def _share(self, trainer: Trainer, task: Task, policy: Policy, memory: int = 1) -> float:
         """Share of the episodes that reach their goal; the same on all ranks."""

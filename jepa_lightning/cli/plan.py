@@ -14,9 +14,9 @@ from jepa_lightning.cli.planning.measure import measure
 from jepa_lightning.cli.planning.options import parsed
 from jepa_lightning.cli.planning.output import FILM, RESULTS, check_output, write
 from jepa_lightning.cli.planning.pictures import film, show_in_tensorboard
-from jepa_lightning.cli.planning.protocol import replanning
 from jepa_lightning.cli.planning.table import table
 from jepa_lightning.planning.making import make_task, with_model
+from jepa_lightning.planning.protocol import replanning
 from jepa_lightning.planning.task import Control
 from jepa_lightning.report.provenance import command_line, versions
 

@@ -7,10 +7,10 @@ from typing import Any
 from jsonargparse import ArgumentError, ArgumentParser, Namespace
 
 from jepa_lightning.cli.errors import UsageError, explain_usage
-from jepa_lightning.cli.planning.protocol import Protocol, build_planner
 from jepa_lightning.options import PositiveInt, Seed, check_values
 from jepa_lightning.planning import Planner
 from jepa_lightning.planning.latent import Reduce
+from jepa_lightning.planning.protocol import Protocol, build_planner
 
 RANGES = {
     "episodes": PositiveInt,

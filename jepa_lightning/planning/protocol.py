@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from inspect import signature
 from typing import Any, Literal
 
-from jepa_lightning.planning import Planner
+from jepa_lightning.planning.base import Planner
 
 Protocol = Literal["quick", "published"]
 

@@ -3,8 +3,8 @@ from typing import Any
 
 import pytest
 
-from jepa_lightning.cli.planning.protocol import QUICK, QUICK_REPLAN, build_planner, replanning
 from jepa_lightning.planning import CEM, ICEM, MPPI, GradientPlanner
+from jepa_lightning.planning.protocol import QUICK, QUICK_REPLAN, build_planner, replanning
 
 
 @pytest.mark.parametrize("cls", [CEM, MPPI, ICEM])
