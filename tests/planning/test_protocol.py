@@ -10,8 +10,9 @@ from jepa_lightning.planning.protocol import QUICK, QUICK_REPLAN, build_planner,
 @pytest.mark.parametrize("cls", [CEM, MPPI, ICEM])
 def test_quick_is_for_what_is_not_given(cls: Any) -> None:
     planner = build_planner(cls, {"num_samples": 30, "sigma": 0.5}, "quick")
-    quick = {name: value for name, value in QUICK.items() if name in signature(cls).parameters}
-    assert vars(planner) == vars(cls(**{**quick, "num_samples": 30, "sigma": 0.5}))
+    own = {name: value for name, value in QUICK.items() if name in signature(cls).parameters}
+    assert {"horizon", "num_elites", "iterations"} <= own.keys()
+    assert vars(planner) == vars(cls(**{**own, "num_samples": 30, "sigma": 0.5}))
 
 
 @pytest.mark.parametrize("cls", [CEM, MPPI, ICEM, GradientPlanner])
@@ -35,9 +36,14 @@ def test_plans_are_made_anew_every_few_steps_or_at_each() -> None:
 
 @pytest.mark.parametrize(
     ("skip", "protocol", "horizon", "executed"),
-    [(4, "quick", 80, 4), (6, "quick", 78, 6), (96, "quick", 96, 96), (4, "published", 88, 4)],
+    [(4, "quick", QUICK["horizon"] // 4 * 4, 4), (6, "quick", QUICK["horizon"] // 6 * 6, 6), (4, "published", 88, 4)],
 )
 def test_what_is_not_given_fits_the_frame_skip(skip: int, protocol: Any, horizon: int, executed: int) -> None:
     planner = build_planner(MPPI, {}, protocol, skip)
     assert planner.horizon == horizon
     assert replanning(None, planner, protocol, skip) == executed
+
+
+def test_a_frame_skip_beyond_the_horizon_is_one_step_of_the_model() -> None:
+    planner = build_planner(MPPI, {}, "quick", 200)
+    assert (planner.horizon, replanning(None, planner, "quick", 200)) == (200, 200)
