@@ -13,7 +13,7 @@ Protocol = Literal["quick", "published"]
 # these keep their direction. With the true positions of TwoRooms in place of a model, such plans reach 9 of 10 goals,
 # those of a horizon of 40 and white noise 5. The deviation keeps to the lengths of the steps that a model has seen.
 QUICK: dict[str, Any] = {
-    "horizon": 80, "num_samples": 64, "num_elites": 8, "iterations": 4, "sigma": 0.4, "temperature": 0.1, "beta": 2.0
+    "horizon": 80, "num_samples": 64, "num_elites": 8, "iterations": 4, "sigma": 0.5, "temperature": 0.02, "beta": 2.5
 }  # fmt: skip
 QUICK_OF = {"GradientPlanner": {"horizon": 20, "num_samples": 16, "iterations": 10}}
 QUICK_REPLAN = 5
