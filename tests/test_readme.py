@@ -70,7 +70,7 @@ def commands(*files: str) -> list[str]:
     return list(dict.fromkeys(found))
 
 
-OWN = ("methods", "consolidate", "convert", "export", "inspect", "pack", "collect", "plan")
+OWN = ("methods", "consolidate", "convert", "export", "inspect", "pack", "collect", "plan", "evaluate")
 OURS = [command for command in commands() if command.startswith("jepa-lightning ")]
 SCRIPTS = [command for command in commands() if command.startswith("python examples/")]
 

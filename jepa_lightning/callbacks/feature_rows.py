@@ -184,4 +184,6 @@ def _file(folder: Path, rank: int, name: str, names: Iterable[str]) -> Path:
 
 
 def _unlabeled(form: _Form, rows: int) -> Array:
-    return np.full((rows, *form.shape), math.nan if form.dtype == "float32" else -1, form.dtype)
+    # -1 of a byte is 255, which no class of a mask has
+    value = math.nan if np.issubdtype(form.dtype, np.floating) else -1
+    return np.broadcast_to(np.array(value).astype(form.dtype), (rows, *form.shape))

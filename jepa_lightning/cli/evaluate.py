@@ -22,7 +22,7 @@ from jepa_lightning.evaluation.evaluate import Evaluation
 from jepa_lightning.evaluation.evaluate import evaluate as run_protocols
 from jepa_lightning.evaluation.feature_cache import UNNAMED
 from jepa_lightning.evaluation.fingerprints import data_fingerprint
-from jepa_lightning.evaluation.protocols import NAMES
+from jepa_lightning.evaluation.protocols import NAMES, PROPAGATION
 from jepa_lightning.evaluation.regression import names_by_label
 from jepa_lightning.evaluation.tasks import Grid, Settings
 from jepa_lightning.options import PositiveInt, Seed, check_values
@@ -100,7 +100,7 @@ def _evaluations(
 ) -> list[Evaluation]:
     """Each subject on the data, which all of them are shown in the same way."""
     given, plain = options.data.init_args.as_dict(), options.clone()
-    shown.show(options.data, plain.data)
+    shown.show(options.data, plain.data, PROPAGATION in _protocols(options.protocol))
     data = _build(parser, options)
     loaders = data.memory_dataloader(), data.test_dataloader()
     settings = replace(settings, class_names=names_by_label(data.class_names, UNNAMED))
@@ -134,6 +134,10 @@ def _parsed(parser: ArgumentParser, arguments: list[str]) -> Namespace:
 
 def _protocols(text: str) -> list[str]:
     names = list(dict.fromkeys(name.strip() for name in text.strip("[]").split(",")))
+    if PROPAGATION in names and len(names) > 1:
+        raise UsageError(
+            "propagation is shown whole videos, and the other protocols views: give it in a call of its own."
+        )
     if unknown := [name for name in names if name not in NAMES]:
         raise UsageError(f"there is no protocol '{unknown[0]}': give some of {', '.join(NAMES)}, such as linear,knn.")
     return names

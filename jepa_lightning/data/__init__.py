@@ -2,6 +2,7 @@ from jepa_lightning.data.base import JEPADataModule
 from jepa_lightning.data.collate import Collate, Views
 from jepa_lightning.data.images.digits import DigitsDataModule
 from jepa_lightning.data.images.folder import ImageFolderDataModule
+from jepa_lightning.data.images.masks import MaskFolderDataModule
 from jepa_lightning.data.images.torchvision_sets import CIFAR10DataModule, CIFAR100DataModule, STL10DataModule
 from jepa_lightning.data.pipelines import Pipeline, RepeatedView, eval_view, masked_image_pipeline
 from jepa_lightning.data.procedural.odd_scenes import OddScenesDataModule, OddScenesDataset
@@ -26,6 +27,7 @@ __all__ = [
     "DigitsDataModule",
     "ImageFolderDataModule",
     "JEPADataModule",
+    "MaskFolderDataModule",
     "MixedDataModule",
     "OddScenesDataModule",
     "OddScenesDataset",

@@ -44,6 +44,10 @@ class MediaFiles(Dataset[tuple[Any, int | None, str] | None], ABC):
         """The place of a file, or of all of them, for messages."""
         return str(self.root if index is None else self.root / self.files[index].path)
 
+    def paths_of(self, file: Any) -> Sequence[Path]:
+        """All files that a sample is read from."""
+        return (self.root / file.path,)
+
     def __len__(self) -> int:
         """Number of files, readable or not."""
         return len(self.files)

@@ -20,7 +20,8 @@ from jepa_lightning.evaluation.attentive import TOKENS as TOKENS_COLUMN
 from jepa_lightning.evaluation.dense import dense
 from jepa_lightning.evaluation.feature_cache import Table, cached_table
 from jepa_lightning.evaluation.finetune import FineTuning
-from jepa_lightning.evaluation.protocols import DENSE, FINETUNE, POOLED, TOKENS, WANTED
+from jepa_lightning.evaluation.propagation import propagation
+from jepa_lightning.evaluation.protocols import DENSE, FINETUNE, POOLED, PROPAGATION, TOKENS, WANTED
 from jepa_lightning.evaluation.subjects import Subject
 from jepa_lightning.evaluation.tasks import Settings, tasks_of
 from jepa_lightning.types import Batch
@@ -87,6 +88,8 @@ class Evaluation:
             return found
         if protocol == FINETUNE:
             found = self._fine_tuned(path)
+        elif protocol == PROPAGATION:
+            found = propagation(self.subject, *self.loaders, self.settings)
         else:
             found = self._dense(protocol) if protocol in DENSE else self._fitted(protocol)
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -96,7 +99,7 @@ class Evaluation:
 
     def serves(self, protocol: str) -> bool:
         """Whether the subject can take part: pixels have no tokens and nothing to train."""
-        return self.subject.module is not None or protocol in (*POOLED, *DENSE)
+        return self.subject.module is not None or protocol in (*POOLED, *DENSE, PROPAGATION)
 
     def _fitted(self, protocol: str) -> Records:
         train, test = self.pooled if protocol in POOLED else self.tokens

@@ -35,11 +35,12 @@ def data_fingerprint(loader: DataLoader[Any], options: Mapping[str, Any]) -> str
     if isinstance(source, MediaFiles) and isinstance(source.root, Path):
         for index in indices:
             file = source.files[index]
-            status = (source.root / file.path).stat()
-            digest.update(f"{file.path}|{file.label}|{status.st_size}|{status.st_mtime_ns}".encode())
+            for path in source.paths_of(file):
+                status = path.stat()
+                digest.update(f"{path.name}|{file.path}|{file.label}|{status.st_size}|{status.st_mtime_ns}".encode())
     for index in np.linspace(0, len(dataset) - 1, min(SHOWN, len(dataset))).astype(int).tolist():
         _, sample = dataset[index]
-        _add(digest, None if sample is None else tuple(sample)[:2])
+        _add(digest, None if sample is None else [*tuple(sample)[:2], getattr(sample, "extras", None)])
     return digest.hexdigest()
 
 

@@ -1,6 +1,7 @@
 # S samples, D width
 """Linear classifiers on frozen features, fitted to the end, over a grid of weight decays and kinds of features."""
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -45,7 +46,7 @@ def linear(task: Task, train: Table, test: Table, settings: Settings) -> Record:
     choices = [choice for layers in train.features for choice in _compare(layers, task, train, test, settings)]
     best = max(choices, key=lambda choice: choice.validation)
     x, y = standardized(train.features, test.features, best.layers, task, settings.device)
-    outputs, _ = fitted_outputs(task.kind, x, task.target.to(x.device), [y], [best.decay])[0]
+    [(outputs, _)] = fitted_outputs(task.kind, x, task.target.to(x.device), [y], [best.decay])
     found = tallied(task.kind, outputs[0].cpu(), task.test_target)
     return {
         **found.figures(settings.seed),
@@ -87,8 +88,8 @@ def best_decay(kind: LabelKind, features: Tensor, target: Tensor, decays: list[f
 
 def fitted_outputs(
     kind: LabelKind, features: Tensor, target: Tensor, others: list[Tensor], decays: list[float | None]
-) -> list[tuple[list[Tensor], float | None]]:
-    """Outputs for other features, for each weight decay, which come in falling order; None lets the fit find its own.
+) -> Iterator[tuple[list[Tensor], float | None]]:
+    """Outputs for other features, for one weight decay after the other, in falling order; None is found by the fit.
 
     Args:
         kind: of the label.
@@ -102,11 +103,10 @@ def fitted_outputs(
         std = std.where(std > 0, 1)
         ridge = RidgeCV(ALPHAS).fit(features.cpu().numpy(), ((target - mean) / std).cpu().numpy())
         found = [torch.from_numpy(ridge.predict(each.cpu().numpy()).reshape(len(each), -1)) for each in others]
-        return [([each * std.cpu() + mean.cpu() for each in found], None)]
+        yield [each * std.cpu() + mean.cpu() for each in found], None
+        return
     fitted = None
-    results: list[tuple[list[Tensor], float | None]] = []
     for decay in decays:
         assert decay is not None
         fitted = fit_logistic(features, target, kind, decay, fitted)
-        results.append(([fitted(each) for each in others], decay))
-    return results
+        yield [fitted(each) for each in others], decay

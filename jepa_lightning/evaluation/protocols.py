@@ -18,7 +18,8 @@ POOLED: dict[str, Protocol] = {"linear": linear, "knn": knn, "lowshot": lowshot,
 TOKENS: dict[str, Protocol] = {"attentive": attentive}
 DENSE = LABELS  # on tokens and labels of pixels
 FINETUNE = "finetune"
-NAMES = (*POOLED, *TOKENS, FINETUNE, *DENSE)
+PROPAGATION = "propagation"  # on whole videos
+NAMES = (*POOLED, *TOKENS, FINETUNE, *DENSE, PROPAGATION)
 WANTED = {
     "lowshot": "lowshot draws samples of classes, and no label is one: leave it out.",
     "regression": "regression is for labels that are numbers, or classes whose names are numbers, and the data have "

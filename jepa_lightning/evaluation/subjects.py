@@ -74,6 +74,8 @@ class Subject:
         if self.module is None:
             return view.shape[-2] // self.patch, view.shape[-1] // self.patch
         found = token_grid(self.module.eval_encoder, view, tokens)
+        if len(found) == 3 and found[0] == 1:  # an encoder of clips, which is shown an image
+            found = found[1:]
         if len(found) != 2:
             raise ValueError("labels of pixels are for images, and the encoder takes clips: leave the protocol out.")
         return found

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from jepa_lightning.probing.label_kinds import LabelKind
 
+HISTORY = 10  # steps that L-BFGS keeps, as scipy's: each is twice as large as the weights
 BLOCK = 2**25  # numbers of a block of outputs, about 128 MB
 
 
@@ -62,7 +63,12 @@ def fit_logistic(
     count = kind.labeled(target).sum().clamp(min=1)
     rows = max(1, BLOCK // kind.size)
     optimizer = torch.optim.LBFGS(
-        [weight, bias], max_iter=max_iter, tolerance_grad=1e-5, tolerance_change=1e-9, line_search_fn="strong_wolfe"
+        [weight, bias],
+        max_iter=max_iter,
+        tolerance_grad=1e-5,
+        tolerance_change=1e-9,
+        history_size=HISTORY,
+        line_search_fn="strong_wolfe",
     )
 
     def closure() -> Tensor:

@@ -164,6 +164,9 @@ def test_a_run_that_is_killed_continues_with_the_same_result(folder: Path) -> No
         (("--encoder", "timm:resnet18"), "--ckpt_path has an encoder"),
         (("--encoder", "pixels", "--protocol", "knn,attentive"), "pixels have no tokens"),
         (("--protocol", "regression"), "regression is for labels that are numbers"),
+        (("--protocol", "segmentation"), "the data have no mask for each image"),
+        (("--protocol", "propagation"), "propagation needs videos with the masks"),
+        (("--protocol", "knn,propagation"), "give it in a call of its own"),
         (("--data.root", "nowhere"), "nowhere"),
     ],
 )
@@ -180,6 +183,17 @@ def test_an_encoder_without_a_checkpoint_has_the_other_baselines(folder: Path) -
     found = results("random")
     assert found["encoder"] == "random"
     assert found["baselines"].keys() == {"pixels"}
+
+
+def test_pixels_of_scenes_are_judged_beside_patches_of_pixels(folder: Path) -> None:
+    shapes = ("--data", "ShapesDataModule", "--data.num_train", "16", "--data.num_val", "8", "--data.dense", "true")
+    size = ("--data.num_workers", "0", "--data.batch_size", "8", "--device", "cpu")
+    main(["evaluate", "--ckpt_path", "model.ckpt", *shapes, *size, "--protocol", "segmentation", "--output", "out"])
+    found = results()
+    for records in (found, found["baselines"]["random"], found["baselines"]["pixels"]):
+        record = records["segmentation"]["mask"]
+        assert 0 <= record["interval"][0] <= record["miou"] <= record["interval"][1] <= 1
+        assert record["samples"] == 8
 
 
 def test_nothing_to_evaluate_is_said(folder: Path, capsys: Any) -> None:

@@ -7,6 +7,7 @@ import torch
 from jsonargparse import Namespace
 
 from jepa_lightning.cli.errors import UsageError
+from jepa_lightning.evaluation.propagation import whole_video_pipeline
 from jepa_lightning.evaluation.subjects import PIXELS, Subject, untrained
 from jepa_lightning.modules import Classifier, JEPAModule
 from jepa_lightning.modules.checkpoint_encoder import module_from_checkpoint
@@ -27,12 +28,13 @@ class Shown:
     module: JEPAModule
     subjects: list[Subject]
 
-    def show(self, data: Namespace, plain: Namespace) -> None:
+    def show(self, data: Namespace, plain: Namespace, whole_videos: bool) -> None:
         """Has the data give the views of the module.
 
         Args:
             data: the parsed DataModule, changed in place.
             plain: the same, left without statistics: a module that trains has its own.
+            whole_videos: show all frames of videos, one by one.
 
         Raises:
             UsageError: if its samples have other channels or statistics than the module has.
@@ -49,7 +51,7 @@ class Shown:
                     f"--data.{name} is {asked}, and the checkpoint was trained with {value}: leave it out."
                 )
         given.mean = given.std = plain.init_args.mean = plain.init_args.std = None
-        given.pipeline = self.module.pipeline()
+        given.pipeline = whole_video_pipeline(self.module) if whole_videos else self.module.pipeline()
 
 
 def shown_by(options: Namespace, device: torch.device) -> Shown:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-SHARES = ("accuracy", "map", "miou", "r2")  # metrics in percent
+SHARES = ("accuracy", "map", "miou", "j_and_f", "r2")  # metrics in percent
 
 
 def table(results: Mapping[str, Any], protocols: Sequence[str]) -> str:

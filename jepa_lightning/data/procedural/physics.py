@@ -4,16 +4,17 @@
 import random
 from typing import Any
 
-from torch import Tensor
 from torch.utils.data import Dataset
 
 from jepa_lightning.data.base import JEPADataModule
+from jepa_lightning.data.dense import MASK
 from jepa_lightning.data.procedural.drawing import SHAPES, UniformDraw
-from jepa_lightning.data.procedural.physics_render import render
+from jepa_lightning.data.procedural.physics_render import body_masks, render
 from jepa_lightning.data.procedural.physics_scenes import draw_scene
 from jepa_lightning.data.procedural.physics_world import DIRECTIONS, simulate
 from jepa_lightning.data.procedural.shapes import COLORS, VAL_OFFSET
 from jepa_lightning.options import PositiveInt, Seed, check_options
+from jepa_lightning.types import Sample
 
 PHYSICS_CLASS_NAMES = {
     "direction": DIRECTIONS,
@@ -26,7 +27,7 @@ PHYSICS_CLASS_NAMES = {
 DRAWN = ("direction", "speed", "gravity", "shape", "color")  # the collisions follow
 
 
-class PhysicsVideoDataset(Dataset[tuple[Tensor, dict[str, int], None]]):
+class PhysicsVideoDataset(Dataset[Any]):
     """Clips of one large body and up to two small ones, with an occluder, a wall, or neither.
 
     Labels are those of the large body: the direction and speed it starts with, whether it falls, how often it meets
@@ -41,6 +42,8 @@ class PhysicsVideoDataset(Dataset[tuple[Tensor, dict[str, int], None]]):
         offset: index of the first clip.
         textured: a motley background, another one in each clip, instead of a dark plain one, before which tokens of
             random weights tell much of the motion already.
+        dense: give, as a `jepa_lightning.types.Sample`, the extra ``mask`` int64 ``[T, H, W]`` too: the number of the
+            body that each pixel shows, the large one is 1, and 0 where there is none.
 
     Example:
         >>> from jepa_lightning.data import PhysicsVideoDataset
@@ -57,7 +60,9 @@ class PhysicsVideoDataset(Dataset[tuple[Tensor, dict[str, int], None]]):
         seed: int = 0,
         offset: int = 0,
         textured: bool = False,
+        dense: bool = False,
     ) -> None:
+        self.dense = dense
         self.size, self.num_frames, self.image_size = size, num_frames, image_size
         self.seed, self.offset, self.textured = seed, offset, textured
 
@@ -65,8 +70,8 @@ class PhysicsVideoDataset(Dataset[tuple[Tensor, dict[str, int], None]]):
         """Number of clips."""
         return self.size
 
-    def __getitem__(self, index: int) -> tuple[Tensor, dict[str, int], None]:
-        """Frames uint8 ``[T, 3, H, W]``, labels, and no path."""
+    def __getitem__(self, index: int) -> Any:
+        """Frames uint8 ``[T, 3, H, W]``, labels, and no path; a ``Sample`` with masks."""
         if not 0 <= index < self.size:
             raise IndexError(f"clip {index} of {self.size}")
         draw = random.Random((self.seed << 40) + self.offset + index).random
@@ -74,7 +79,10 @@ class PhysicsVideoDataset(Dataset[tuple[Tensor, dict[str, int], None]]):
         scene = draw_scene(labels, draw)
         motion = simulate(scene, self.num_frames)
         labels["collisions"] = min(motion.collisions, 2)
-        return render(scene, motion, self.num_frames, self.image_size, draw, self.textured), labels, None
+        frames = render(scene, motion, self.num_frames, self.image_size, draw, self.textured)
+        if not self.dense:
+            return frames, labels, None
+        return Sample(frames, labels, None, {MASK: body_masks(scene, motion, self.num_frames, self.image_size)})
 
 
 def draw_labels(draw: UniformDraw) -> dict[str, int]:
@@ -92,6 +100,7 @@ class PhysicsVideoDataModule(JEPADataModule):
         image_size: pixels per side.
         seed: another one gives other clips.
         textured: as in ``PhysicsVideoDataset``.
+        dense: give masks too, as in ``PhysicsVideoDataset``.
         options: of `JEPADataModule`.
 
     Example:
@@ -109,13 +118,14 @@ class PhysicsVideoDataModule(JEPADataModule):
         image_size: PositiveInt = 48,
         seed: Seed = 0,
         textured: bool = False,
+        dense: bool = False,
         **options: Any,
     ) -> None:
         check_options(type(self), locals())
         super().__init__(**options)
         self.num_train, self.num_val = num_train, num_val
         self.num_frames, self.image_size, self.seed, self.textured = num_frames, image_size, seed, textured
-        self.class_names = PHYSICS_CLASS_NAMES
+        self.class_names, self.dense = PHYSICS_CLASS_NAMES, dense
 
     @property
     def num_classes(self) -> dict[str, int]:
@@ -126,6 +136,6 @@ class PhysicsVideoDataModule(JEPADataModule):
         """Clips from index 0, and from one far beyond."""
         shared = (self.num_frames, self.image_size, self.seed)
         return (
-            PhysicsVideoDataset(self.num_train, *shared, textured=self.textured),
-            PhysicsVideoDataset(self.num_val, *shared, offset=VAL_OFFSET, textured=self.textured),
+            PhysicsVideoDataset(self.num_train, *shared, textured=self.textured, dense=self.dense),
+            PhysicsVideoDataset(self.num_val, *shared, offset=VAL_OFFSET, textured=self.textured, dense=self.dense),
         )

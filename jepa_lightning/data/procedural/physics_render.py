@@ -1,11 +1,13 @@
 # C channels, T frames, H W height and width
 """How a clip of the small world is painted."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
 from jepa_lightning.data.procedural.drawing import SHAPES, Place, UniformDraw, blend, coordinates, coverage
-from jepa_lightning.data.procedural.physics_world import Bar, Motion, Scene
+from jepa_lightning.data.procedural.physics_world import Bar, Body, Motion, Scene, State
 from jepa_lightning.data.procedural.shapes import bright
 from jepa_lightning.data.procedural.value_noise import value_noise
 
@@ -35,13 +37,33 @@ def render(
     if scene.wall is not None:
         frames = _paint(frames, WALL_TONE, _bar_cover(scene.wall, size))
     for body, states in zip(scene.bodies, motion.states, strict=True):
-        places = [Place(state.x, state.y, body.radius, body.angle) for state in states]
-        x, y = coordinates(size, places)
-        cover = coverage(SHAPE_FUNCTIONS[body.shape](x, y), places)
-        frames = _paint(frames, bright(body.color, draw), cover[:, None])
+        frames = _paint(frames, bright(body.color, draw), _cover(body, states, size)[:, None])
     if scene.occluder is not None:
         frames = _paint(frames, OCCLUDER_TONE, _bar_cover(scene.occluder, size))
     return (frames * 255).round_().to(torch.uint8)
+
+
+def body_masks(scene: Scene, motion: Motion, num_frames: int, size: int) -> Tensor:
+    """Which body each pixel shows: its number from 1, in the order of the scene, and 0 for none; int64 ``[T, H, W]``.
+
+    Args:
+        scene: for bodies and occluder, which hides those behind it.
+        motion: for where the bodies are.
+        num_frames: T.
+        size: H and W.
+    """
+    found = torch.zeros(num_frames, size, size, dtype=torch.long)
+    for number, (body, states) in enumerate(zip(scene.bodies, motion.states, strict=True)):
+        found[_cover(body, states, size) > 0.5] = number + 1
+    if scene.occluder is not None:
+        found[..., _bar_cover(scene.occluder, size) > 0.5] = 0
+    return found
+
+
+def _cover(body: Body, states: Sequence[State], size: int) -> Tensor:
+    """How much of each pixel a body covers, ``[T, H, W]``."""
+    places = [Place(state.x, state.y, body.radius, body.angle) for state in states]
+    return coverage(SHAPE_FUNCTIONS[body.shape](*coordinates(size, places)), places)
 
 
 def _dark(draw: UniformDraw) -> Tensor:

@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, overload
 
 import torch
+from torchvision import tv_tensors
 from torchvision.transforms import v2
 
 from jepa_lightning.data.channels import IMAGENET_MEAN, IMAGENET_STD
 from jepa_lightning.data.collate import Collate, Views
+from jepa_lightning.data.dense import MASK
 from jepa_lightning.data.extras import follow_frames
 from jepa_lightning.data.pipelines import Pipeline, eval_steps, flips, to_tensor
 from jepa_lightning.data.videos.video import Video, as_video
@@ -121,6 +123,8 @@ class ClipView:
         """
         sample = video if isinstance(video, Sample) else None
         source = as_video(video if sample is None else sample.media)
+        if sample is not None and MASK in (sample.extras or {}):
+            return self._with_mask(source, sample)
         frames = [self.sampler(source, self.train, (clip + 0.5) / self.clips) for clip in range(self.clips)]
         views = [crop(clip).transpose(0, 1).contiguous() for clip in map(source.read, frames) for crop in self.crops]
         views = [view.squeeze(1) for view in views] if self.sampler.num_frames == 1 else views
@@ -132,6 +136,23 @@ class ClipView:
                 "sample: set eval_clips to 1."
             )
         return sample._replace(media=views, extras=follow_frames(sample.extras or {}, frames[0], source.num_frames))
+
+    def _with_mask(self, source: Video, sample: Sample) -> Sample:
+        """One clip of a video with masks ``[T, H, W]``, which follow its frames and its crop.
+
+        Raises:
+            ValueError: if there are other extras beside, or several views.
+        """
+        extras = sample.extras or {}
+        if set(extras) != {MASK} or self.clips > 1 or len(self.crops) > 1:
+            raise ValueError(
+                f"masks of frames belong to one view of a video, and there are {self.clips * len(self.crops)} views "
+                f"with the extras {', '.join(extras)}: set eval_clips and eval_crops to 1, and leave others out."
+            )
+        frames = self.sampler(source, self.train)
+        clip, mask = self.crops[0](source.read(frames), tv_tensors.Mask(torch.as_tensor(extras[MASK])[frames]))
+        view = clip.transpose(0, 1).contiguous()
+        return sample._replace(media=[view.squeeze(1)] if len(frames) == 1 else [view], extras={MASK: mask})
 
 
 def masked_video_pipeline(
