@@ -46,6 +46,7 @@ ALLOWED = {
         "data.channels", "data.collate", "data.pipelines", "data.augmentation", "data.videos.clips",
         "data.videos.stills", "data.videos.action_clips",
         "interop.pretrained", "interop.own_folder", "interop.folders", "interop.model_card",
+        "interop.start",
     },
     # formats know networks and state dicts, and are given the class of a module
     "interop": {"types", "options", "nn", "checkpoints", "data", "features"},

@@ -35,7 +35,7 @@ class StartFrom(Callback):
             MisconfigurationException: if the weights are not those of this module.
             ValueError: if the file is damaged or holds more than plain data.
         """
-        if stage != "fit" or trainer.ckpt_path is not None or not is_source(self.path):
+        if stage != "fit" or not is_source(self.path):
             return
         try:
             report = start_from_(pl_module, self.path)

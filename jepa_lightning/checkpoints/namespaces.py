@@ -5,6 +5,7 @@ dicts, text and numbers here: no class that a file names is imported, and nothin
 """
 
 import pickle
+import pickletools
 import struct
 from collections import OrderedDict
 from pathlib import PurePosixPath
@@ -29,6 +30,9 @@ NUMBERS = {"b1": "?", "f2": "e", "f4": "f", "f8": "d"} | {
     for kind in "iu"
 }
 NUMPY = ("numpy.core.multiarray", "numpy._core.multiarray")
+
+
+PUTS = ("PUT", "BINPUT", "LONG_BINPUT")
 
 
 class ForeignObjectError(Exception):
@@ -82,6 +86,20 @@ class PlainUnpickler(pickle.Unpickler):
 PLAIN_PICKLE = SimpleNamespace(Unpickler=PlainUnpickler, __name__=__name__)
 
 
+def check_memo(content: bytes) -> None:
+    """Refuses a pickle of ten bytes that asks for a table of gigabytes.
+
+    Args:
+        content: the pickle.
+
+    Raises:
+        ValueError: if it asks for more entries than it has bytes.
+    """
+    for code, argument, _ in pickletools.genops(content):
+        if code.name in PUTS and int(argument or 0) > len(content):
+            raise ValueError("a memo beyond the file's size")
+
+
 class _NumberType:
     """A type of numpy, of which the name is kept."""
 
@@ -120,9 +138,6 @@ def _named(path: str) -> Any:
 
     class Named:
         def __new__(cls, *_: Any) -> Any:
-            raise ForeignObjectError(path)
-
-        def __reduce__(self) -> Any:
             raise ForeignObjectError(path)
 
     Named.__name__ = Named.__qualname__ = path

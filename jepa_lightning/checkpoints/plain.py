@@ -15,7 +15,7 @@ from zipfile import ZIP_STORED, BadZipFile, ZipFile
 import torch
 from torch import Tensor
 
-from jepa_lightning.checkpoints.namespaces import PLAIN_PICKLE, ForeignObjectError
+from jepa_lightning.checkpoints.namespaces import PLAIN_PICKLE, ForeignObjectError, check_memo
 
 CHUNK = 1 << 24  # bytes that are read at a time
 
@@ -53,11 +53,17 @@ def read_plain(path: Path, namespaces: bool = False) -> Any:
 
 
 def _load(path: Path, namespaces: bool) -> Any:
-    if namespaces:  # read with an unpickler that builds plain data alone
-        how: dict[str, Any] = {"weights_only": False, "pickle_module": PLAIN_PICKLE}
-    else:
-        how = {"weights_only": True}
-    return torch.load(path, map_location="cpu", mmap=True, **how)
+    try:
+        return torch.load(path, map_location="cpu", mmap=True, weights_only=True)
+    except pickle.UnpicklingError:
+        if not namespaces:
+            raise
+    with ZipFile(path) as archive:
+        for entry in archive.namelist():
+            if entry.endswith("data.pkl"):
+                check_memo(archive.read(entry))
+    # with an unpickler that builds plain data alone
+    return torch.load(path, map_location="cpu", mmap=True, weights_only=False, pickle_module=PLAIN_PICKLE)
 
 
 def _what(error: Exception) -> str:
@@ -103,6 +109,8 @@ def check_archive(file: IO[bytes], size: int) -> None:
     """
     with ZipFile(file) as archive:
         entries = archive.infolist()
+        if any(entry.filename.endswith("constants.pkl") for entry in entries):
+            raise DamagedError("it is a program of TorchScript, which torch would build")
         unpacked = sum(entry.file_size for entry in entries)
         if unpacked > size or any(entry.compress_type != ZIP_STORED for entry in entries):
             raise DamagedError(f"it is compressed and unpacks to {unpacked} bytes, torch compresses nothing")

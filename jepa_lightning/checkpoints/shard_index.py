@@ -5,7 +5,6 @@ It is a pickle, of which only names, sizes and places are taken.
 
 import math
 import pickle
-import pickletools
 from importlib import import_module
 from io import BytesIO
 from pathlib import Path, PurePath
@@ -14,7 +13,7 @@ from typing import Any
 import torch
 from torch.distributed.checkpoint.metadata import Metadata, TensorStorageMetadata
 
-from jepa_lightning.checkpoints.namespaces import ForeignObjectError
+from jepa_lightning.checkpoints.namespaces import ForeignObjectError, check_memo
 from jepa_lightning.checkpoints.plain import check_regular
 
 INDEX = ".metadata"
@@ -33,7 +32,6 @@ CLASSES = {
     ("torch.serialization", "_get_layout"),
     ("collections", "OrderedDict"),
 }
-PUTS = ("PUT", "BINPUT", "LONG_BINPUT")
 
 
 def read_index(folder: Path) -> Metadata:
@@ -46,7 +44,7 @@ def read_index(folder: Path) -> Metadata:
     check_regular(path)
     try:
         content = path.read_bytes()
-        _check_memo(content)
+        check_memo(content)
         index: Metadata = _IndexUnpickler(BytesIO(content)).load()
         _check_types(index)
     except PermissionError as error:
@@ -84,13 +82,6 @@ class _IndexUnpickler(pickle.Unpickler):
         if module.split(".")[0] == "pathlib":  # where it was written
             return PurePath
         raise ForeignObjectError(f"{module}.{name}")
-
-
-def _check_memo(content: bytes) -> None:
-    """A pickle of ten bytes can ask for a table of gigabytes."""
-    for code, argument, _ in pickletools.genops(content):
-        if code.name in PUTS and int(argument or 0) > len(content):
-            raise ValueError("a memo beyond the file's size")
 
 
 def _check_types(index: Any) -> None:

@@ -13,20 +13,18 @@ from huggingface_hub import ModelCard, ModelCardData
 import jepa_lightning
 from jepa_lightning.checkpoints import class_path
 
+HEAD = ModelCardData(library_name="jepa_lightning", tags=["jepa", "self-supervised-learning", "model_hub_mixin"])
 USAGE = """from {module} import {name}
 
 module = {name}.from_pretrained("DIR")  # this folder, or its name on the hub
 features = module(module.preprocess(images))  # [B, D]"""
 
 
-def model_card(
-    module: Any, data: ModelCardData, dataset: str | None = None, results: Mapping[str, float] | None = None
-) -> ModelCard:
+def model_card(module: Any, dataset: str | None = None, results: Mapping[str, float] | None = None) -> ModelCard:
     """The card of a module, from what is known of its run.
 
     Args:
         module: attached to the Trainer that has trained it, or not.
-        data: head of the card.
         dataset: what it was trained on; None takes the DataModule of the Trainer.
         results: by name; None takes the metrics of the Trainer's last validation and test.
     """
@@ -37,7 +35,7 @@ def model_card(
     results = _metrics(trainer) if results is None else results
     recipe = yaml.safe_dump(_plain(dict(module.hparams)), sort_keys=True).strip()
     parts = [
-        f"---\n{data.to_yaml()}\n---\n",
+        f"---\n{HEAD.to_yaml()}\n---\n",
         f"# {name}\n",
         (type(module).__doc__ or "").strip().partition("\n")[0],
         f"\n## Use\n\n```python\n{USAGE.format(module=path, name=name)}\n```\n",

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from inspect import signature
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from torch import Tensor
 
@@ -26,6 +26,15 @@ FAULTS = {
     "head starts as the other, and the keys of the queue leave it within one pass",
     "SimSiam": "lightning-bolts takes the targets of SimSiam from a copy that is never trained: train for longer",
 }
+
+
+class Read(NamedTuple):
+    """What is in a checkpoint of another library."""
+
+    state: dict[str, Tensor]
+    backbone: Backbone
+    heads: dict[str, dict[str, Tensor]]
+    queue: tuple[str, str] | None
 
 
 def is_foreign(content: Any) -> bool:
@@ -53,15 +62,7 @@ def module_of_foreign(
     Raises:
         ValueError: if there is no backbone that is built here, or the class has no place for one.
     """
-    state = tensors_of(content["state_dict"], path)
-    check_finite(state, path)
-    try:
-        backbone = find_backbone(state)
-    except ValueError as error:
-        raise ValueError(f"cannot use {path}: {error}") from error
-    if backbone is None:
-        raise ValueError(f"cannot use {path}: no ResNet is found in it.")
-    heads = {ours: found for ours, theirs in BOLTS.items() if (found := _head(state, theirs))}
+    state, backbone, heads, queue = _read(path, content)
     if "stem" not in _options(cls):
         raise ValueError(f"{path} has a {backbone.name}, and {cls.__name__} has no place for one: take SimCLR or BYOL.")
     options: dict[str, Any] = {"encoder": backbone.name, "stem": backbone.stem}
@@ -72,21 +73,24 @@ def module_of_foreign(
     if "projector" in heads and "projector_hidden" in _options(cls):
         weights = [value for name, value in heads["projector"].items() if name.endswith("weight") and value.ndim == 2]
         options |= {"projector_hidden": len(weights[0]), "projector_dim": len(weights[-1])}
-    queue = next((pair for pair in QUEUES if pair[0] in state), None)
     if queue is not None and "queue_size" in _options(cls):
         options["queue_size"] = int(state[queue[0]].shape[1])
     module = cls(**{**options, **given})
-    return module, _load(module, path, state, backbone, heads, queue)
+    return module, load_foreign_(module, path, content)
 
 
-def _load(
-    module: Any,
-    path: Path,
-    state: Mapping[str, Tensor],
-    backbone: Backbone,
-    heads: Mapping[str, Mapping[str, Tensor]],
-    queue: tuple[str, str] | None,
-) -> LoadReport:
+def load_foreign_(module: Any, path: Path, content: Mapping[str, Any]) -> LoadReport:
+    """Loads what fits of such a checkpoint into a module that has been built.
+
+    Args:
+        module: a two-view method with a ResNet of the same size.
+        path: of the checkpoint.
+        content: of it.
+
+    Raises:
+        ValueError: if there is no backbone that is built here, or it is of another size.
+    """
+    state, backbone, heads, queue = _read(path, content)
     report, own = LoadReport(str(path)), module.state_dict()
     wanted = {f"encoder.model.{name}": value for name, value in backbone.state.items()}
     target = next((find_backbone(_only(state, prefix)) for prefix in TARGETS if _only(state, prefix)), None)
@@ -122,6 +126,20 @@ def _load(
     if bolts and type(module).__name__ in FAULTS:
         report.notes.append(FAULTS[type(module).__name__])
     return report
+
+
+def _read(path: Path, content: Mapping[str, Any]) -> Read:
+    """Tensors, backbone, heads under the names here, and the names of the queue."""
+    state = tensors_of(content["state_dict"], path)
+    check_finite(state, path)
+    try:
+        backbone = find_backbone(state)
+    except ValueError as error:
+        raise ValueError(f"cannot use {path}: {error}") from error
+    if backbone is None:
+        raise ValueError(f"cannot use {path}: no ResNet is found in it.")
+    heads = {ours: found for ours, theirs in BOLTS.items() if (found := _head(state, theirs))}
+    return Read(state, backbone, heads, next((pair for pair in QUEUES if pair[0] in state), None))
 
 
 def _only(state: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:

@@ -77,6 +77,8 @@ def read_own(
     options = {**options_from_json(owner, saved), **given}
     if options.get("pretrained"):  # the weights are in the folder
         options["pretrained"] = False
+    if options.get("start_from") and "start_from" not in given:
+        options["start_from"] = None
     state = tensors_of(content, folder)
     try:
         with without_weights():

@@ -83,13 +83,14 @@ def _options_of_2_1(
 
 
 def check_kind(cls: type, reference: Reference) -> None:
-    """Refuses clips for a module of images, and images for one of clips.
+    """Refuses clips for a module of images, images for one of clips, and both for one without their networks.
 
     Raises:
-        ValueError: if the family is of the other kind.
+        ValueError: if the family is of another kind.
     """
     images, axes = reference.family == "ijepa", getattr(cls, "media_axes", 3)
-    if images != (axes == 3):
+    other = not hasattr(cls, "build_predictor") or getattr(cls, "__abstractmethods__", None)
+    if other or images != (axes == 3):
         right = "IJEPA" if images else "VJEPA"
         raise ValueError(f"{reference.source} is a model of {reference.family}: load it with {right}.from_pretrained.")
 

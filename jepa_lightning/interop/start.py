@@ -8,6 +8,7 @@ from torch import Tensor
 
 from jepa_lightning.checkpoints import present, read_checkpoint, read_shards, tables_of_another_size
 from jepa_lightning.interop.entries import open_reference
+from jepa_lightning.interop.other_libraries import is_foreign, load_foreign_
 from jepa_lightning.interop.own_folder import is_own
 from jepa_lightning.interop.published import PUBLISHED
 from jepa_lightning.interop.reading import CONFIG, read_config, read_weights, tensors_of
@@ -43,16 +44,13 @@ def start_from_(module: Any, source: str) -> LoadReport:
         ValueError: if it is damaged, or not of such a module.
     """
     path = present(Path(source).expanduser())
+    if path.is_file() and is_foreign(content := read_weights(path).content):
+        return load_foreign_(module, path, content)
     if path.exists() and (state := _own_state(path)) is not None:
         return _load_own_(module, state, source)
     reference = open_reference(path if path.exists() else source)
     reference.source = source
     check_kind(type(module), reference)
-    if not hasattr(module, "context_encoder"):
-        raise NotLikeError(
-            f"{source} has an encoder and a predictor, which {type(module).__name__} does not have: start IJEPA or "
-            "VJEPA from it."
-        )
     report = LoadReport(source)
     load_networks_(module, reference, report)
     return report

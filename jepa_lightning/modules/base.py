@@ -41,6 +41,8 @@ class JEPAModule(DenseFeatures, Pretrained, Scheduled, ABC):
         ema_schedule: how the decay of the target goes from the first value of ``ema`` to the second: ``linear`` or
             ``cosine``.
         compile: compile each transformer block with ``torch.compile``; the first step then takes a minute or more.
+        start_from: weights that a new run starts from: a checkpoint, a folder or a published name, as in the callback
+            ``StartFrom``. A run that is resumed, and a module that is loaded, have their own.
         kwargs: optimizer and schedule, as in ``Scheduled``.
 
     Example:
@@ -92,9 +94,11 @@ class JEPAModule(DenseFeatures, Pretrained, Scheduled, ABC):
         ema: EMARange = (0.996, 1.0),
         ema_schedule: EMASchedule = "linear",
         compile: bool = False,
+        start_from: str | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
+        self.start_from = start_from
         self.ema, self.ema_schedule, self.compile_blocks = ema, ema_schedule, compile
         self._seed: int | None = None
         self._finite_loss = FiniteLoss()

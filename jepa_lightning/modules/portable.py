@@ -84,6 +84,8 @@ class Portable(LightningModule):
             check_classes({name: value for name, value in options.items() if name not in kwargs}, checkpoint_path)
             if options.get("pretrained"):  # the weights are the checkpoint's
                 how.setdefault("pretrained", False)
+            if options.get("start_from"):
+                how.setdefault("start_from", None)
             readable: Path | BytesIO = path
             if folder or options != saved:
                 readable = BytesIO()

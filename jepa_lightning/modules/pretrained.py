@@ -4,15 +4,51 @@ from pathlib import Path
 from typing import Any
 
 from huggingface_hub import ModelCard, ModelHubMixin
+from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning_utilities.core.rank_zero import rank_zero_info
 from typing_extensions import Self
 
 
-class Pretrained(ModelHubMixin, library_name="jepa_lightning", tags=["jepa", "self-supervised-learning"]):
+class Pretrained(ModelHubMixin):
     """``from_pretrained``, ``save_pretrained`` and ``push_to_hub`` of a module.
 
     The mixin of ``huggingface_hub``, with folders that appear whole or not at all, and with more forms of weights.
     """
+
+    start_from: str | None = None  # weights that a new run starts from
+
+    def setup(self, stage: str) -> None:
+        """Loads ``start_from``, before any strategy takes the weights; those of a resumed run take their place.
+
+        Raises:
+            MisconfigurationException: if the weights are not those of this module.
+            ValueError: if the file is damaged or holds more than plain data.
+        """
+        if stage != "fit" or self.start_from is None:
+            return
+        from jepa_lightning.interop.start import NotLikeError, is_source, start_from_
+
+        if not is_source(self.start_from):  # a resumed run does not need it
+            return
+        try:
+            report = start_from_(self, self.start_from)
+        except NotLikeError as error:
+            raise MisconfigurationException(f"start_from: {error}") from error
+        rank_zero_info(f"Started from the weights of {report}")
+
+    def on_fit_start(self) -> None:
+        """Refuses to start a new run from nothing.
+
+        Raises:
+            MisconfigurationException: if there is no ``start_from``.
+        """
+        super().on_fit_start()  # type: ignore[misc]  # of the LightningModule behind the mixin
+        if self.start_from is None or self.trainer.ckpt_path is not None:  # type: ignore[attr-defined]
+            return
+        from jepa_lightning.interop.start import is_source
+
+        if not is_source(self.start_from):
+            raise MisconfigurationException(f"start_from: there is no {self.start_from}.")
 
     @classmethod
     def from_pretrained(
@@ -107,4 +143,4 @@ class Pretrained(ModelHubMixin, library_name="jepa_lightning", tags=["jepa", "se
         """The card: recipe, data, results of probes, versions; as ``interop.model_card``."""
         from jepa_lightning.interop.model_card import model_card
 
-        return model_card(self, self._hub_mixin_info.model_card_data, *args, **kwargs)
+        return model_card(self, *args, **kwargs)

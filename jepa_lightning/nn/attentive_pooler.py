@@ -69,7 +69,7 @@ class AttentivePooler(nn.Module):
         """``[B, N, D]`` to ``[B, L, D]``."""
         if self.generation == 2:
             tokens = self.blocks(tokens)
-        queries: Tensor = self.query_tokens.expand(len(tokens), -1, -1)
+        queries: Tensor = self.query_tokens.expand(tokens.shape[0], -1, -1)
         queries = queries + self.xattn(queries, self.norm1(tokens))
         queries = queries + self.mlp(self.norm2(queries))
         return self.blocks(queries) if self.generation == 1 else queries

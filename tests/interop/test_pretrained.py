@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 import torch
 from huggingface_hub import ModelHubMixin
+from lightning.fabric.utilities.exceptions import MisconfigurationException
 from safetensors.torch import load_file
 
 from jepa_lightning import IJEPA, VJEPA, JEPAModule, SimCLR
@@ -163,6 +164,18 @@ def test_a_run_starts_from_a_folder_and_from_a_file_of_the_reference(
         trainer = quiet_trainer(max_steps=1, callbacks=[StartFrom(str(source))], limit_train_batches=0)
         trainer.fit(module, shapes())
         assert equal(module, ijepa)
+        module = IJEPA(**{**dict(ijepa.hparams), "start_from": str(source)})
+        trainer = quiet_trainer(max_steps=1, limit_train_batches=0)
+        trainer.fit(module, shapes())
+        assert equal(module, ijepa)
+    # what is loaded has its own weights, and does not start anew
+    trainer.save_checkpoint(tmp_path / "last.ckpt")
+    assert IJEPA.load_from_checkpoint(tmp_path / "last.ckpt").start_from is None
+    again = IJEPA(**{**dict(ijepa.hparams), "start_from": "nowhere"})
+    quiet_trainer(max_steps=1, limit_train_batches=0).fit(again, shapes(), ckpt_path=tmp_path / "last.ckpt")
+    assert equal(again, ijepa)
+    with pytest.raises(MisconfigurationException, match=r"start_from: there is no nowhere"):
+        quiet_trainer(max_steps=1).fit(again, shapes())
 
 
 def test_names_are_resolved_up_to_the_request(monkeypatch: Any, tmp_path: Path) -> None:

@@ -110,6 +110,21 @@ def test_a_class_that_is_named_is_not_built(tmp_path: Path) -> None:
         read_weights(tmp_path / "b.pt")
 
 
+def test_a_pickle_that_asks_for_a_large_table(tmp_path: Path) -> None:
+    torch.save({}, tmp_path / "a.pt")
+    namespace = b"\x80\x02cargparse\nNamespace\n)\x81r\xff\xff\xff\x7f."
+    (tmp_path / "b.pt").write_bytes(repacked(tmp_path / "a.pt", namespace))
+    with pytest.raises(ValueError, match=r"truncated, or not a checkpoint"):
+        read_weights(tmp_path / "b.pt")
+
+
+@pytest.mark.filterwarnings("ignore:.*jit")
+def test_a_program_is_no_file_of_weights(tmp_path: Path) -> None:
+    torch.jit.save(torch.jit.script(torch.nn.Linear(2, 2)), tmp_path / "a.pt")
+    with pytest.raises(ValueError, match=r"a program of TorchScript"):
+        read_weights(tmp_path / "a.pt")
+
+
 def repacked(path: Path, data: bytes) -> bytes:
     """A file of ``torch.save`` with another pickle in it."""
     out = io.BytesIO()
