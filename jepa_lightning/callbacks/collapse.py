@@ -16,7 +16,7 @@ from jepa_lightning.callbacks.alarms import AlarmBell
 from jepa_lightning.callbacks.batch_items import Item
 from jepa_lightning.callbacks.probes.fresh import FreshCallback
 from jepa_lightning.callbacks.probes.named import NamedCallback
-from jepa_lightning.callbacks.sources import Source, is_skipped
+from jepa_lightning.callbacks.sources import Source, is_skipped, normalized
 from jepa_lightning.distributed import gather_samples, sum_over_ranks
 from jepa_lightning.energy import blind_energy
 from jepa_lightning.energy.sides import has_sides
@@ -203,7 +203,7 @@ class CollapseMonitor(NamedCallback, FreshCallback):
     def _measure(self, pl_module: Any, batch: Any) -> dict[str, Tensor]:
         if not has_energy(pl_module, batch):
             return _features(cast(Tensor, self._recent).to(pl_module.device))
-        few = batch.take(self.num_samples)
+        few = normalized(pl_module, batch.take(self.num_samples))  # the step has not begun
         first = few.views[0]
         last = first if few.masks else few.views[-1]  # masks point into one view
         tokens = pl_module(first, pool=False)

@@ -203,3 +203,10 @@ class Source:
 def is_skipped(module: LightningModule, outputs: Any) -> bool:
     """Whether a training step has returned None to skip its batch; in manual optimization None means nothing."""
     return module.automatic_optimization and (not outputs or outputs.get("loss") is None)
+
+
+def normalized(module: LightningModule, batch: Batch) -> Batch:
+    """A batch as the objective of a module takes it: a ``JEPAModule`` may normalize views in its step."""
+    own: Any = getattr(module, "normalized", None)
+    found: Batch = batch if own is None else own(batch)
+    return found

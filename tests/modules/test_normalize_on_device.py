@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from jepa_lightning import IJEPA, JEPAModule, WorldModel
-from jepa_lightning.callbacks import OnlineLinearProbe, ProbeReport
+from jepa_lightning.callbacks import CollapseMonitor, OnlineLinearProbe, ProbeReport
 from jepa_lightning.types import Batch
 
 Build = Callable[..., Any]
@@ -72,10 +72,15 @@ def test_training_and_its_probes_are_the_same(tiny_ijepa: Build, shapes: Build) 
     def run(on_device: bool) -> tuple[IJEPA, dict[str, Any]]:
         module, report = tiny_ijepa(normalize_on_device=on_device), ProbeReport(max_samples=32)
         torch.manual_seed(0)
-        trainer(max_steps=2, callbacks=[report, OnlineLinearProbe()]).fit(module, datamodule=shapes(num_train=32))
+        monitor = CollapseMonitor(every_n_steps=1, memory=16)  # it looks at a batch before the step
+        fit = trainer(max_steps=2, callbacks=[report, OnlineLinearProbe(), monitor])
+        fit.fit(module, datamodule=shapes(num_train=32))
+        gaps.append(fit.callback_metrics["collapse/energy_gap"].item())
         return module, report.accuracy
 
+    gaps: list[float] = []
     (late, after), (early, before) = run(True), run(False)
+    assert gaps[0] == pytest.approx(gaps[1], abs=1e-5)
     for name, value in early.state_dict().items():
         torch.testing.assert_close(late.state_dict()[name], value, atol=1e-5, rtol=1e-5)
     assert after == before

@@ -9,7 +9,7 @@ from lightning.pytorch.utilities.model_helpers import is_overridden
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from jepa_lightning.callbacks.sources import Source
+from jepa_lightning.callbacks.sources import Source, normalized
 from jepa_lightning.types import Batch
 
 
@@ -72,8 +72,6 @@ def on_device(trainer: Trainer, module: LightningModule, source: Source, batch: 
     """A batch as a step would get it, and the views of its images."""
     if isinstance(batch, Batch):
         moved = batch._replace(views=[view.to(module.device) for view in batch.views])
-        normalized: Any = getattr(module, "normalized", None)  # of a JEPAModule
-        views = moved.views if normalized is None else normalized(moved).views
-        return batch, [trainer.precision_plugin.convert_input(view) for view in views]
+        return batch, [trainer.precision_plugin.convert_input(view) for view in normalized(module, moved).views]
     moved = trainer.strategy.batch_to_device(trainer.precision_plugin.convert_input(batch))
     return moved, source.views(module, moved)
