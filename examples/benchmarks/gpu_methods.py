@@ -88,6 +88,7 @@ def batches(name: str, number: int) -> list[Batch]:
 
 def losses(name: str, accelerator: str, steps: int, trainer: Row, compiled: bool) -> list[float]:
     """Losses of the steps of one run."""
+    torch.compiler.reset()  # the graphs of other runs count towards the limit of torch.compile
     module, kept = build(name, compiled), Losses()
     given = batches(name, steps)
     torch.manual_seed(0)

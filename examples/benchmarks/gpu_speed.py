@@ -114,6 +114,7 @@ def measure(name: str, compiled: bool, rate: float, options: argparse.Namespace)
     batch = batch_of(module, size, options.device)
     flops = flops_of(module, batch, options.device)
     if compiled:
+        torch.compiler.reset()
         compile_blocks(module)
     if options.device == "cuda":
         torch.cuda.reset_peak_memory_stats()
