@@ -7,7 +7,7 @@ from torch import Tensor
 
 from jepa_lightning.interop.architecture import PATCHES, check_family
 from jepa_lightning.interop.huggingface_folder import open_huggingface
-from jepa_lightning.interop.published import locate
+from jepa_lightning.interop.published import Published, locate
 from jepa_lightning.interop.reading import read_config, read_weights, tensors_of
 from jepa_lightning.interop.reference_file import TARGETS, Reference
 from jepa_lightning.interop.timm_reader import ARCHITECTURE, is_timm_name, open_timm_folder, open_timm_name
@@ -39,8 +39,6 @@ def open_reference(path_or_name: Any, family: str | None = None) -> Reference:
         return open_timm_folder(path, config) if ARCHITECTURE in config else open_huggingface(path)
     content = read_weights(path).content
     found = Reference(str(path_or_name), path, "")
-    if published:
-        found.image_size, found.num_frames = published.image_size, published.num_frames
     if not isinstance(content, Mapping) or not content:
         raise ValueError(f"cannot use {path}: it holds no dict of networks.")
     if not set(content) & {*NETWORKS, *PROBES} and all(isinstance(value, Tensor) for value in content.values()):
@@ -59,7 +57,9 @@ def open_reference(path_or_name: Any, family: str | None = None) -> Reference:
             )
     if not (found.networks or found.probes):
         raise ValueError(f"cannot use {path}: it holds {', '.join(map(str, content))}, and no network.")
-    found.family = family or (published.family if published else _family(found))
+    found.family = family or _family(found, published)
+    if published and published.family == found.family:
+        found.image_size, found.num_frames = published.image_size, published.num_frames
     return found
 
 
@@ -73,8 +73,8 @@ def without_prefixes(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return stripped
 
 
-def _family(found: Reference) -> str:
-    """Which model a file is of."""
+def _family(found: Reference, published: Published | None) -> str:
+    """Which model a file is of; what is published under its name counts where its tensors leave it open."""
     if not found.networks:
         return "vjepa2" if any(name.startswith("pooler.blocks.") for name in found.probes[0]) else "vjepa"
     encoder = next((found.networks[name] for name in (*TARGETS, "encoder") if name in found.networks), {})
@@ -90,6 +90,8 @@ def _family(found: Reference) -> str:
         return "vjepa2"
     if tokens:  # files of the second version have a table too, which it does not use
         return "vjepa" if tokens == 2 else "vjepa2"
+    if published:
+        return published.family
     raise ValueError(
         f"{found.source} may be of V-JEPA, which adds its position table, or of V-JEPA 2, which rotates and has one "
         "without using it: give family='vjepa' or family='vjepa2'."

@@ -82,6 +82,8 @@ def _check(module: Any, encoder: nn.Module, probe: AttentiveClassifier | None) -
         reason = f"its encoder is a {type(encoder).__name__}: convert to timm or safetensors"
     elif encoder.levels is not None or encoder.images or encoder.rope_grid is not None:
         reason = "it has what V-JEPA 2.1 has beyond V-JEPA 2: convert to reference or safetensors"
+    elif encoder.rope is not None and module.predictor.attention != "full":
+        reason = "its predictor_attention is shared, and that of VJEPA2Model is full: convert to safetensors"
     elif encoder.rope is None and len(encoder.patch) == 3:
         reason = "it adds its positions to clips, and VJEPA2Model rotates: convert to reference or safetensors"
     elif encoder.rope == "exact":

@@ -89,10 +89,14 @@ def check_kind(cls: type, reference: Reference) -> None:
         ValueError: if the family is of another kind.
     """
     images, axes = reference.family == "ijepa", getattr(cls, "media_axes", 3)
-    other = not hasattr(cls, "build_predictor") or getattr(cls, "__abstractmethods__", None)
+    other = not (hasattr(cls, "build_encoder") and hasattr(cls, "build_predictor")) or _is_abstract(cls)
     if other or images != (axes == 3):
         right = "IJEPA" if images else "VJEPA"
         raise ValueError(f"{reference.source} is a model of {reference.family}: load it with {right}.from_pretrained.")
+
+
+def _is_abstract(cls: type) -> bool:
+    return bool(getattr(cls, "__abstractmethods__", None))
 
 
 def module_of(cls: Any, reference: Reference, given: Mapping[str, Any]) -> tuple[Any, LoadReport]:

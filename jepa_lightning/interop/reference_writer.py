@@ -42,6 +42,8 @@ def reference_content(module: Any, checkpoint: Mapping[str, Any] | None = None) 
         raise ValueError(
             "the reference rotates in the style vjepa2, and this module's is exact: convert to safetensors."
         )
+    if module.predictor.attention != "full":
+        raise ValueError("the reference has no predictor_attention like shared: convert to safetensors.")
     prefix = "module.backbone." if clips else "module."
     found: dict[str, Any] = {name: _state(network, prefix) for name, network in networks.items() if network}
     bare = {name: network.state_dict() for name, network in networks.items() if network}

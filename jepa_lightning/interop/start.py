@@ -8,6 +8,7 @@ from torch import Tensor
 
 from jepa_lightning.checkpoints import present, read_checkpoint, read_shards, tables_of_another_size
 from jepa_lightning.interop.entries import open_reference
+from jepa_lightning.interop.one_file import config_of
 from jepa_lightning.interop.other_libraries import is_foreign, load_foreign_
 from jepa_lightning.interop.own_folder import is_own
 from jepa_lightning.interop.published import PUBLISHED
@@ -44,8 +45,12 @@ def start_from_(module: Any, source: str) -> LoadReport:
         ValueError: if it is damaged, or not of such a module.
     """
     path = present(Path(source).expanduser())
-    if path.is_file() and is_foreign(content := read_weights(path).content):
+    content = read_weights(path).content if path.is_file() else None
+    if content is not None and is_foreign(content):
         return load_foreign_(module, path, content)
+    bare = isinstance(content, Mapping) and not set(content).isdisjoint(module.state_dict())
+    if bare and not config_of(read_weights(path).metadata):
+        read_checkpoint(path)  # says what a bare state dict lacks
     if path.exists() and (state := _own_state(path)) is not None:
         return _load_own_(module, state, source)
     reference = open_reference(path if path.exists() else source)
@@ -62,8 +67,10 @@ def _own_state(path: Path) -> dict[str, Tensor] | None:
         if not (path / CONFIG).exists():
             return tensors_of(read_shards(path, optimizer=False)["state_dict"], path)
         return tensors_of(read_weights(path).content, path) if is_own(read_config(path)) else None
-    content = read_weights(path).content
-    if isinstance(content, Mapping) and "state_dict" in content:
+    weights = read_weights(path)
+    if config_of(weights.metadata):  # one file with its options
+        return tensors_of(weights.content, path)
+    if isinstance(weights.content, Mapping) and "state_dict" in weights.content:
         return tensors_of(read_checkpoint(path)["state_dict"], path)
     return None
 

@@ -178,6 +178,12 @@ def test_a_run_starts_from_a_folder_and_from_a_file_of_the_reference(
         quiet_trainer(max_steps=1).fit(again, shapes())
 
 
+def test_classes_without_the_networks_of_a_file(ijepa: IJEPA, reference_file: Write) -> None:
+    for cls in (SimCLR, JEPAModule, VJEPA):
+        with pytest.raises(ValueError, match=r"is a model of ijepa: load it with IJEPA\.from_pretrained"):
+            cls.from_pretrained(reference_file(ijepa, "ijepa"), heads=3)
+
+
 def test_names_are_resolved_up_to_the_request(monkeypatch: Any, tmp_path: Path) -> None:
     asked = []
 

@@ -171,6 +171,13 @@ def test_heads_of_known_sizes_follow_the_family(ijepa: IJEPA) -> None:
         assert encoder_form(state(width, depth, hidden), family, None, "x").size.heads == heads
 
 
+def test_a_file_that_has_the_name_of_another_model(ijepa: IJEPA, reference_file: Write) -> None:
+    path = reference_file(ijepa, "ijepa").rename(Path(reference_file(ijepa, "ijepa").parent, "vith.pt"))
+    network, _ = load_reference(path, heads=3)
+    assert network.input_size == (32, 32)
+    assert network.rope is None
+
+
 def test_which_version_a_file_is_of(vjepa: VJEPA, vjepa2: VJEPA, reference_file: Write, tmp_path: Path) -> None:
     content = torch.load(reference_file(vjepa, "vjepa"), weights_only=True)
     torch.save({"encoder": content["encoder"]}, tmp_path / "unclear.pt")
