@@ -24,6 +24,7 @@ def expected(module: Any, x: torch.Tensor, options: dict[str, Any]) -> torch.Ten
     return tokens if options.get("output") == "tokens" else tokens.mean(dim=1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", CASES)
 def test_a_program_of_torch(case: str, request: Any, tmp_path: Path) -> None:
     name, options, size = CASES[case]
