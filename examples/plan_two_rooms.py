@@ -18,8 +18,10 @@ def learn(steps: int, width: int) -> WorldModel:
     """From walks with known actions alone: neither goals nor rewards are seen."""
     small = {"image_size": [65, 65], "in_channels": 2, "width": width, "channels": [8, 16, 16]}
     encoder = {"class_path": "jepa_lightning.nn.ImpalaEncoder", "init_args": small}
-    model = WorldModel(encoder, num_frames=9, lr=2e-3)
-    data = TwoRoomsDataModule(num_train=32 * steps, num_val=32, num_frames=9, batch_size=32)
+    predictor = {"predictor": "mlp", "predictor_depth": 3, "predictor_hidden": 512, "rollout_steps": 4}
+    # frames are 4 steps of a walk apart, and an action has those of all 4
+    model = WorldModel(encoder, **predictor, num_frames=5, action_size=8, similarity=4.0, inverse=4.0, lr=2e-3)
+    data = TwoRoomsDataModule(num_train=64 * steps, num_val=64, num_frames=5, frame_skip=4, batch_size=64)
     trainer = Trainer(max_steps=steps, gradient_clip_val=2.0, logger=False, limit_val_batches=0)
     trainer.fit(model, datamodule=data)
     return model.eval().requires_grad_(False)
@@ -40,8 +42,9 @@ def main(args: list[str] | None = None) -> None:
     # walls and doors here were in no walk to learn from
     env = gymnasium.make_vec("jepa_lightning/TwoRooms-v0", num_envs=options.episodes)
     bounds = Bounds(*(torch.tensor([side, side], device=model.device) for side in (-2.45, 2.45)), max_norm=2.45)
-    planner = MPPI(horizon=20, num_samples=64, num_elites=8, iterations=4)
-    policy = PlanningPolicy(model, planner, bounds, episode_generators(0, options.episodes), replan_every=5)
+    planner = MPPI(80, num_samples=64, num_elites=8, iterations=4, sigma=0.5, temperature=0.02, beta=2.5)
+    generators, skip = episode_generators(0, options.episodes), model.frame_skip or 1
+    policy = PlanningPolicy(model, planner, bounds, generators, replan_every=skip, frame_skip=skip)
     episodes = run_episodes(env, policy, range(options.episodes), options.max_steps, size=2, record=1)
 
     reached = int(episodes.success.sum())
