@@ -91,7 +91,8 @@ class Source:
         """
         with torch.no_grad(), eval_mode(module), trainer.precision_plugin.forward_context():
             if self.features is None and isinstance(batch, Batch):
-                return encode(module, views, pool=pool, **options)
+                # a module that knows no tokens need not know the option either
+                return encode(module, views, **options, **({} if pool else {"pool": False}))
             network = self.network(module, batch)
             found = self._shared(trainer, network, views) if shared else [network(view) for view in views]
             if pool:
