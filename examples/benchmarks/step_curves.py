@@ -2,6 +2,10 @@
 
 Time beside operations counted (``torch.utils.flop_counter``), as a share of the rate of matrix products on the same
 machine, and what is kept for the backward pass. On a CPU times are of the processor, so that others count little.
+
+``--scaling --encoder vit_tiny --image-size 128 --batch-size 4 --steps 2 --sides 4 6 8 10``, seed 0, commit 8385158, one
+thread of a busy CPU: a step runs at .73 of the rate of products with 16 tokens and .95 with 100; with 4 target blocks
+shared attention takes .50 of the time of full attention (.52 of the FLOPs), since the predictor is wider than ViT-Ti.
 """
 
 import argparse
