@@ -13,13 +13,12 @@ from torch import Tensor, nn
 
 from jepa_lightning.data.pipelines import Pipeline
 from jepa_lightning.data.videos.clips import ClipSampler, masked_video_pipeline
-from jepa_lightning.data.videos.stills import still_pipeline
 from jepa_lightning.losses import Distance, prediction_distance
 from jepa_lightning.masking.clip_masks import check_kinds, clip_masks
 from jepa_lightning.modules.building import masked_encoder
-from jepa_lightning.modules.latent_prediction import LatentPrediction
+from jepa_lightning.modules.images_and_clips import ImagesAndClips
 from jepa_lightning.modules.traits import Traits
-from jepa_lightning.nn import RopeStyle, blocks_of, is_image
+from jepa_lightning.nn import RopeStyle, blocks_of
 from jepa_lightning.nn.encoder_spec import Encoder
 from jepa_lightning.options import (
     EMARange,
@@ -36,7 +35,7 @@ from jepa_lightning.options import (
 from jepa_lightning.types import Batch, Masks, StepOutput
 
 
-class VJEPA(LatentPrediction):
+class VJEPA(ImagesAndClips):
     """Video joint-embedding predictive architecture (arXiv 2404.08471), and its versions 2 and 2.1.
 
     The defaults are the first version's for ViT-L/16 on 16 frames of 224 px. Each step has several kinds of masks: the
@@ -78,11 +77,6 @@ class VJEPA(LatentPrediction):
             grid of 256 px. None counts tokens.
         uniform_power: give time, rows and columns equal numbers of channels in the sin-cos table; False gives time one
             half and rows and columns a quarter each.
-        images: have a patch embedding and a modality embedding for images, beside those of clips. Batches of images
-            ``[B, C, 1, H, W]`` take turns with those of clips (``MixedDataModule``).
-        image_blocks: number of blocks in the mask of an image.
-        image_scale: area of such a block as a share of the image.
-        image_weight: weight of the loss of a batch of images; that of clips has 1.
         predictor_depth: number of predictor blocks.
         distance: distance between predicted and target tokens.
         loss_exponent: exponent p of the distance l1, which is ``|difference|^p / p``.
@@ -96,8 +90,8 @@ class VJEPA(LatentPrediction):
             as "10 epochs" or "10%"; the default is the reference's 12,000 steps of 90,000.
         schedule_stretch: learning rate and weight decay follow the schedule of a run that is this many times as long,
             and stop at the end of this one; 1.25 is the reference's.
-        kwargs: size of the networks, targets, levels, loss on the context, content, crops, optimizer, schedule and
-            compilation, as in ``LatentPrediction`` and ``JEPAModule``.
+        kwargs: images, as in ``ImagesAndClips``; size of the networks, targets, levels, loss on the context, content,
+            crops, optimizer, schedule and compilation, as in ``LatentPrediction`` and ``JEPAModule``.
 
     Raises:
         ValueError: if the sizes or the masks do not fit each other, or ``images`` is for an encoder without clips.
@@ -137,10 +131,6 @@ class VJEPA(LatentPrediction):
         rope_style: RopeStyle = "exact",
         rope_grid: PositiveInt | None = None,
         uniform_power: bool = True,
-        images: bool = False,
-        image_blocks: PositiveInt = 10,
-        image_scale: PositiveShare = 0.15,
-        image_weight: PositiveFloat = 1.0,
         predictor_depth: PositiveInt = 12,
         distance: Distance = "l1",
         loss_exponent: PositiveFloat = 1.0,
@@ -161,7 +151,6 @@ class VJEPA(LatentPrediction):
         self.num_frames, self.tubelet_size, self.flip = num_frames, tubelet_size, flip
         self.eval_clips, self.eval_crops = eval_clips, eval_crops
         self.rope_style, self.rope_grid, self.uniform_power = rope_style if rope else None, rope_grid, uniform_power
-        self.images, self.image_weight = images, image_weight
         self.loss_exponent, self.num_kinds = loss_exponent, len(num_blocks) + (causal_frames is not None)
         self.sampler = ClipSampler(num_frames, frame_step, fps)
         self.build_networks()
@@ -169,10 +158,7 @@ class VJEPA(LatentPrediction):
             (1, *self.grid_size)[-3:], num_blocks, spatial_scale, causal_frames, aspect_ratio=aspect_ratio,
             context_share=context_share, min_keep=min_keep, legacy=legacy_masks,
         )  # fmt: skip
-        self.image_masks = clip_masks(
-            (1, *self.grid_size[-2:]), (image_blocks,), (image_scale,), aspect_ratio=aspect_ratio, min_keep=min_keep,
-            legacy=legacy_masks,
-        ) if images else ()  # fmt: skip
+        self.draw_image_masks(aspect_ratio=aspect_ratio, min_keep=min_keep, legacy=legacy_masks)
 
     @classmethod
     def unused_options(cls, options: Mapping[str, Any]) -> dict[str, str]:
@@ -180,8 +166,6 @@ class VJEPA(LatentPrediction):
         unused = super().unused_options(options)
         rotary = dict.fromkeys(("rope_style", "rope_grid"), "rope is False")
         unused |= {"uniform_power": "rope is True"} if options["rope"] else rotary
-        if not options["images"]:
-            unused |= dict.fromkeys(("image_blocks", "image_scale", "image_weight"), "images is False")
         if options["fps"] is not None:
             unused["frame_step"] = "fps is given"
         if options["distance"] != "l1":
@@ -189,7 +173,8 @@ class VJEPA(LatentPrediction):
         if options["num_frames"] == 1:
             unused["tubelet_size"] = "num_frames is 1"
         if not options["num_blocks"]:
-            unused |= dict.fromkeys(("aspect_ratio", "context_share", "legacy_masks"), "num_blocks is empty")
+            of_images = () if options["images"] else ("aspect_ratio", "legacy_masks")
+            unused |= dict.fromkeys(("context_share", *of_images), "num_blocks is empty")
         return unused
 
     def build_encoder(self) -> nn.Module:
@@ -235,33 +220,6 @@ class VJEPA(LatentPrediction):
             normalize=not self.normalize_on_device,
         )
 
-    def image_pipeline(self) -> Pipeline:
-        """Cropped and mirrored images of one frame, with masks of one kind.
-
-        Raises:
-            ValueError: if there is no embedding for images.
-        """
-        if not self.images:
-            raise ValueError(f"{type(self).__name__} is built for clips alone: set images to True (--model.images).")
-        return still_pipeline(
-            self.image_size,
-            self.image_masks,
-            self.crop_scale,
-            flip=self.flip,
-            mean=self.mean,
-            std=self.std,
-            normalize=not self.normalize_on_device,
-        )
-
-    def grid_of(self, view: Tensor) -> tuple[int, ...]:
-        """Tokens along each axis of the grid of a view; an image has those of one frame."""
-        return (1, *self.grid_size[-2:]) if self.images and is_image(view) else self.grid_size
-
-    def check_size(self, view: Tensor) -> None:
-        """Refuses a view that the masks are not for; one of images is as large as the frames of clips."""
-        frames = self.num_frames if self.images and is_image(view) else 1
-        super().check_size(view.expand(-1, -1, frames, -1, -1) if frames > 1 else view)
-
     def distance(self, predicted: Tensor, target: Tensor) -> Tensor:
         """Distance of ``[B, M, Kt, D]`` predicted and target tokens for each clip: ``[B]``."""
         return prediction_distance(predicted, target, self.distance_name, self.loss_exponent)
@@ -282,7 +240,7 @@ class VJEPA(LatentPrediction):
         distances = torch.stack(
             [self.distance(each, blocks_of(tokens, kind)).mean() for each, kind in zip(predicted, masks, strict=True)]
         )
-        loss, modality = distances.mean(), "image_" if self.images and is_image(view) else ""
+        loss, modality = distances.mean(), "image_" if self.takes_as_image(view) else ""
         logs = {f"{modality}prediction_loss_{kind}": each.detach() for kind, each in enumerate(distances)}
         if len(tokens) > 1:
             logs |= {f"{modality}{name}": std for name, std in self._spread(layers).items()}
@@ -317,7 +275,7 @@ class VJEPA(LatentPrediction):
 
     def _kinds_of(self, view: Tensor) -> int:
         """Number of kinds of masks; images have one."""
-        return 1 if self.images and is_image(view) else self.num_kinds
+        return 1 if self.takes_as_image(view) else self.num_kinds
 
     def _spread(self, layers: Sequence[Tensor]) -> dict[str, Tensor]:
         """Standard deviation between samples, at each position, of the output and of each level of the targets."""
@@ -328,5 +286,5 @@ class VJEPA(LatentPrediction):
     def _predict(self, view: Tensor, masks: Masks, kind: int) -> tuple[Tensor, Tensor, Tensor | None]:
         """Context, of ``encode_context``, and what it predicts, of ``predict_from``."""
         context = self.encode_context(view, masks)
-        options = {"image": is_image(view)} if self.images else {}
+        options = {"image": self.takes_as_image(view)} if self.images else {}
         return context, *self.predict_from(context, masks, mask_index=kind, **options)
