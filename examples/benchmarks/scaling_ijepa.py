@@ -43,15 +43,17 @@ class Network:
         """Parameters that FSDP2 gathers at a time, in the order of the forward pass: the rest, then each block."""
         return [self.rest, *([self.block] * self.depth)]
 
-    def linear_flops(self, length: float) -> float:
-        """Of all blocks' linear layers, forward, for one sequence."""
-        return self.depth * length * (8 * self.width**2 + 4 * self.width * self.hidden)
+    def linear_flops(self, length: float, last: float | None = None) -> float:
+        """Of all blocks' linear layers, forward, for one sequence; the last block is cut to its last tokens."""
+        cut = 0.0 if last is None else (length - last) * (2 * self.width**2 + 4 * self.width * self.hidden)
+        return self.depth * length * (8 * self.width**2 + 4 * self.width * self.hidden) - cut
 
-    def attention_flops(self, length: float) -> float:
-        """Of all blocks' scores and their use, forward, for one sequence."""
-        return self.depth * 4 * length**2 * self.width
+    def attention_flops(self, length: float, last: float | None = None) -> float:
+        """Of all blocks' scores and their use, forward, for one sequence; the last block is cut to its last tokens."""
+        cut = 0.0 if last is None else 4 * (length - last) * length * self.width
+        return self.depth * 4 * length**2 * self.width - cut
 
-    def training_flops(self, length: float, recompute: bool = False) -> tuple[float, float]:
+    def training_flops(self, length: float, recompute: bool = False, last: float | None = None) -> tuple[float, float]:
         """Forward and backward, for one sequence.
 
         A linear layer has two products backward for one forward, and attention five for two, as it recomputes its
@@ -60,13 +62,14 @@ class Network:
         Args:
             length: L.
             recompute: blocks run forward once more in the backward pass, up to their last layer, whose output is known.
+            last: tokens that the last block computes, from keys and values of all; None computes all.
         """
-        linear, attention = self.linear_flops(length), self.attention_flops(length)
-        last = self.depth * length * 2 * self.width * self.hidden
-        again = linear + attention - last if recompute else 0.0
+        linear, attention = self.linear_flops(length, last), self.attention_flops(length, last)
+        tokens = self.depth * length - (0.0 if last is None else length - last)
+        again = linear + attention - tokens * 2 * self.width * self.hidden if recompute else 0.0
         return linear + attention, 2 * linear + 2.5 * attention + again
 
-    def activations(self, length: float, recompute: bool = False) -> float:
+    def activations(self, length: float, recompute: bool = False, last: float | None = None) -> float:
         """Bytes that the blocks keep for the backward pass of one sequence, under bf16 autocast.
 
         The stream between blocks is fp32 and both norms keep it; the linear layers keep their inputs in bf16, attention
@@ -75,10 +78,15 @@ class Network:
         Args:
             length: L.
             recompute: keep the stream before each block, and all of one block alone.
+            last: as in ``training_flops``.
         """
         stream = FP32 * self.width
         block = 2 * stream + BF16 * (6 * self.width + 2 * self.hidden)
-        return length * (self.depth * stream + block - stream if recompute else self.depth * block)
+        if recompute:
+            return length * (self.depth * stream + block - stream)
+        # of tokens that the last block does not compute it keeps the stream, and the input, keys and values
+        cut = 0.0 if last is None else (length - last) * (stream + BF16 * (2 * self.width + 2 * self.hidden))
+        return length * self.depth * block - cut
 
 
 @dataclass(frozen=True)
@@ -128,7 +136,8 @@ class Architecture:
         """Of a training step for one image, by pass.
 
         Patches of the whole image are embedded by both encoders, and only the context's have a backward pass, which
-        ends at their weights. The predictor runs once a target block, each time with the whole context.
+        ends at their weights. The predictor runs once a target block, each time with the whole context; its last block
+        computes the target tokens alone.
 
         Args:
             context: Kc.
@@ -141,7 +150,7 @@ class Architecture:
         across = 2 * encoder.width * predictor.width  # of one token, on the way in or out
         ends = across * (context + blocks * target)
         seen_forward, seen_backward = encoder.training_flops(context, recompute)
-        row_forward, row_backward = predictor.training_flops(context + target, recompute)
+        row_forward, row_backward = predictor.training_flops(context + target, recompute, last=target)
         return {
             "target": patches + encoder.linear_flops(tokens) + encoder.attention_flops(tokens),
             "context": patches + seen_forward,
@@ -164,7 +173,7 @@ class Architecture:
         # norms at the end keep the fp32 stream, the linear layer after them its bf16 input; the loss keeps both sides
         ends = (FP32 + BF16) * (context * wide + predicted * narrow) + 2 * FP32 * predicted * wide
         tokens = FP32 * self.grid**2 * wide  # of the target encoder, held for the callbacks
-        rows = self.num_targets * predictor.activations(context + target, recompute)
+        rows = self.num_targets * predictor.activations(context + target, recompute, last=target)
         return image + ends + tokens + encoder.activations(context, recompute) + rows
 
 

@@ -70,6 +70,7 @@ def main(args: list[str] | None = None) -> None:
     parser.add_argument("--frames", type=int, default=4, help="of a window")
     parser.add_argument("--frame_skip", type=int, default=1)
     parser.add_argument("--windows", type=int, default=1000, help="that are read")
+    parser.add_argument("--batch-size", type=int, default=32)
     parser.add_argument("--workers", type=int, default=0)
     parser.add_argument("--repeats", type=int, default=3, help="the median of so many is printed")
     options = parser.parse_args(args)
@@ -84,7 +85,7 @@ def main(args: list[str] | None = None) -> None:
             path,
             num_frames=options.frames,
             frame_skip=options.frame_skip,
-            batch_size=32,
+            batch_size=options.batch_size,
             num_workers=options.workers,
             pipeline=pipeline,
         )

@@ -190,8 +190,7 @@ def test_checkpoints_that_do_not_fit(tiny_cli: str, capsys: Any) -> None:
     assert error(b"something else").startswith("cannot read bad.ckpt (14 bytes) as a checkpoint")
     assert (
         error({"encoder": 1}) == "bad.ckpt is not a Lightning checkpoint: it holds a dict of encoder, and lacks "
-        "pytorch-lightning_version and state_dict. Weights of another code base are loaded in Python, with "
-        "load_state_dict."
+        "pytorch-lightning_version and state_dict. Weights of another code base: see from_pretrained."
     )
     other = good | {"hyper_parameters": good["hyper_parameters"] | {"_class_path": "mine.Other"}}
     assert error(other).startswith("bad.ckpt is a checkpoint of mine.Other, not of jepa_lightning.IJEPA: give --model")

@@ -80,8 +80,8 @@ def test_help_names_what_may_be_packed_and_gives_an_example(capsys: Any) -> None
     assert end.value.code == 0
     words = " ".join(capsys.readouterr().out.split())
     assert "Example: jepa-lightning pack --data ImageFolderDataModule --data.root DIR --output SHARDS" in words
-    classes = "data.ImageFolderDataModule, jepa_lightning.data.VideoFolderDataModule, jepa_lightning.data.VideoManifest"
-    assert f"known subclasses: jepa_lightning.{classes}DataModule)" in words
+    classes = [f"jepa_lightning.data.{name}DataModule" for name in ("ImageFolder", "MaskFolder", "VideoFolder")]
+    assert f"known subclasses: {', '.join(classes)}, jepa_lightning.data.VideoManifestDataModule)" in words
 
 
 def test_the_split_is_that_of_the_options(folder: Path) -> None:

@@ -33,7 +33,7 @@ def test_masks_show_bodies_where_the_clip_does_and_not_behind_an_occluder() -> N
         frames, mask = plain[i][0], dense[i].extras["mask"]
         assert torch.equal(frames, dense[i].media)
         assert mask.shape == (16, 48, 48)
-        assert (mask == 1).any()
+        assert (mask > 0).any()  # a body may stay behind the occluder through all of a clip
         # bodies are brighter than the background and the occluder
         assert (frames.amax(dim=1)[mask > 0] > 100).float().mean() > 0.95
         hidden |= bool(((mask[1:] == 1).sum(dim=(1, 2)) < 0.3 * (mask == 1).sum(dim=(1, 2)).max()).any())

@@ -109,7 +109,9 @@ def test_with_recomputation_a_block_keeps_its_input_and_one_block_the_rest(tiny)
 def kept_bytes(module: IJEPA, batch: Batch) -> tuple[int, int]:
     """Bytes that a forward pass keeps for the backward one under bf16 autocast: activations, and weights made bf16."""
     own = {x.untyped_storage().data_ptr() for x in (*module.parameters(), *module.buffers())}
-    shapes = {shape for p in module.parameters() for shape in (p.shape, p.T.shape if p.ndim == 2 else p.shape)}
+    casts = [
+        cast for p in module.parameters() for cast in (p.bfloat16(), p.T.bfloat16() if p.ndim == 2 else p.bfloat16())
+    ]
     found: dict[bool, dict[int, int]] = {False: {}, True: {}}
     alive = []
 
@@ -117,12 +119,14 @@ def kept_bytes(module: IJEPA, batch: Batch) -> tuple[int, int]:
         storage = tensor.untyped_storage()
         alive.append(tensor)  # or its place would be used again
         if storage.data_ptr() not in own:
-            weight = tensor.dtype == torch.bfloat16 and tensor.shape in shapes
+            weight = any(torch.equal(tensor, cast) for cast in casts if cast.shape == tensor.shape)
             found[weight][storage.data_ptr()] = storage.nbytes()
         return tensor
 
     with torch.autograd.graph.saved_tensors_hooks(pack, lambda x: x), torch.autocast("cpu", torch.bfloat16):
-        module.objective(batch, 0.0)
+        tokens = module.objective(batch, 0.0).tokens  # held for the callbacks
+    assert tokens is not None
+    found[False][tokens.untyped_storage().data_ptr()] = tokens.untyped_storage().nbytes()
     return sum(found[False].values()), sum(found[True].values())
 
 

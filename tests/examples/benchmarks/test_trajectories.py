@@ -6,7 +6,7 @@ def test_prints_windows_per_second(example, capsys):
     pytest.importorskip("h5py", reason="needs the extra worlds")
     benchmark = example("benchmarks/trajectories.py")
     sizes = ["--side", "16", "--episodes", "4", "--length", "12", "--frame_skip", "2", "--windows", "8"]
-    benchmark.main([*sizes, "--repeats", "1"])
+    benchmark.main([*sizes, "--repeats", "1", "--batch-size", "4"])
     first, *rates = capsys.readouterr().out.splitlines()
     assert first.startswith("4 frames of 16 px, ")
     assert [line.split(":")[0] for line in rates] == ["data set", "loader, 0 workers"]
