@@ -6,8 +6,9 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from jepa_lightning.callbacks.probes.labels import ProbeLabels
-from jepa_lightning.callbacks.probes.report_samples import MAX_PIXEL_VALUES, SampleReader
+from jepa_lightning.callbacks.probes.report_samples import SampleReader
 from jepa_lightning.callbacks.sources import Source
+from jepa_lightning.features import MAX_PIXEL_VALUES
 
 IMAGES = torch.randn(12, 3, 4, 4, generator=torch.Generator().manual_seed(0))
 
