@@ -15,11 +15,11 @@ from jepa_lightning.cli.main import main
 
 WRONG = (-1, math.nan, math.inf, 10**30, 1e30, "", "text", [], {"unknown": 1}, True)
 # understood when a run begins, together with the optimizer
-LATE = {"optimizer", "optimizer_options", "warmup"}
+LATE = {"optimizer", "optimizer_options", "warmup", "start_from"}
 # names and paths, which may be any text, and mappings with any keys
 TEXT = {"root", "cache_dir", "train", "val", "path", "dirpath", "name", "default_root_dir", "model_registry", "env"}
 # names of submodules, and names or places in a batch, which only a module and a batch can refuse
-SOURCES = {"features", "images", "labels", "paths"}
+SOURCES = {"features", "images", "labels", "mask", "paths"}
 # of labels, extras and films, which only a batch or the files can refuse
 NAMES = {"label", "states", "camera"}
 NO_LIMIT = {"max_epochs", "max_steps", "num_sanity_val_steps"}

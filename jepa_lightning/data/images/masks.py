@@ -115,6 +115,8 @@ class MaskFolderDataModule(FolderDataModule):
 
     def __init__(self, root: str | Path, mask_names: Sequence[str] | None = None, **options: Any) -> None:
         check_options(type(self), locals())
+        if mask_names is not None and not mask_names:
+            raise ValueError("mask_names is empty: give the name of each class of the masks, or leave it out.")
         super().__init__(Path(root).expanduser() / "images", **options)
         if self.in_channels is not None:
             raise ValueError("images with masks are read as RGB: leave in_channels out.")
