@@ -60,7 +60,7 @@ def test_a_frozen_encoder_is_fitted_on_and_planned_with(kind: str, encoders: Any
 @pytest.mark.slow
 def test_push_t_is_recorded_fitted_on_and_planned_in(encoders: Any) -> None:
     pytest.importorskip("gym_pusht", reason="needs gym-pusht")
-    main(["collect", "--env", "PushT", "--policy", "random", "--episodes", "2", "--max_steps", "20", "pusht.h5"])
+    main(["collect", "--env", "PushT", "--policy", "random", "--episodes", "2", "--max_steps", "80", "pusht.h5"])
     config = Path(__file__).parents[3] / "configs" / "world" / "pusht_lewm.yaml"
     sizes = ["--model.image_size", "28", "--model.depth", "1", "--model.projector", "16", "--model.num_directions", "8"]
     small = [
