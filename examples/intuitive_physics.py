@@ -125,7 +125,7 @@ def pixel_curves(pairs: list[ViolationPair]) -> Curves:
 
 
 def accuracy(curves: Curves, together: int) -> dict[str, float]:
-    """Share, in %, of so many pairs together whose impossible clips have the higher energy; ties count half."""
+    """Share, in %, of groups of pairs whose impossible clips have the higher energy; ties count half."""
     found = {}
     for violation, each in curves.items():
         margins = [curve.margin for curve in each]

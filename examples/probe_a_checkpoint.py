@@ -37,7 +37,7 @@ def build_data(name: str, module: JEPAModule, num_workers: int) -> JEPADataModul
 
 
 def batches(loader: DataLoader, most: int) -> list[Batch]:
-    """At most so many images of a loader, the same ones every time."""
+    """The first ``most`` images of a fixed order of a loader."""
     order = torch.randperm(len(loader.dataset), generator=torch.Generator().manual_seed(0))[:most]
     part = Subset(loader.dataset, order.tolist())
     return list(DataLoader(part, loader.batch_size, collate_fn=loader.collate_fn, num_workers=loader.num_workers))

@@ -51,7 +51,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--batch-size", type=int, default=256)
     parser.add_argument("--grids", type=int, nargs="+", default=[14, 16], help="tokens along a side")
-    parser.add_argument("--repeats", type=int, default=25, help="the median of so many is printed")
+    parser.add_argument("--repeats", type=int, default=25, help="measurements, whose median is printed")
     options = parser.parse_args()
     torch.set_num_threads(1)  # as in a worker of a DataLoader
     for side in options.grids:

@@ -63,7 +63,7 @@ class Cluster:
 
 @dataclass(frozen=True)
 class Job:
-    """A training step of an architecture on so many GPUs.
+    """A training step of an architecture on GPUs.
 
     Args:
         model: the architecture.
@@ -135,7 +135,7 @@ class Job:
         return {"compute": sum(compute.values()), "communication": total, "exposed": exposed, "update": update}
 
     def _reduced(self, cluster: Cluster, compute: dict[str, float]) -> tuple[float, float]:
-        """DDP: buckets are reduced while the backward pass goes on; nothing hides the last one."""
+        """DDP: buckets are reduced during the backward pass; nothing hides the last one."""
         number = math.ceil(FP32 * self.trained / BUCKET)
         one = cluster.reduce_seconds(self.trained / number, self.ranks)
         backward = compute["predictor backward"] + compute["context backward"]

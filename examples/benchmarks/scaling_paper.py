@@ -123,7 +123,7 @@ HEADER = [
 
 
 def jobs(batch: int | None) -> list[Job]:
-    """All models, strategies and sizes, with so many images a GPU or with the paper's batch over all GPUs."""
+    """All models, strategies and sizes, with ``batch`` images a GPU or with the paper's batch over all GPUs."""
     return [
         Job(model, strategy, ranks, batch or GLOBAL_BATCH // ranks)
         for model in PAPER

@@ -74,7 +74,7 @@ def main(args: list[str] | None = None) -> None:
     parser.add_argument("--images", type=int, default=1000)
     parser.add_argument("--size", type=int, nargs=2, default=(256, 256), metavar=("WIDTH", "HEIGHT"))
     parser.add_argument("--workers", type=int, default=0)
-    parser.add_argument("--repeats", type=int, default=7, help="the median of so many is printed")
+    parser.add_argument("--repeats", type=int, default=7, help="measurements, whose median is printed")
     options = parser.parse_args(args)
     torch.set_num_threads(1)  # as in a worker of a DataLoader
     with tempfile.TemporaryDirectory() as root:

@@ -72,7 +72,7 @@ def main(args: list[str] | None = None) -> None:
     parser.add_argument("--windows", type=int, default=1000, help="that are read")
     parser.add_argument("--batch-size", type=int, default=32)
     parser.add_argument("--workers", type=int, default=0)
-    parser.add_argument("--repeats", type=int, default=3, help="the median of so many is printed")
+    parser.add_argument("--repeats", type=int, default=3, help="measurements, whose median is printed")
     options = parser.parse_args(args)
     torch.set_num_threads(1)  # as in a worker of a DataLoader
     with tempfile.TemporaryDirectory() as folder:

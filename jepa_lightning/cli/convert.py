@@ -22,7 +22,7 @@ def convert(arguments: Sequence[str]) -> None:
     Raises:
         UsageError: if they cannot be understood.
         FileNotFoundError: if there is no such source.
-        ValueError: if it cannot be used, or the form has no place for it, or the destination is there already.
+        ValueError: if it cannot be used, or the form cannot hold it, or the destination is there already.
     """
     options = parse(_parser(), arguments, USAGE)
     place = Path(options.destination).expanduser()

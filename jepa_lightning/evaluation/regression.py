@@ -16,7 +16,7 @@ def regression(task: Task, train: Table, test: Table, settings: Settings) -> Rec
     """Ridge regression: R2 and mean absolute error; counts and distances, as I-JEPA's on Clevr.
 
     Returns:
-        As of ``linear``; None where the label is no number.
+        As of ``linear``; None where the label is not a number.
     """
     if isinstance(task.kind, ValueLabel):
         return linear(task, train, test, settings)
@@ -29,7 +29,7 @@ def regression(task: Task, train: Table, test: Table, settings: Settings) -> Rec
 
 
 def _numbers(names: Sequence[str] | None) -> list[float] | None:
-    """What the names of classes stand for; None where one is no number."""
+    """The names of classes as numbers; None where one cannot be read as a number."""
     try:
         return [float(name) for name in names] if names else None
     except ValueError:

@@ -37,7 +37,7 @@ def fit_(
         copy: take copies of the tensors, where another network has them too.
 
     Raises:
-        ValueError: if a tensor is missing, has no place, has another shape or is not finite.
+        ValueError: if a tensor is missing, has no counterpart, has another shape or is not finite.
     """
     state, table, family = dict(state), TABLES[kind], reference.family
     if table in state and (family in ROTARY or table not in network.state_dict()):
@@ -58,7 +58,7 @@ def fit_(
 
 
 def check_all(network: nn.Module, state: Mapping[str, Tensor], report: LoadReport, source: Any) -> None:
-    """Refuses tensors that are missing, have no place, or have another shape.
+    """Refuses tensors that are missing, have no counterpart, or have another shape.
 
     Raises:
         ValueError: with their names.

@@ -27,7 +27,7 @@ def timm_network(
         report: gets what was loaded.
 
     Raises:
-        ValueError: if a tensor is missing or has no place.
+        ValueError: if a tensor is missing or has no counterpart.
     """
     network = TimmViT(**arguments)
     check_all(network.model, state, report, folder)

@@ -60,11 +60,11 @@ def module_of_foreign(
         The module, and what became of each tensor.
 
     Raises:
-        ValueError: if there is no backbone that is built here, or the class has no place for one.
+        ValueError: if there is no backbone that is built here, or the class has no network for one.
     """
     state, backbone, heads, queue = _read(path, content)
     if "stem" not in _options(cls):
-        raise ValueError(f"{path} has a {backbone.name}, and {cls.__name__} has no place for one: take SimCLR or BYOL.")
+        raise ValueError(f"{path} has a {backbone.name}, and {cls.__name__} has no network for one: use SimCLR or BYOL.")
     options: dict[str, Any] = {"encoder": backbone.name, "stem": backbone.stem}
     if backbone.stem == "cifar":
         options["image_size"] = 32

@@ -45,7 +45,7 @@ def load_pretrained(cls: Any, source: Any, options: Mapping[str, Any], **hub: An
 
     Raises:
         FileNotFoundError: if there is no such thing.
-        ValueError: if it is of another class, is damaged, or a tensor has no place.
+        ValueError: if it is of another class, is damaged, or a tensor has no counterpart.
     """
     if is_timm_name(source) and not is_ijepa(source):
         module = cls(source, pretrained=True, **options)

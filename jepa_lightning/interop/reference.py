@@ -68,7 +68,7 @@ def load_reference(
 
     Raises:
         FileNotFoundError: if there is no such file or name.
-        ValueError: if it is no such file, is damaged, lacks the entry, or a tensor has no place.
+        ValueError: if it is no such file, is damaged, lacks the entry, or a tensor has no counterpart.
 
     Example:
         >>> import torch

@@ -111,7 +111,7 @@ def module_of(cls: Any, reference: Reference, given: Mapping[str, Any]) -> tuple
         The module, and what became of each tensor.
 
     Raises:
-        ValueError: if it is not of this class, or a tensor has no place.
+        ValueError: if it is not of this class, or a tensor has no counterpart.
     """
     check_kind(cls, reference)
     report = LoadReport(reference.source)
@@ -131,7 +131,7 @@ def load_networks_(module: Any, reference: Reference, report: LoadReport) -> Non
         report: gets what became of each tensor.
 
     Raises:
-        ValueError: if a tensor has no place.
+        ValueError: if a tensor has no counterpart in the module.
     """
     entries = {
         CONTEXT: next(

@@ -24,7 +24,7 @@ def probe_network(reference: Reference, number: int, heads: int | None) -> tuple
         heads: of its attention, where the width is none of ``HEADS``.
 
     Raises:
-        ValueError: if there is no such probe, or a tensor has no place.
+        ValueError: if there is no such probe, or a tensor has no counterpart.
     """
     source, probes = reference.source, reference.probes
     if not probes:

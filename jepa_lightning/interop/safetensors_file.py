@@ -22,5 +22,5 @@ def write_safetensors(state: Mapping[str, Tensor], path: Path, metadata: Mapping
         place = value.untyped_storage().data_ptr()
         own[name] = value.clone() if place in seen else value
         seen.add(place)
-    # a second entry would come before or after the first by chance
+    # safetensors writes several entries in an order that differs from file to file, and the bytes have to be the same
     save_file(own, path, dict(metadata or {"format": "pt"}))

@@ -63,7 +63,7 @@ def joinable_layers(encoder: Any, x: Tensor, most: int = LAST) -> list[int]:
         layers = list(range(-number, 0))
         try:
             encoder(x, layers=layers)
-        except ValueError:  # there are not so many
+        except ValueError:  # the encoder has fewer blocks
             continue
         return layers
     return []

@@ -81,7 +81,7 @@ class Pretrained(ModelHubMixin):
 
         Raises:
             FileNotFoundError: if there is no such thing.
-            ValueError: if it is of another class, is damaged, or a tensor has no place.
+            ValueError: if it is of another class, is damaged, or a tensor has no counterpart.
         """
         from jepa_lightning.interop.pretrained import load_pretrained
 
