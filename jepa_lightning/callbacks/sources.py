@@ -4,6 +4,7 @@
 import weakref
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from inspect import signature
 from typing import Any
 
 import torch
@@ -91,8 +92,10 @@ class Source:
         """
         with torch.no_grad(), eval_mode(module), trainer.precision_plugin.forward_context():
             if self.features is None and isinstance(batch, Batch):
-                # a module that knows no tokens need not know the option either
-                return encode(module, views, **options, **({} if pool else {"pool": False}))
+                # a module that has features alone need not have the option
+                if not pool or "pool" in signature(module.forward).parameters:
+                    options["pool"] = pool
+                return encode(module, views, **options)
             network = self.network(module, batch)
             found = self._shared(trainer, network, views) if shared else [network(view) for view in views]
             if pool:

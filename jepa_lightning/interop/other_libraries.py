@@ -64,7 +64,7 @@ def module_of_foreign(
     """
     state, backbone, heads, queue = _read(path, content)
     if "stem" not in _options(cls):
-        raise ValueError(f"{path} has a {backbone.name}, and {cls.__name__} has no network for one: use SimCLR or BYOL.")
+        raise ValueError(f"{path} has a {backbone.name}, for which {cls.__name__} has no network: use SimCLR or BYOL.")
     options: dict[str, Any] = {"encoder": backbone.name, "stem": backbone.stem}
     if backbone.stem == "cifar":
         options["image_size"] = 32

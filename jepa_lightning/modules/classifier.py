@@ -150,6 +150,11 @@ class Classifier(EncoderModule):
         if freeze:
             self.encoder.requires_grad_(False)
         self.encoder.train(not freeze)  # the target of a checkpoint is in eval mode, without drop path
+        if randaugment and (self.in_channels != 3 or getattr(self.encoder, "sampler", None)):
+            raise ValueError(
+                f"randaugment={randaugment:g} is for images of 3 channels, and the encoder takes "
+                f"{'clips' if self.in_channels == 3 else f'{self.in_channels} channels'}: leave randaugment out."
+            )
         self.head: ClassifierHead | None = None
         self._kinds: dict[str, LabelKind] = {}
         self._metrics: dict[str, Metric] = {}
@@ -164,6 +169,7 @@ class Classifier(EncoderModule):
             unused |= dict.fromkeys(("layer_decay", "drop_path"), "the encoder is frozen")
         if options.get("head") != "attentive":
             unused["head_depth"] = "only an attentive head has blocks"
+        unused["normalize_on_device"] = "its views are normalized by the workers"
         return unused
 
     def build_head(self, sizes: int | Mapping[str, int]) -> None:
@@ -187,15 +193,18 @@ class Classifier(EncoderModule):
         Raises:
             MisconfigurationException: if the data do not say it.
         """
-        if self.head is not None:
-            return
-        known = getattr(self.trainer.datamodule, "num_classes", None)  # type: ignore[attr-defined]
+        if self.head is None:
+            self.build_head(self._classes_of_data())
+        super().setup(stage)
+
+    def _classes_of_data(self) -> int | Mapping[str, int]:
+        known: int | Mapping[str, int] | None = getattr(self.trainer.datamodule, "num_classes", None)  # type: ignore[attr-defined]
         if not known:
             raise MisconfigurationException(
                 "Classifier needs the number of classes, and the data do not say it: set num_classes "
                 "(--model.num_classes), the number of values for a regression, or use labeled data."
             )
-        self.build_head(known)
+        return known
 
     def pipeline(self) -> Pipeline:
         """Random crops, mirrored or not; clips where the encoder is one of clips."""
@@ -205,7 +214,7 @@ class Classifier(EncoderModule):
             )
         steps: list[Any] = [v2.RandomResizedCrop(self.image_size, scale=self.crop_scale, antialias=True)]
         steps += flips(self.flip)
-        if self.randaugment and self.in_channels == 3:
+        if self.randaugment:
             steps.append(v2.RandAugment(2, round(self.randaugment)))
         return Pipeline(
             transform=RepeatedView(to_tensor(steps, self.mean, self.std)),

@@ -121,7 +121,7 @@ def test_backbones_of_other_libraries(library: str, resnet: Any, tmp_path: Path)
 
 def test_what_has_no_place(resnet: Any, tmp_path: Path) -> None:
     path = save(tmp_path / "a.ckpt", encoder=resnet)
-    with pytest.raises(ValueError, match=r"has a resnet18, and IJEPA has no network for one"):
+    with pytest.raises(ValueError, match=r"has a resnet18, for which IJEPA has no network"):
         IJEPA.from_pretrained(path)
     state = {f"backbone.{name}": value for name, value in resnet.state_dict().items() if not name.startswith("layer4")}
     torch.save({"state_dict": state, "pytorch-lightning_version": "1.6.0"}, path)

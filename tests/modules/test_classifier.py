@@ -9,6 +9,7 @@ from torch.nn import functional as F
 from torch.utils.data import DataLoader
 
 from jepa_lightning import IJEPA, VJEPA, Classifier
+from jepa_lightning.callbacks import OnlineKNN
 from jepa_lightning.modules.checkpoint_encoder import CheckpointEncoder
 from jepa_lightning.probing.label_kinds import ClassLabel, TagLabel, ValueLabel
 from jepa_lightning.types import Batch
@@ -249,3 +250,28 @@ def test_mixing_draws_from_torch_and_leaves_numpy_alone() -> None:
     torch.testing.assert_close(torch.einsum("bc,cxyz->bxyz", found[0][1], images), found[0][0])
     with pytest.raises(ValueError, match="give an even one"):
         LabelMixing(1.0, 0.0)(images[:3])
+
+
+def test_randaugment_is_for_images_of_3_channels(tiny_vjepa: Any) -> None:
+    refused = "randaugment=9 is for images of 3 channels, and the encoder takes "
+    with pytest.raises(ValueError, match=f"{refused}4 channels"):
+        Classifier(**TINY, num_classes=2, randaugment=9.0, in_channels=4)
+    clips = CheckpointEncoder(f"{VJEPA.__module__}.VJEPA", dict(tiny_vjepa().hparams))
+    with pytest.raises(ValueError, match=f"{refused}clips"):
+        Classifier(clips, num_classes=2, randaugment=9.0)
+
+
+def test_it_starts_from_weights_that_are_given(quiet_trainer: Any, shapes: Any, tmp_path: Path) -> None:
+    labels = shapes().num_classes
+    first = Classifier(**TINY, num_classes=labels, freeze=True)
+    trainer = fitted(quiet_trainer, first, shapes, limit_val_batches=0)
+    trainer.save_checkpoint(tmp_path / "first.ckpt")
+    second = Classifier(**TINY, num_classes=labels, freeze=True, start_from=str(tmp_path / "first.ckpt"))
+    assert not torch.equal(second.encoder.patch_embed.proj.weight, first.encoder.patch_embed.proj.weight)
+    fitted(quiet_trainer, second, shapes, limit_val_batches=0)
+    assert torch.equal(second.encoder.patch_embed.proj.weight, first.encoder.patch_embed.proj.weight)
+
+
+def test_nearest_neighbors_are_of_its_features(quiet_trainer: Any, shapes: Any) -> None:
+    trainer = fitted(quiet_trainer, Classifier(**TINY), shapes, callbacks=[OnlineKNN(k=3)])
+    assert any(name.startswith("val/knn") for name in trainer.callback_metrics)
