@@ -49,7 +49,7 @@ class ImpalaEncoder(nn.Module):
         if tuple(x.shape[-2:]) != self.input_size:
             given, wanted = ("x".join(map(str, size)) for size in (x.shape[-2:], self.input_size))
             raise ValueError(f"the encoder is built for images of {wanted}, got {given}: set image_size.")
-        # a step of 320 images of 65 px takes .22 s of one CPU core in place of .55 in bfloat16, .35 of .76 in float32
+        # with few channels a CPU computes channels last faster
         token: Tensor = self.linear(self.stages(x.contiguous(memory_format=torch.channels_last)).flatten(1))
         return token[:, None]
 

@@ -10,8 +10,7 @@ Protocol = Literal["quick", "published"]
 
 # of the planner, where they are not given; those of a class are its own
 # A way around a wall pays off in the sum over steps only on a long horizon, and is found among few samples only where
-# these keep their direction. With the true positions of TwoRooms in place of a model, such plans reach 9 of 10 goals,
-# those of a horizon of 40 and white noise 5. The deviation keeps to the lengths of the steps that a model has seen.
+# these keep their direction. The deviation keeps to the lengths of the steps that a model has seen.
 QUICK: dict[str, Any] = {
     "horizon": 80, "num_samples": 64, "num_elites": 8, "iterations": 4, "sigma": 0.5, "temperature": 0.02, "beta": 2.5
 }  # fmt: skip

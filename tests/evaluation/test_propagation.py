@@ -40,6 +40,7 @@ def test_masks_show_bodies_where_the_clip_does_and_not_behind_an_occluder() -> N
     assert hidden
 
 
+@pytest.mark.slow  # 17 s
 def test_pixels_follow_bodies_and_a_constant_encoder_does_not(tiny_ijepa: Any) -> None:
     module = tiny_ijepa(image_size=48)
     pipeline = whole_video_pipeline(module)

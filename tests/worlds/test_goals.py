@@ -1,4 +1,3 @@
-import warnings
 from typing import Any
 
 import numpy as np
@@ -51,14 +50,8 @@ def test_making_the_goal_image_does_not_change_what_follows(push_t: Any) -> None
 
 
 @pytest.mark.slow
-def test_the_goal_of_point_maze_is_what_is_seen_with_the_ball_there() -> None:
-    pytest.importorskip("gymnasium_robotics", reason="needs gymnasium-robotics")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        try:
-            world = make_world("PointMaze")
-        except Exception as error:
-            pytest.skip(f"MuJoCo cannot draw here: {error}")
+def test_the_goal_of_point_maze_is_what_is_seen_with_the_ball_there(point_maze: Any) -> None:
+    world = point_maze
     image, info = world.reset(seed=1)
     assert info["goal_image"].shape == image.shape
     assert not np.array_equal(info["goal_image"], image)

@@ -1,4 +1,3 @@
-import warnings
 from typing import Any
 
 import numpy as np
@@ -59,14 +58,8 @@ def test_push_t_is_seen_and_its_state_are_agent_block_and_velocity() -> None:
 
 
 @pytest.mark.slow
-def test_point_maze_is_seen_and_its_state_are_place_and_velocity() -> None:
-    pytest.importorskip("gymnasium_robotics", reason="needs gymnasium-robotics")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        try:
-            world = make_world("PointMaze")
-        except Exception as error:
-            pytest.skip(f"MuJoCo cannot draw here: {error}")
+def test_point_maze_is_seen_and_its_state_are_place_and_velocity(point_maze: Any) -> None:
+    world = point_maze
     image, info = world.reset(seed=0)
     assert image.shape == (96, 96, 3)
     assert image.std() > 1
