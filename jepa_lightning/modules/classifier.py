@@ -1,14 +1,13 @@
 # B batch, C channels, T frames, H W height and width, N tokens, D width, K numbers of a label
 """A classifier on an encoder that is frozen or trained with it."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from torch import Tensor, nn
-from torchmetrics import Metric
 from torchvision.transforms import v2
 
 from jepa_lightning.data.collate import Collate
@@ -18,6 +17,7 @@ from jepa_lightning.features import eval_mode
 from jepa_lightning.modules.backbone import build_backbone, unused_patch
 from jepa_lightning.modules.checkpoint_encoder import CheckpointEncoder
 from jepa_lightning.modules.classifier_head import ClassifierHead, Head
+from jepa_lightning.modules.classifier_labels import UNNAMED, ClassifierLabels
 from jepa_lightning.modules.encoder_module import EncoderModule
 from jepa_lightning.modules.label_mixing import LabelMixing, label_loss
 from jepa_lightning.nn import Stem
@@ -34,12 +34,10 @@ from jepa_lightning.options import (
     ShareBelowOne,
     ShareRange,
 )
-from jepa_lightning.probing.label_kinds import ClassLabel, LabelKind, ValueLabel, form_of, in_form
-from jepa_lightning.probing.metrics import precise
+from jepa_lightning.probing.label_kinds import ValueLabel
 from jepa_lightning.types import Batch, StepOutput
 
 SIZE = 224  # of images, where neither an option nor a checkpoint says it
-UNNAMED = ""  # a label that has no name
 
 
 class Classifier(EncoderModule):
@@ -156,8 +154,7 @@ class Classifier(EncoderModule):
                 f"{'clips' if self.in_channels == 3 else f'{self.in_channels} channels'}: leave randaugment out."
             )
         self.head: ClassifierHead | None = None
-        self._kinds: dict[str, LabelKind] = {}
-        self._metrics: dict[str, Metric] = {}
+        self.labels = ClassifierLabels()
         if num_classes is not None:
             self.build_head(num_classes)
 
@@ -236,12 +233,7 @@ class Classifier(EncoderModule):
         """
         if layers is not None or pool is not None:
             return super().forward(x, layers, pool is not False)
-        outputs = self._outputs(self.encoder(x))
-        assert self.head is not None
-        found = {
-            name: self.head.scale(name).restore(each).to(each.dtype)  # as it is, for what is no value
-            for name, each in outputs.items()
-        }
+        found = self._restored(self.encoder(x))
         return found[UNNAMED] if list(found) == [UNNAMED] else found
 
     def objective(self, batch: Batch, progress: float) -> StepOutput:
@@ -254,11 +246,11 @@ class Classifier(EncoderModule):
                 tokens = self.encoder(view)
         else:
             tokens = self.encoder(view)
-        labels = self._labels(batch)
+        labels = self.labels.read(batch, self.head.sizes, self.training)
         outputs = self._outputs(tokens)
         loss = torch.stack([each.sum() * 0.0 for each in outputs.values()]).sum()  # of a batch without labels
         for name, target in labels.items():
-            kind = self._kinds[name]
+            kind = self.labels.kinds[name]
             if isinstance(kind, ValueLabel):
                 if self.training:
                     self.head.learn_scale(name, target, kind.labeled(target))
@@ -274,13 +266,11 @@ class Classifier(EncoderModule):
 
     def validation_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> dict[str, Tensor | None]:
         """Loss and metrics, over all views of a sample."""
-        self._measure(batch)
-        return super().validation_step(batch, batch_idx, dataloader_idx)
+        return self._counted(batch, super().validation_step(batch, batch_idx, dataloader_idx))
 
     def test_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> dict[str, Tensor | None]:
         """As in validation."""
-        self._measure(batch)
-        return super().test_step(batch, batch_idx, dataloader_idx)
+        return self._counted(batch, super().test_step(batch, batch_idx, dataloader_idx))
 
     def predict_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> dict[str, Any]:
         """Features of the encoder as in ``JEPAModule``, and ``outputs`` of the head."""
@@ -288,19 +278,19 @@ class Classifier(EncoderModule):
 
     def on_validation_epoch_start(self) -> None:
         """Starts counting."""
-        self._metrics = {}
+        self.labels.reset()
 
     def on_test_epoch_start(self) -> None:
         """Starts counting."""
-        self._metrics = {}
+        self.labels.reset()
 
     def on_validation_epoch_end(self) -> None:
         """Logs the metrics."""
-        self.log_dict({f"val/{name}": metric.compute() for name, metric in self._metrics.items()}, prog_bar=True)
+        self.log_dict(self.labels.computed("val"), prog_bar=True)
 
     def on_test_epoch_end(self) -> None:
         """Logs the metrics."""
-        self.log_dict({f"test/{name}": metric.compute() for name, metric in self._metrics.items()})
+        self.log_dict(self.labels.computed("test"))
 
     def optimizer_groups(self) -> list[dict[str, Any]]:
         """One for each layer where learning rates fall from layer to layer."""
@@ -315,50 +305,29 @@ class Classifier(EncoderModule):
             self.encoder.eval()
         return self
 
+    def _counted(self, batch: Batch, given: dict[str, Tensor | None]) -> dict[str, Tensor | None]:
+        """Adds the outputs of a batch to the metrics, from the tokens that its step has given where these are all."""
+        assert self.head is not None
+        labels, tokens = self.labels.read(batch, self.head.sizes, training=False), given["tokens"]
+        with torch.no_grad():
+            views = [self.encoder(view) for view in batch.views] if labels and tokens is None else [tokens]
+            each = [self._restored(view) for view in views if view is not None] if labels else []
+        for name, target in labels.items():
+            self.labels.count(name, torch.stack([found[name] for found in each]).float(), target)
+        return given
+
+    def _restored(self, tokens: Tensor) -> dict[str, Tensor]:
+        """Outputs by label, those of values in the unit of the data."""
+        outputs = self._outputs(tokens)
+        assert self.head is not None
+        # as it is, for what is not a value
+        return {name: self.head.scale(name).restore(each).to(each.dtype) for name, each in outputs.items()}
+
     def _outputs(self, tokens: Tensor) -> dict[str, Tensor]:
         if self.head is None:
             raise RuntimeError("this Classifier does not know its classes yet: give num_classes.")
         found: dict[str, Tensor] = self.head(tokens)
         return found
-
-    def _labels(self, batch: Batch) -> dict[str, Tensor]:
-        """Labels of a batch by name, as their kinds take them."""
-        assert self.head is not None
-        if batch.labels is None:
-            return {}
-        given = batch.labels if isinstance(batch.labels, dict) else {UNNAMED: batch.labels}
-        found = {name: target for name, target in given.items() if name in self.head.sizes}
-        if not found:
-            raise ValueError(
-                f"Classifier has outputs for {_listed(self.head.sizes)}, and the batch has {_listed(given)}: set "
-                "num_classes (--model.num_classes) as the data name their labels."
-            )
-        for name, target in found.items():
-            kind = self._kinds.setdefault(name, _kind(name, target, self.head.sizes[name]))
-            found[name] = in_form(kind, target)
-            # on a GPU the step would wait for the answer
-            if (not self.training or target.device.type == "cpu") and (
-                wrong := float(kind.offender(found[name]))
-            ) > -torch.inf:
-                raise ValueError(
-                    f"Classifier has outputs for {_listed([name])}, and the batch has {kind.refusal(wrong)}"
-                )
-        return found
-
-    def _measure(self, batch: Batch) -> None:
-        """Adds the outputs of a batch to the metrics: the mean over the views of each sample."""
-        labels = self._labels(batch)
-        with torch.no_grad():
-            each = [self(view) for view in batch.views] if labels else []
-        for name, target in labels.items():
-            kind = self._kinds[name]
-            outputs = torch.stack([found[name] if isinstance(found, dict) else found for found in each]).float()
-            mean = (outputs.softmax(dim=2) if isinstance(kind, ClassLabel) else outputs).mean(dim=0)
-            scored = kind.scored(mean, target)
-            for suffix, metric in kind.metrics().items():
-                full = "_".join(filter(None, (name, suffix or "accuracy")))
-                kept = self._metrics.setdefault(full, metric.set_dtype(precise(mean.device)).to(mean.device))
-                kept.update(*scored)
 
 
 def _opened(encoder: Any, image_size: Any, drop_path: float) -> Any:
@@ -373,19 +342,3 @@ def _opened(encoder: Any, image_size: Any, drop_path: float) -> Any:
 
 def _given(options: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in options.items() if value is not None}
-
-
-def _kind(name: str, target: Tensor, size: int) -> LabelKind:
-    form = form_of(target)
-    if form is None or (form[0] is not ClassLabel and form[1] != size):
-        raise ValueError(
-            f"Classifier has {size} outputs for {_listed([name])}, and the batch has {target.dtype} of shape "
-            f"{list(target.shape)}: give int64 [B] of classes, float [B] or [B, K] of values, or int64 [B, K] of 0 and "
-            "1, and K as num_classes (--model.num_classes)."
-        )
-    return form[0](size)
-
-
-def _listed(names: Iterable[str]) -> str:
-    named = [name for name in names if name]
-    return f"the label(s) {', '.join(named)}" if named else "a label without a name"

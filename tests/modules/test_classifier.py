@@ -275,3 +275,16 @@ def test_it_starts_from_weights_that_are_given(quiet_trainer: Any, shapes: Any, 
 def test_nearest_neighbors_are_of_its_features(quiet_trainer: Any, shapes: Any) -> None:
     trainer = fitted(quiet_trainer, Classifier(**TINY), shapes, callbacks=[OnlineKNN(k=3)])
     assert any(name.startswith("val/knn") for name in trainer.callback_metrics)
+
+
+def test_validation_encodes_an_image_once(quiet_trainer: Any, shapes: Any) -> None:
+    classifier, seen = Classifier(**TINY, num_classes=shapes().num_classes), []
+    classifier.encoder.register_forward_hook(lambda encoder, given, output: seen.append(len(given[0])))
+    quiet_trainer().validate(classifier, datamodule=shapes(), verbose=False)
+    assert sum(seen) == len(shapes_of(shapes).val_set)
+
+
+def shapes_of(shapes: Any) -> Any:
+    data = shapes()
+    data.setup()
+    return data
