@@ -47,11 +47,11 @@ class Ascending:
 
 @dataclass(frozen=True)
 class NotEmpty:
-    """Marks sequences that must hold something."""
+    """Marks text and sequences that must hold something."""
 
     def __repr__(self) -> str:
         """As ``--help`` shows it within the type."""
-        return "at least one item"
+        return "not empty"
 
 
 # what lies above is a typing error: no size, number of steps or samples, weight of a loss or temperature has a use
@@ -77,6 +77,7 @@ Length = NonNegativeInt | ShareBelowOne | str  # steps, a share of the run, or t
 Flip = Share | bool  # the probability of a mirrored view; True is one half
 Layers = Annotated[Sequence[AnyInt], NotEmpty()]  # negative ones count from the end
 LearningRates = Annotated[Sequence[LearningRate], NotEmpty()]
+Source = Annotated[str, NotEmpty()]  # a path or a name; an empty path would be the working directory
 ImageSize = PositiveInt | tuple[PositiveInt, PositiveInt]
 
 
@@ -141,7 +142,7 @@ def _mark_fault(value: Any, mark: Any) -> str | None:
     if isinstance(mark, Ascending):
         return None if value[0] <= value[1] else "give the smaller number first"
     if isinstance(mark, NotEmpty):
-        return None if len(value) else f"give {mark!r}"
+        return None if len(value) else "give a name" if isinstance(value, str) else "give at least one item"
     return None
 
 

@@ -5,6 +5,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning_utilities.core.rank_zero import rank_zero_info
 
 from jepa_lightning.interop.start import NotLikeError, is_source, start_from_
+from jepa_lightning.options import Source, check_options
 
 
 class StartFrom(Callback):
@@ -25,7 +26,8 @@ class StartFrom(Callback):
         >>> trainer = Trainer(callbacks=[StartFrom("logs/VJEPA/version_0/checkpoints/last.ckpt")])
     """
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: Source) -> None:
+        check_options(type(self), locals())
         self.path = path
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:

@@ -56,7 +56,7 @@ def shard_(module: nn.Module, mesh: DeviceMesh) -> None:
             fully_shard(unit, mesh=mesh, reshard_after_forward=True)
 
 
-def wrap_(module: nn.Module) -> None:
+def wrap_(module: nn.Module) -> bool:
     """Wraps the networks of a LightningModule in place with FSDP1, in the same way.
 
     It does so within the ``model_sharded_context`` of Lightning's ``FSDPStrategy``, in which ``configure_model`` runs,
@@ -65,9 +65,13 @@ def wrap_(module: nn.Module) -> None:
     Args:
         module: as for ``shard_``.
 
+    Returns:
+        Whether it wrapped any.
+
     Raises:
         ValueError: if it holds a parameter of its own.
     """
+    any_wrapped = False
     for name, network in _networks(module).items():
         if isinstance(network, FullyShardedDataParallel):
             continue
@@ -82,6 +86,8 @@ def wrap_(module: nn.Module) -> None:
             # The outermost unit is resharded in the backward pass alone. A target has none and would keep stale
             # gathered weights, so an outermost unit without weights is put around it.
             module.register_module(name, wrap(wrapped))
+            any_wrapped = True
+    return any_wrapped
 
 
 def sharding_units(network: nn.Module) -> Iterator[nn.Module]:

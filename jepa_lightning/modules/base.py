@@ -25,7 +25,7 @@ from jepa_lightning.modules.small_batch import warn_of_small_batch
 from jepa_lightning.modules.traits import Traits
 from jepa_lightning.nn import compile_blocks
 from jepa_lightning.optim import optimizer_steps
-from jepa_lightning.options import EMARange
+from jepa_lightning.options import EMARange, Source
 from jepa_lightning.seeding import seeded_chance
 from jepa_lightning.types import Batch, Labels, StepOutput
 
@@ -40,7 +40,8 @@ class JEPAModule(DenseFeatures, Pretrained, Scheduled, ABC):
         ema: decay of the EMA target at the first and at the last step. Methods without a target refuse it.
         ema_schedule: how the decay of the target goes from the first value of ``ema`` to the second: ``linear`` or
             ``cosine``.
-        compile: compile each transformer block with ``torch.compile``; the first step then takes a minute or more.
+        compile: compile each transformer block with ``torch.compile``; the first step then takes a minute or more. Not
+            with FSDP1.
         start_from: weights that a new run starts from: a checkpoint, a folder or a published name, as in the callback
             ``StartFrom``. A run that is resumed, and a module that is loaded, have their own.
         kwargs: optimizer and schedule, as in ``Scheduled``.
@@ -94,7 +95,7 @@ class JEPAModule(DenseFeatures, Pretrained, Scheduled, ABC):
         ema: EMARange = (0.996, 1.0),
         ema_schedule: EMASchedule = "linear",
         compile: bool = False,
-        start_from: str | None = None,
+        start_from: Source | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -203,14 +204,25 @@ class JEPAModule(DenseFeatures, Pretrained, Scheduled, ABC):
         return {"features": features, "labels": _own_memory(batch.labels), "paths": batch.paths, "tokens": tokens}
 
     def configure_model(self) -> None:
-        """Compiles the blocks where asked to, then shards the networks where the strategy does that."""
+        """Compiles the blocks where asked to, then shards the networks where the strategy does that.
+
+        Raises:
+            ValueError: if ``compile`` has no effect.
+            MisconfigurationException: if FSDP1 is to train compiled blocks.
+        """
         if self.compile_blocks and not compile_blocks(self):
             raise ValueError(
                 f"{type(self).__name__}: compile=True has no effect, since there are no transformer blocks in its "
                 "networks: leave it out."
             )
         if self.device_mesh is None:
-            wrap_(self)
+            if wrap_(self) and self.compile_blocks:
+                # blocks are compiled again when masks of another size come, and torch 2.14 then meets gradients of
+                # shards beside gathered weights, which it does not take
+                raise MisconfigurationException(
+                    "compile=True: torch does not compile the blocks of FSDP1 (FSDPStrategy). Use "
+                    "jepa_lightning.FSDP2Strategy, or leave compile out."
+                )
         else:
             shard_(self, data_parallel_mesh(cast(ModelParallelStrategy, self.trainer.strategy).device_mesh))
         for online, target in self.ema_pairs():

@@ -83,3 +83,10 @@ def test_a_missing_checkpoint_is_named(quiet_trainer: Build) -> None:
     trainer = quiet_trainer(max_steps=1, callbacks=[StartFrom("none.ckpt")])
     with pytest.raises(MisconfigurationException, match=r"there is no checkpoint none\.ckpt"):
         trainer.fit(tiny(), clips())
+
+
+def test_an_empty_name_is_not_the_working_directory() -> None:
+    with pytest.raises(ValueError, match="StartFrom: path= is out of range: give a name"):
+        StartFrom("")
+    with pytest.raises(ValueError, match="VJEPA: start_from= is out of range: give a name"):
+        tiny(start_from="")

@@ -7,11 +7,13 @@ from typing import Any
 
 import pytest
 import torch
+from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.strategies import ModelParallelStrategy
 from torch import distributed as dist
 from torch import nn
 from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
-from torch.distributed.fsdp import FSDPModule, fully_shard
+from torch.distributed.fsdp import FSDPModule, FullyShardedDataParallel, fully_shard
+from torch.distributed.fsdp.wrap import enable_wrap
 from torch.distributed.tensor import DTensor
 
 from jepa_lightning import IJEPA, FSDP2Strategy
@@ -108,6 +110,19 @@ def test_a_parameter_outside_of_networks_is_refused_where_it_would_not_be_sharde
     wrap_(module)  # another strategy: nothing happens
     with pytest.raises(ValueError, match=r"WithParameter\.temperature is a parameter outside of a network"):
         shard_(module, mesh)
+
+
+def test_blocks_that_are_compiled_are_refused_under_fsdp1(mesh: DeviceMesh, tiny_ijepa: Callable[..., IJEPA]) -> None:
+    def without_states(module: nn.Module, sync_module_states: bool = False, **options: Any) -> nn.Module:
+        return FullyShardedDataParallel(module, **options)  # cannot send weights of the CPU
+
+    def configure(**options: Any) -> None:
+        with enable_wrap(wrapper_cls=without_states, device_id=torch.device("cpu"), use_orig_params=True):
+            tiny_ijepa(**options).configure_model()
+
+    configure()
+    with pytest.raises(MisconfigurationException, match="does not compile the blocks of FSDP1"):
+        configure(compile=True)
 
 
 class Mesh:
