@@ -27,10 +27,24 @@ def tables() -> tuple[Table, Table]:
 
 
 @pytest.fixture
-def found() -> Callable[[tuple[Table, Table], Any], dict[str, Any]]:
+def found() -> Callable[..., dict[str, Any]]:
     """What a protocol finds for each label of two tables."""
 
-    def run(tables: tuple[Table, Table], protocol: Any) -> dict[str, Any]:
-        return {task.name: protocol(task, *tables, Settings()) for task in tasks_of(*tables, seed=0)}
+    def run(tables: tuple[Table, Table], protocol: Any, **names: list[str]) -> dict[str, Any]:
+        settings = Settings(class_names=names)
+        return {task.name: protocol(task, *tables, settings) for task in tasks_of(*tables, seed=0)}
 
     return run
+
+
+@pytest.fixture
+def counts() -> tuple[Table, Table]:
+    """A count that is in the features, as their largest number and as a sum, and a value."""
+    torch.manual_seed(0)
+    target = torch.arange(500) % 4
+    features = (
+        torch.randn(500, 6) + 1.5 * torch.eye(4, 6)[target] + target[:, None] * torch.tensor([0, 0, 0, 0, 0, 1.0])
+    )
+    rows = {"count": target, "far": features[:, 0] * 5 + 7}
+    train = Table({"last": features[:400].numpy()}, {name: each[:400] for name, each in rows.items()})
+    return train, Table({"last": features[400:].numpy()}, {name: each[400:] for name, each in rows.items()})
