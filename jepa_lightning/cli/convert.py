@@ -60,8 +60,9 @@ def _safetensors(module: Any, place: Path, options: Namespace) -> str:
 def _reference(module: Any, place: Path, options: Namespace) -> str:
     from jepa_lightning.interop.reference_writer import write_reference
 
-    write_reference(module, place, options.source)
-    return f"jepa_lightning.interop.load_reference({str(place)!r}), and the code of the authors"
+    reason = write_reference(module, place, options.source)
+    more = f"\n  The optimizer is left out: {reason}." if reason else ""
+    return f"jepa_lightning.interop.load_reference({str(place)!r}), and the code of the authors{more}"
 
 
 def _torch(module: Any, place: Path, options: Namespace) -> str:

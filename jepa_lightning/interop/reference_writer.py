@@ -6,12 +6,12 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from jepa_lightning.checkpoints import read_shards
+from jepa_lightning.checkpoints import OPTIMIZERS, read_shards
 from jepa_lightning.interop.folders import file_appearing
 from jepa_lightning.interop.own_checkpoint import is_checkpoint
 from jepa_lightning.interop.reading import CONFIG, read_weights
 from jepa_lightning.interop.torch_file import write_torch
-from jepa_lightning.interop.training_state import reference_loop
+from jepa_lightning.interop.training_state_writer import reference_loop
 from jepa_lightning.nn import Predictor, VisionTransformer
 
 
@@ -52,7 +52,7 @@ def reference_content(module: Any, checkpoint: Mapping[str, Any] | None = None) 
     return {**found, **rest, **loop}
 
 
-def write_reference(module: Any, path: Path, source: str | None = None) -> None:
+def write_reference(module: Any, path: Path, source: str | None = None) -> str | None:
     """Writes such a checkpoint.
 
     Args:
@@ -60,12 +60,21 @@ def write_reference(module: Any, path: Path, source: str | None = None) -> None:
         path: the file.
         source: that the module is of; a checkpoint of this package gives its optimizer too.
 
+    Returns:
+        Why the optimizer of the checkpoint is left out; None if it is not, or if there is none.
+
     Raises:
         ValueError: if the reference has no such networks.
     """
-    content = reference_content(module, _checkpoint(source))
+    checkpoint = _checkpoint(source)
+    content = reference_content(module, checkpoint)
     with file_appearing(path) as place:
         write_torch(content, place)
+    if content["opt"] is not None or checkpoint is None or not checkpoint.get("optimizer_states"):
+        return None
+    if len(module.context_encoder.patch) == 3:
+        return "the reference numbers parameters, and where it counts the mask tokens of V-JEPA is not known"
+    return f"the reference has AdamW, and the checkpoint {', '.join(checkpoint.get(OPTIMIZERS, ['an unknown one']))}"
 
 
 def _checkpoint(source: str | None) -> dict[str, Any] | None:

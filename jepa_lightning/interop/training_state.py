@@ -1,29 +1,34 @@
-"""Where a run was: optimizer, schedule and progress, between checkpoints of the reference and those of this package.
+"""Where a run of the reference was, as a checkpoint that is resumed: optimizer, scaler, schedule and epoch."""
 
-The reference's optimizer goes by numbers: its groups are the decayed parameters of the encoder, those of the predictor,
-and then the others of each, in the order of their names in the file, frozen position tables among them.
-"""
-
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from copy import deepcopy
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from jepa_lightning.checkpoints import OPTIMIZERS
+from jepa_lightning.interop.loop_progress import fit_loop_after
+from jepa_lightning.interop.optimizer_groups import KEPT, TABLES, Group, groups_of
 from jepa_lightning.interop.reference_file import Reference
+from jepa_lightning.interop.reference_module import predictor_for
+from jepa_lightning.interop.training_state_writer import SCALER, on_cpu
 
-NETWORKS = {"encoder": "context_encoder", "predictor": "predictor"}  # entries of the file, and what moves here
-TABLES = ("pos_embed", "predictor_pos_embed")  # that the reference counts among the parameters
-# of a group of AdamW; the reference adds its own
-KEPT = ("lr", "betas", "eps", "weight_decay", "amsgrad", "maximize", "foreach", "capturable", "differentiable", "fused")
+MASK_TOKENS = "predictor.mask_tokens."
 
 
 def resumable(reference: Reference, module: Any) -> dict[str, Any]:
-    """What a checkpoint needs beside weights to be resumed from; empty where a file has no optimizer.
+    """What a checkpoint needs beside weights to be resumed from.
+
+    The names of the parameters that the reference has numbered are those of the networks in the same file, in their
+    order; the number of parameters in each group and the shape of each state are compared with them.
 
     Args:
         reference: the file.
         module: with its weights, and the options of its optimizer.
+
+    Returns:
+        Entries of a checkpoint; empty where the file has no optimizer, or a predictor that is not the module's.
 
     Raises:
         ValueError: if the optimizer's state is not of the file's networks.
@@ -31,117 +36,83 @@ def resumable(reference: Reference, module: Any) -> dict[str, Any]:
     optimizer, epochs = reference.loop.get("opt"), reference.loop.get("epoch")
     if not (isinstance(optimizer, Mapping) and optimizer.get("state") and isinstance(epochs, int) and epochs > 0):
         return {}
-    states, groups = optimizer["state"], optimizer.get("param_groups", [])
-    named = list(_groups(reference.networks))
-    sizes = [len(names) for _, _, names in named]
-    held = [len(group["params"]) for group in groups]
-    if held != sizes:
-        raise ValueError(
-            f"the optimizer of {reference.source} has groups of {held} parameters, and its networks have {sizes}."
-        )
-    moved: dict[str, Any] = {}
-    ours = []
-    for (network, decay, names), group in zip(named, groups, strict=True):
-        kept = [name for name in names if name not in TABLES]
-        moved |= {
-            f"{NETWORKS[network]}.{name}": _on_cpu(states[number])
-            for name, number in zip(names, group["params"], strict=True)
-            if name not in TABLES and number in states
-        }
-        label = NETWORKS[network] if decay else f"{NETWORKS[network]}-no_decay"
-        ours.append(_group(group, label, decay, [f"{NETWORKS[network]}.{name}" for name in kept], module))
+    if predictor_for(reference) is None:
+        return {}
+    groups = optimizer.get("param_groups", [])
+    named = _named(reference, groups)
+    moved = _states_by_name(reference, named, groups, optimizer["state"], module)
     steps = max(int(state["step"]) for state in moved.values())
+    theirs = {group.label: saved for group, saved in zip(named, groups, strict=True)}
+    scaler = reference.loop.get("scaler")
     return {
         "epoch": epochs - 1,
         "global_step": steps,
-        "loops": {"fit_loop": _progress(epochs, steps)},
+        "loops": {"fit_loop": fit_loop_after(epochs, steps)},
         "callbacks": {},
-        "optimizer_states": [{"state": moved, "param_groups": ours}],
+        "optimizer_states": [{"state": moved, "param_groups": _own_groups(module, theirs)}],
         "lr_schedulers": [{"last_epoch": steps}],
         OPTIMIZERS: ["AdamW"],
+        **({SCALER: dict(scaler)} if isinstance(scaler, Mapping) and scaler else {}),
     }
 
 
-def reference_loop(checkpoint: Mapping[str, Any], networks: Mapping[str, Mapping[str, Tensor]]) -> dict[str, Any]:
-    """The same for a checkpoint in the form of the reference.
-
-    Args:
-        checkpoint: of a run with AdamW, at the end of an epoch.
-        networks: state dicts of the encoder and the predictor under the names of the reference.
-
-    Returns:
-        ``opt``, ``epoch`` and ``lr``; empty if the checkpoint has weights alone, or another optimizer.
-    """
-    saved = checkpoint.get("optimizer_states") or []
-    if checkpoint.get(OPTIMIZERS) != ["AdamW"] or not saved:
-        return {}
-    states, own = saved[0]["state"], {group["name"]: group for group in saved[0]["param_groups"]}
-    numbered, groups, number = {}, [], 0
-    for network, decay, names in _groups(networks):
-        group = own[NETWORKS[network] if decay else f"{NETWORKS[network]}-no_decay"]
-        places = range(number, number + len(names))
-        number += len(names)
-        for place, name in zip(places, names, strict=True):
-            if (state := states.get(f"{NETWORKS[network]}.{name}")) is not None:
-                numbered[place] = _on_cpu(state)
-        groups.append({name: group[name] for name in KEPT if name in group} | {"params": list(places)})
-    return {
-        "opt": {"state": numbered, "param_groups": groups},
-        "epoch": int(checkpoint.get("epoch", 0)) + 1,
-        "lr": float(groups[0]["lr"]),
-    }
+def _named(reference: Reference, groups: Sequence[Mapping[str, Any]]) -> list[Group]:
+    """The groups of a file by name: with position tables, or without them where the reference no longer has them."""
+    held = [len(group["params"]) for group in groups]
+    for tables in (True, False):
+        named = list(groups_of(reference.networks, tables))
+        if held == [len(group.names) for group in named]:
+            return named
+    raise ValueError(
+        f"the optimizer of {reference.source} has groups of {held} parameters, and its networks have "
+        f"{[len(group.names) for group in groups_of(reference.networks)]}."
+    )
 
 
-def _groups(networks: Mapping[str, Mapping[str, Tensor]]) -> Iterator[tuple[str, bool, list[str]]]:
-    """Entry, whether it is decayed, and the names of the parameters of each group, in the order of the reference."""
-    for decay in (True, False):
-        for network in NETWORKS:
-            names = [
-                name
-                for name, value in networks.get(network, {}).items()
-                if decay == ("bias" not in name and value.ndim > 1)
-            ]
-            yield network, decay, names
+def _states_by_name(
+    reference: Reference,
+    named: Sequence[Group],
+    groups: Sequence[Mapping[str, Any]],
+    states: Mapping[Any, Mapping[str, Any]],
+    module: Any,
+) -> dict[str, dict[str, Any]]:
+    """The states of the module's parameters; a mask token that starts as the first one has its states too."""
+    own, moved = dict(module.named_parameters()), {}
+    for group, saved in zip(named, groups, strict=True):
+        for name, number in zip(group.names, saved["params"], strict=True):
+            path = f"{group.network}.{name}"
+            state = states.get(number)
+            if state is None or name in TABLES:
+                continue
+            if path in own:
+                _check_shapes(reference, path, own[path], state)
+                moved[path] = on_cpu(state)
+            elif not path.startswith(MASK_TOKENS):
+                raise ValueError(f"the optimizer of {reference.source} moves {path}, which the module does not have.")
+    first = f"{MASK_TOKENS}0"
+    for path in own:
+        if path.startswith(MASK_TOKENS) and path not in moved and first in moved and torch.equal(own[path], own[first]):
+            moved[path] = deepcopy(moved[first])
+    return moved
 
 
-def _group(group: Mapping[str, Any], label: str, decay: bool, names: Sequence[str], module: Any) -> dict[str, Any]:
-    kept = {name: group[name] for name in KEPT if name in group}
-    own = {"name": label, "decay": decay, "constant": False, "params": list(names)}
-    weight_decay = float(module.weight_decay) if decay else 0.0
-    return {**kept, **own, "initial_lr": float(module.lr), "initial_weight_decay": weight_decay}
+def _check_shapes(reference: Reference, path: str, parameter: Tensor, state: Mapping[str, Any]) -> None:
+    for name, value in state.items():
+        if isinstance(value, Tensor) and value.ndim and value.shape != parameter.shape:
+            raise ValueError(
+                f"the optimizer of {reference.source} does not fit: its {name} for {path} has the shape "
+                f"{list(value.shape)} in place of {list(parameter.shape)}."
+            )
 
 
-def _on_cpu(state: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value.detach().cpu() if isinstance(value, Tensor) else value for name, value in state.items()}
-
-
-def _progress(epochs: int, steps: int) -> dict[str, Any]:
-    """The state of Lightning's fit loop after some epochs of as many batches as steps."""
-    total, current = steps, steps // epochs
-    batches = {
-        "total": dict.fromkeys(("ready", "completed", "started", "processed"), total),
-        "current": dict.fromkeys(("ready", "completed", "started", "processed"), current),
-        "is_last_batch": True,
-    }
-    optimizer = {
-        "step": {
-            key: {"ready": number, "completed": number} for key, number in (("total", total), ("current", current))
-        },
-        "zero_grad": {
-            key: {"ready": number, "completed": number, "started": number}
-            for key, number in (("total", total), ("current", current))
-        },
-    }
-    through = {"ready": epochs, "completed": epochs - 1, "started": epochs, "processed": epochs}
-    scheduler = {
-        key: {"ready": number, "completed": number} for key, number in (("total", total), ("current", current))
-    }
-    return {
-        "state_dict": {},
-        "epoch_loop.state_dict": {"_batches_that_stepped": steps},
-        "epoch_loop.batch_progress": batches,
-        "epoch_loop.scheduler_progress": scheduler,
-        "epoch_loop.automatic_optimization.state_dict": {},
-        "epoch_loop.automatic_optimization.optim_progress": {"optimizer": optimizer},
-        "epoch_progress": {"total": through, "current": dict(through)},
-    }
+def _own_groups(module: Any, theirs: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Groups as the module's optimizer has them, with what the file says of each."""
+    names = {parameter: name for name, parameter in module.named_parameters()}
+    groups = []
+    for group in module.optimizer_groups():
+        kept = {name: theirs[group["name"]][name] for name in KEPT if name in theirs[group["name"]]}
+        own = {name: group[name] for name in ("name", "decay", "constant")}
+        params = [names[parameter] for parameter in group["params"]]
+        initial = {"initial_lr": float(module.lr), "initial_weight_decay": float(group["weight_decay"])}
+        groups.append({**kept, **own, "params": params, **initial})
+    return groups

@@ -83,7 +83,7 @@ class Predictor(nn.Module):
                 f"predictor width {width} is not a multiple of its heads {heads}: set predictor_heads to a divisor."
             )
         self.grid_size = tuple(grid_size)
-        # the order of the parameters is the reference's, which its saved optimizer states rely on
+        # the order of the parameters is that of I-JEPA's reference, which its saved optimizer states rely on
         if num_mask_tokens is None:
             self.mask_token = nn.Parameter(torch.zeros(1, 1, width))
         else:

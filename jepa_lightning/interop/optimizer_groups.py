@@ -1,0 +1,48 @@
+"""Groups of the optimizer of the reference, whose parameters go by numbers.
+
+Its groups are the decayed parameters of the encoder, those of the predictor, and then the others of each, in the order
+in which the networks have them; frozen position tables are among them. Source: the code of I-JEPA, V-JEPA and V-JEPA 2.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import NamedTuple
+
+from torch import Tensor
+
+NETWORKS = {"encoder": "context_encoder", "predictor": "predictor"}  # entries of the file, and what moves here
+TABLES = ("pos_embed", "predictor_pos_embed")  # that the reference counts among the parameters
+# of a group of AdamW; the reference adds its own
+KEPT = ("lr", "betas", "eps", "weight_decay", "amsgrad", "maximize", "foreach", "capturable", "differentiable", "fused")
+
+
+class Group(NamedTuple):
+    """A group of parameters.
+
+    Attributes:
+        network: the module here whose parameters they are.
+        decay: whether they are decayed.
+        names: of the parameters, under the names of the reference.
+    """
+
+    network: str
+    decay: bool
+    names: list[str]
+
+    @property
+    def label(self) -> str:
+        """The name that the group has here."""
+        return self.network if self.decay else f"{self.network}-no_decay"
+
+
+def groups_of(networks: Mapping[str, Mapping[str, Tensor]], tables: bool = True) -> Iterator[Group]:
+    """The groups, in the order of the reference.
+
+    Args:
+        networks: state dicts by entry; a state dict has its parameters in the order of the network.
+        tables: count position tables.
+    """
+    for decay in (True, False):
+        for entry, ours in NETWORKS.items():
+            named = networks.get(entry, {}).items()
+            fitting = [name for name, value in named if decay == ("bias" not in name and value.ndim > 1)]
+            yield Group(ours, decay, [name for name in fitting if tables or name not in TABLES])
