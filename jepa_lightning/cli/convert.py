@@ -41,7 +41,9 @@ def _writers() -> dict[str, Callable[[Any, Path, Namespace], str]]:
 def _hf(module: Any, place: Path, options: Namespace) -> str:
     from jepa_lightning.interop.huggingface_writer import write_huggingface
 
-    return f"transformers.{write_huggingface(module, place, options.which)}.from_pretrained({str(place)!r})"
+    name = write_huggingface(module, place, options.which)
+    no_pooler = ", add_pooling_layer=False" if name == "ViTModel" else ""
+    return f"transformers.{name}.from_pretrained({str(place)!r}{no_pooler})"
 
 
 def _timm(module: Any, place: Path, options: Namespace) -> str:

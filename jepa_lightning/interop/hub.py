@@ -5,9 +5,10 @@ from typing import Any
 
 from huggingface_hub import snapshot_download
 
+from jepa_lightning.interop.huggingface_processor import PROCESSORS
 from jepa_lightning.interop.reading import CONFIG, INDEX, PICKLED, WEIGHTS
 
-FILES = [CONFIG, WEIGHTS, INDEX, PICKLED, "model-*.safetensors"]
+FILES = [CONFIG, WEIGHTS, INDEX, PICKLED, "model-*.safetensors", *PROCESSORS]
 
 
 def hub_folder(name: str, **options: Any) -> Path:

@@ -90,14 +90,14 @@ def _size(value: Any) -> int | tuple[int, int]:
     return (int(value[0]), int(value[1])) if isinstance(value, (list, tuple)) else int(value)
 
 
-def timm_of(folder: Path) -> tuple[dict[str, Any], dict[str, Tensor], float]:
+def timm_of(folder: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """A Vision Transformer of ``transformers`` as one of timm.
 
     Args:
         folder: of a ``ViTModel``, a ``Dinov2Model`` with or without registers, or one with a head.
 
     Returns:
-        Arguments of ``TimmViT``, the state dict of its ``model``, and the eps of the norms.
+        Arguments of ``TimmViT``, and the state dict of its ``model``.
 
     Raises:
         ValueError: if it holds another kind of model.
@@ -111,7 +111,7 @@ def timm_of(folder: Path) -> tuple[dict[str, Any], dict[str, Tensor], float]:
         raise ValueError(f"{folder} has SwiGLU: take the same model from timm, as timm:vit_giant_patch14_dinov2.")
     prefixes = ("vit.", "dinov2.", "dinov2_with_registers.")
     weights = vit_weights(state, VIT if kind == "vit" else DINOV2, prefixes)
-    width, size = int(config["hidden_size"]), int(config["image_size"])
+    width, size = int(config["hidden_size"]), _size(config["image_size"])
     hidden = int(config.get("intermediate_size") or 0) if kind == "vit" else round(width * config["mlp_ratio"])
     options: dict[str, Any] = {
         "embed_dim": width,
@@ -129,8 +129,9 @@ def timm_of(folder: Path) -> tuple[dict[str, Any], dict[str, Tensor], float]:
         weights["pos_embed"] = weights["pos_embed"][:, 1:]
     arguments = {
         "name": "vit_base_patch16_224",
-        "image_size": (size, size),
+        "image_size": (size, size) if isinstance(size, int) else size,
         "in_channels": int(config.get("num_channels", 3)),
         "options": options,
+        "norm_eps": float(config["layer_norm_eps"]),
     }
-    return arguments, weights, float(config["layer_norm_eps"])
+    return arguments, weights

@@ -4,10 +4,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from jepa_lightning.interop.fitting import check_all
-from jepa_lightning.interop.reading import check_finite
+from jepa_lightning.interop.huggingface_processor import statistics_of
+from jepa_lightning.interop.reading import check_finite, read_config
 from jepa_lightning.interop.report import LoadReport
 from jepa_lightning.nn import TimmViT
 
@@ -15,7 +16,7 @@ TIMM_KINDS = ("vit", "dinov2", "dinov2_with_registers")
 
 
 def timm_network(
-    folder: Path, arguments: Mapping[str, Any], state: Mapping[str, Tensor], eps: float, report: LoadReport
+    folder: Path, arguments: Mapping[str, Any], state: Mapping[str, Tensor], report: LoadReport
 ) -> TimmViT:
     """The encoder, with its weights.
 
@@ -23,7 +24,6 @@ def timm_network(
         folder: for messages.
         arguments: of ``TimmViT``.
         state: of its ``model``.
-        eps: of its norms.
         report: gets what was loaded.
 
     Raises:
@@ -34,11 +34,6 @@ def timm_network(
     check_finite(state, folder)
     network.model.load_state_dict(state)
     report.loaded += [f"model.{name}" for name in state]
-    norms = [layer for layer in network.modules() if isinstance(layer, nn.LayerNorm) and layer.eps != eps]
-    for layer in norms:
-        layer.eps = eps
-    if norms:
-        report.notes.append(f"norms have eps={eps:g} as in the file; checkpoints do not hold it, and have 1e-6 again")
     return network
 
 
@@ -47,7 +42,6 @@ def module_on_timm(
     folder: Path,
     arguments: Mapping[str, Any],
     state: Mapping[str, Tensor],
-    eps: float,
     given: Mapping[str, Any],
 ) -> tuple[Any, LoadReport]:
     """A module with such an encoder, from which its target starts too.
@@ -57,12 +51,15 @@ def module_on_timm(
         folder: for messages.
         arguments: of ``TimmViT``.
         state: of its ``model``.
-        eps: of its norms.
         given: options of the module.
     """
     report = LoadReport(str(folder))
-    network = timm_network(folder, arguments, state, eps, report)
-    options = {"image_size": tuple(arguments["image_size"]), "in_channels": arguments["in_channels"]}
+    network = timm_network(folder, arguments, state, report)
+    options: dict[str, Any] = {
+        "image_size": tuple(arguments["image_size"]),
+        "in_channels": arguments["in_channels"],
+        **statistics_of(folder, read_config(folder), report),
+    }
     module = cls(encoder=network, **{**options, **given})
     report.notes.append("the predictor starts anew, and the target encoder as the other")
     return module, report

@@ -79,6 +79,15 @@ def read_config(folder: Path) -> dict[str, Any]:
     path = folder / CONFIG
     if not path.is_file():
         raise ValueError(f"{folder} is a folder, but not one of weights: it has no {CONFIG}.")
+    return read_json(path)
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """A JSON object of a file.
+
+    Raises:
+        ValueError: if it is none, or is too long for a configuration.
+    """
     if path.stat().st_size > LONGEST_CONFIG:
         raise ValueError(f"cannot read {path}: it has {path.stat().st_size} bytes, which is no configuration.")
     try:

@@ -8,6 +8,8 @@ from torch import Tensor, nn
 from jepa_lightning.interop.architecture import ROTARY, encoder_form, levels_of, positions_of, predictor_form
 from jepa_lightning.interop.empty import without_weights
 from jepa_lightning.interop.fitting import fit_
+from jepa_lightning.interop.huggingface_processor import statistics_of
+from jepa_lightning.interop.reading import read_config
 from jepa_lightning.interop.reference import input_options
 from jepa_lightning.interop.reference_file import Reference
 from jepa_lightning.interop.report import LoadReport
@@ -38,6 +40,8 @@ def reference_options(reference: Reference, given: Mapping[str, Any], report: Lo
     options |= input_options(reference, form, given.get("image_size"), given.get("num_frames"), report)
     if form.tubelet_size is not None and reference.family in ROTARY:
         options |= {"rope": True, "rope_style": "vjepa2"}
+    if reference.path.is_dir():  # of transformers or of timm
+        options |= statistics_of(reference.path, read_config(reference.path), report)
     state = predictor_for(reference)
     if reference.family == "vjepa2_1":
         options |= _options_of_2_1(reference, reference.networks[names[0]], state, given)

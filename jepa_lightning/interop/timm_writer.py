@@ -54,8 +54,10 @@ def timm_state(encoder: Any, module: Any) -> tuple[dict[str, Tensor], str]:
         ValueError: if timm has no network that computes the same.
     """
     if isinstance(encoder, (TimmViT, TimmBackbone)):
-        name, options = _timm_options(encoder, module)
-        return dict(encoder.model.state_dict()), _call(name, options)
+        call, eps = _call(*_timm_options(encoder, module)), getattr(encoder, "hparams", {}).get("norm_eps")
+        if eps is not None:
+            call += f", norm_layer=functools.partial(torch.nn.LayerNorm, eps={eps!r})"
+        return dict(encoder.model.state_dict()), call
     if type(encoder) is not VisionTransformer:
         raise ValueError(f"timm has no network like {type(encoder).__name__}: convert to safetensors.")
     if len(encoder.patch) == 3:

@@ -32,6 +32,7 @@ class TimmViT(nn.Module):
         drop_path: stochastic depth rate of the last block; rises linearly from 0.
         gradient_checkpointing: recompute each block in the backward pass.
         options: further ones of the model, such as ``embed_dim`` and ``depth``, as plain data.
+        norm_eps: eps of all layer norms; None has the model's own.
 
     Attributes:
         hparams: the arguments, which checkpoints hold.
@@ -56,6 +57,7 @@ class TimmViT(nn.Module):
         drop_path: float = 0.0,
         gradient_checkpointing: bool = False,
         options: dict[str, Any] | None = None,
+        norm_eps: float | None = None,
     ) -> None:
         super().__init__()
         self.hparams = {
@@ -65,10 +67,14 @@ class TimmViT(nn.Module):
             "drop_path": drop_path,
             "gradient_checkpointing": gradient_checkpointing,
             "options": dict(options or {}),
+            "norm_eps": norm_eps,
         }
         self.in_channels, image_size = in_channels, (image_size[0], image_size[1])
         model = create_timm_model(name, image_size, in_channels, pretrained, drop_path, **(options or {}))
         _check_maskable(name, model)
+        for layer in model.modules() if norm_eps is not None else ():
+            if isinstance(layer, nn.LayerNorm):
+                layer.eps = norm_eps
         self.patch: tuple[int, int] = tuple(model.patch_embed.patch_size)
         self.input_size, self.grid_size = image_size, grid_size(image_size, self.patch)
         self.width, self.depth = int(model.embed_dim), len(model.blocks)

@@ -1,5 +1,6 @@
 """timm's networks into ours and back, and its Vision Transformers under masks against a slow gather."""
 
+import functools
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +64,16 @@ def test_encoders_that_are_timms_go_back_as_they_are(tmp_path: Path) -> None:
     again = eval(write_timm(pair, tmp_path / "b.pth"), {"timm": timm}).eval()
     small = torch.randn(2, 3, 32, 32)
     torch.testing.assert_close(again(small), pair(small), atol=1e-5, rtol=0)
+
+
+@torch.no_grad()
+def test_the_eps_of_the_norms_goes_with_them(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    network = TimmViT("vit_tiny_patch16_224", (32, 32), options={**TINY, "patch_size": 8}, norm_eps=0.1)
+    module = IJEPA(encoder=network, image_size=32, **{**SMALL, "min_keep": 1}).eval()
+    again = eval(write_timm(module, tmp_path / "a.pth"), {"timm": timm, "torch": torch, "functools": functools}).eval()
+    image = torch.randn(2, 3, 32, 32)
+    torch.testing.assert_close(again.forward_features(image)[:, 1:], module.target_encoder(image), atol=1e-5, rtol=0)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,90 @@
+"""Preprocessors of ``transformers``: what they do to pixels is what a module does in validation, both ways."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from jepa_lightning.interop.reading import read_json
+from jepa_lightning.interop.report import LoadReport
+
+BILINEAR = 2  # of PIL
+PROCESSORS = ("preprocessor_config.json", "video_preprocessor_config.json")  # of images, of clips
+HALF = [0.5, 0.5, 0.5]
+
+
+def processor_of(module: Any, clips: bool) -> dict[str, dict[str, Any]]:
+    """The preprocessor of a module, by the name of its file.
+
+    Args:
+        module: with its image size, mean and std.
+        clips: whether its encoder takes clips.
+    """
+    return {PROCESSORS[clips]: (_of_clips if clips else _of_images)(module)}
+
+
+def statistics_of(folder: Path, config: Mapping[str, Any], report: LoadReport) -> dict[str, list[float]]:
+    """Mean and std of each channel that a folder of weights has been trained with, as options of a module.
+
+    Args:
+        folder: with a preprocessor, or without.
+        config: ``config.json`` of it.
+        report: gets the choice.
+
+    Returns:
+        Nothing where the folder does not tell. Folders of the published I-JEPA say 0.5, which is the default of ViT's
+        preprocessor and not what the authors trained with: these do not tell.
+
+    Raises:
+        ValueError: if the preprocessor cannot be read.
+    """
+    path = next((folder / name for name in PROCESSORS if (folder / name).is_file()), None)
+    if path is None:
+        return {}
+    said = read_json(path)
+    found = {ours: said.get(theirs) for ours, theirs in (("mean", "image_mean"), ("std", "image_std"))}
+    if not said.get("do_normalize", True):
+        channels = int(config.get("num_channels", 3))
+        found = {"mean": [0.0] * channels, "std": [1.0] * channels}
+    by_default = str(said.get("image_processor_type", "ViT")).startswith("ViT")
+    if config.get("model_type") == "ijepa" and by_default and found == {"mean": HALF, "std": HALF}:
+        report.notes.append(f"mean and std are ImageNet's, as the authors had them, and not those of its {path.name}")
+        return {}
+    given = {name: [float(one) for one in value] for name, value in found.items() if isinstance(value, list)}
+    if given:
+        report.notes.append(f"mean and std are those of its {path.name}")
+    return given
+
+
+def _of_images(module: Any) -> dict[str, Any]:
+    """As in validation here: the shorter side to that of the view, and the middle of the longer one."""
+    height, width = module.image_size
+    return {
+        "image_processor_type": "BitImageProcessor",
+        "do_convert_rgb": module.in_channels == 3,
+        "do_resize": True,
+        "size": {"shortest_edge": min(height, width)} if height == width else {"height": height, "width": width},
+        "resample": BILINEAR,
+        "do_center_crop": height == width,
+        "crop_size": {"height": height, "width": width},
+        **_normalization(module),
+    }
+
+
+def _of_clips(module: Any) -> dict[str, Any]:
+    size = module.image_size[0]
+    return {
+        "video_processor_type": "VJEPA2VideoProcessor",
+        "crop_size": {"height": size, "width": size},
+        "resample": BILINEAR,
+        **_normalization(module),
+    }
+
+
+def _normalization(module: Any) -> dict[str, Any]:
+    return {
+        "do_rescale": True,
+        "rescale_factor": 1 / 255,
+        "do_normalize": True,
+        "image_mean": list(module.mean),
+        "image_std": list(module.std),
+    }
