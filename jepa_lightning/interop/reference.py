@@ -18,6 +18,7 @@ from jepa_lightning.interop.architecture import (
 from jepa_lightning.interop.empty import without_weights
 from jepa_lightning.interop.entries import Which, check_which, open_reference
 from jepa_lightning.interop.fitting import fit_
+from jepa_lightning.interop.reference_ac import ac_predictor_refusal
 from jepa_lightning.interop.reference_file import TARGETS, Reference
 from jepa_lightning.interop.reference_probe import probe_network
 from jepa_lightning.interop.report import LoadReport
@@ -153,10 +154,7 @@ def _predictor(
     _, state = reference.entry("predictor")
     report = LoadReport(reference.source, "predictor")
     if reference.family == "vjepa2_ac":
-        raise ValueError(
-            f"the predictor of {reference.source} is conditioned on actions of a robot, which no network here is: take "
-            "its encoder, or train a WorldModel on it."
-        )
+        raise ValueError(ac_predictor_refusal(reference.source))
     names = [name for name in ("encoder", *TARGETS) if name in reference.networks]
     if not names:
         raise ValueError(f"{reference.source} has a predictor and no encoder, whose width and heads it needs.")

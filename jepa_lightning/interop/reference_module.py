@@ -11,6 +11,7 @@ from jepa_lightning.interop.fitting import fit_
 from jepa_lightning.interop.huggingface_processor import statistics_of
 from jepa_lightning.interop.reading import read_config
 from jepa_lightning.interop.reference import input_options
+from jepa_lightning.interop.reference_ac import ac_predictor_refusal
 from jepa_lightning.interop.reference_file import Reference
 from jepa_lightning.interop.report import LoadReport
 
@@ -94,6 +95,8 @@ def check_kind(cls: type, reference: Reference) -> None:
     """
     images, axes = reference.family == "ijepa", getattr(cls, "media_axes", 3)
     other = not (hasattr(cls, "build_encoder") and hasattr(cls, "build_predictor")) or _is_abstract(cls)
+    if other and reference.family == "vjepa2_ac":
+        raise ValueError(ac_predictor_refusal(reference.source))
     if other or images != (axes == 3):
         right = "IJEPA" if images else "VJEPA"
         raise ValueError(f"{reference.source} is a model of {reference.family}: load it with {right}.from_pretrained.")
@@ -152,7 +155,9 @@ def load_networks_(module: Any, reference: Reference, report: LoadReport) -> Non
         _fit(module.predictor, reference, "predictor", "predictor", "predictor", report)
         return
     reason = (
-        "its inputs are actions of a robot" if reference.family == "vjepa2_ac" else "it predicts a teacher's tokens"
+        "it reads actions and states of a robot as tokens"
+        if reference.family == "vjepa2_ac"
+        else "it predicts a teacher's tokens"
     )
     report.skipped |= {f"predictor.{name}": reason for name in reference.networks.get("predictor", {})}
     if any(parameter.is_meta for parameter in module.predictor.parameters()):
