@@ -10,7 +10,7 @@ from jsonargparse import ArgumentParser
 from jepa_lightning.checkpoints import present
 from jepa_lightning.cli.weights import parse
 from jepa_lightning.interop.inspecting import describe
-from jepa_lightning.interop.published import PUBLISHED, locate
+from jepa_lightning.interop.published import locate
 
 
 def inspect_file(arguments: Sequence[str]) -> None:
@@ -26,7 +26,7 @@ def inspect_file(arguments: Sequence[str]) -> None:
     """
     options = parse(_parser(), arguments, "give a file of weights: jepa-lightning inspect FILE.")
     path = present(Path(options.file).expanduser())
-    if not path.exists() and options.file in PUBLISHED:
+    if not path.exists():
         path, _ = locate(options.file)
     found = {"file": str(path), **describe(path)}
     print(yaml.safe_dump(_plain(found), sort_keys=False, width=110).rstrip())

@@ -196,7 +196,7 @@ def _named(width: int, depth: int, ratio: float, family: str, heads: int | None,
 
 
 def _depth(state: Mapping[str, Tensor]) -> int:
-    return 1 + max((int(found[1]) for name in state if (found := BLOCK.match(name))), default=-1)
+    return len({found[1] for name in state if (found := BLOCK.match(name))})
 
 
 def _some(names: Iterable[str]) -> str:

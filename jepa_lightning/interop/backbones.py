@@ -57,6 +57,8 @@ def find_backbone(state: Mapping[str, Tensor]) -> Backbone | None:
 
 def _describe(state: dict[str, Tensor], prefix: str) -> Backbone:
     first = state["conv1.weight"]
+    if first.ndim != 4:
+        raise ValueError(f"the first convolution of its ResNet has the shape {list(first.shape)}.")
     depths = tuple(_blocks(state, stage) for stage in range(1, 5))
     bottleneck = "layer1.0.conv3.weight" in state
     if (depths, bottleneck) not in DEPTHS:

@@ -1,6 +1,7 @@
 """Checkpoints of the reference: their entries, without the prefixes that wrappers have left."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, Literal, get_args
 
 from torch import Tensor
@@ -36,9 +37,18 @@ def open_reference(path_or_name: Any, family: str | None = None) -> Reference:
     path, published = locate(path_or_name)
     if path.is_dir():
         config = read_config(path)
-        return open_timm_folder(path, config) if ARCHITECTURE in config else open_huggingface(path)
+        return open_timm_folder(path, config).checked() if ARCHITECTURE in config else open_huggingface(path)
+    found = _read(path, str(path_or_name)).checked()
+    found.family = family or _family(found, published)
+    if published and published.family == found.family:
+        found.image_size, found.num_frames = published.image_size, published.num_frames
+    return found
+
+
+def _read(path: Path, source: str) -> Reference:
+    """The entries of a file."""
     content = read_weights(path).content
-    found = Reference(str(path_or_name), path, "")
+    found = Reference(source, path, "")
     if not isinstance(content, Mapping) or not content:
         raise ValueError(f"cannot use {path}: it holds no dict of networks.")
     if not set(content) & {*NETWORKS, *PROBES} and all(isinstance(value, Tensor) for value in content.values()):
@@ -57,9 +67,6 @@ def open_reference(path_or_name: Any, family: str | None = None) -> Reference:
             )
     if not (found.networks or found.probes):
         raise ValueError(f"cannot use {path}: it holds {', '.join(map(str, content))}, and no network.")
-    found.family = family or _family(found, published)
-    if published and published.family == found.family:
-        found.image_size, found.num_frames = published.image_size, published.num_frames
     return found
 
 

@@ -22,10 +22,10 @@ def folder_appearing(place: Path) -> Iterator[Path]:
         place: the name it takes.
 
     Raises:
-        ValueError: if there is a file of that name.
+        ValueError: if there is a file of that name, or of one of the folders above it.
     """
-    if place.exists() and not place.is_dir():
-        raise ValueError(f"{place} is a file, and a folder is to be written: remove it, or give another name.")
+    if files := [path for path in (place, *place.parents) if path.exists() and not path.is_dir()]:
+        raise ValueError(f"{files[0]} is a file, and a folder is to be written: remove it, or give another name.")
     if not place.exists():
         with appearing(place) as fresh:
             fresh.mkdir()

@@ -1,5 +1,6 @@
 """Repositories on the hub of Hugging Face."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,15 @@ from jepa_lightning.interop.huggingface_processor import PROCESSORS
 from jepa_lightning.interop.reading import CONFIG, INDEX, PICKLED, WEIGHTS
 
 FILES = [CONFIG, WEIGHTS, INDEX, PICKLED, "model-*.safetensors", *PROCESSORS]
+
+
+REPOSITORY = re.compile(r"[\w.-]+/[\w.-]+")
+
+
+def is_repository(source: Any) -> bool:
+    """Whether a source can be ``OWNER/NAME`` alone: there is no such path, and it does not end like a file."""
+    path = Path(source)
+    return not path.expanduser().exists() and not path.suffix and bool(REPOSITORY.fullmatch(str(source)))
 
 
 def hub_folder(name: str, **options: Any) -> Path:

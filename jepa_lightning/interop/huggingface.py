@@ -95,7 +95,7 @@ def vjepa2_weights(state: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], dict
         is published there), and for a ``Predictor`` with as many mask tokens.
 
     Raises:
-        ValueError: if it holds no V-JEPA 2.
+        ValueError: if it holds no V-JEPA 2, or tensors of other forms.
     """
     state = {name.removeprefix("vjepa2."): value for name, value in state.items()}
     if "encoder.embeddings.patch_embeddings.proj.weight" not in state:
@@ -105,6 +105,8 @@ def vjepa2_weights(state: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], dict
     encoder, _ = translate(state, VJEPA2_ENCODER)
     predictor, _ = translate(state, VJEPA2_PREDICTOR)
     if MASK_TOKENS in state:
+        if state[MASK_TOKENS].ndim != 4:
+            raise ValueError(f"{MASK_TOKENS} has the shape {list(state[MASK_TOKENS].shape)}.")
         predictor |= {f"mask_tokens.{i}": token for i, token in enumerate(state[MASK_TOKENS])}
     return join_qkv(encoder, QKV), join_qkv(predictor, QKV)
 
@@ -124,7 +126,9 @@ def probe_weights(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     cross = "pooler.cross_attention_layer.cross_attn."
     for name, value in state.items():
         if name.startswith(f"{cross}k_proj."):
-            values = state[name.replace("k_proj", "v_proj")]
+            values = state.get(name.replace("k_proj", "v_proj"))
+            if values is None or values.shape != value.shape or not value.ndim:
+                raise ValueError(f"the weights have no values that fit their {name}.")
             found[name.replace("k_proj", "kv")] = torch.cat([value, values])
         elif name.startswith(("pooler.", "classifier.")) and not name.startswith(f"{cross}v_proj."):
             found[name] = value

@@ -49,7 +49,11 @@ def statistics_of(folder: Path, config: Mapping[str, Any], report: LoadReport) -
     if config.get("model_type") == "ijepa" and by_default and found == {"mean": HALF, "std": HALF}:
         report.notes.append(f"mean and std are ImageNet's, as the authors had them, and not those of its {path.name}")
         return {}
-    given = {name: [float(one) for one in value] for name, value in found.items() if isinstance(value, list)}
+    given = {name: value for name, value in found.items() if value is not None}
+    for name, value in given.items():
+        numbers = isinstance(value, list) and all(type(one) in (int, float) for one in value)
+        if not numbers or (name == "std" and min(value, default=1) <= 0):
+            raise ValueError(f"cannot use {path}: its image_{name} is {value!r}, and numbers are what it should be.")
     if given:
         report.notes.append(f"mean and std are those of its {path.name}")
     return given

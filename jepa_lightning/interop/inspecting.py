@@ -42,19 +42,21 @@ def describe(path: Path) -> dict[str, Any]:
         content, config, metadata = read_weights(path)
     config = config_of(metadata) or config
     if not isinstance(content, Mapping):
-        raise ValueError(f"{path} holds a {type(content).__name__}, and no weights.")
+        raise ValueError(f"{path} holds one value of type {type(content).__name__}, and no weights.")
     states = dict(_states(content))
     if not states:
         raise ValueError(f"{path} holds {', '.join(map(str, content)) or 'an empty dict'}, and no weights.")
     held = {name for state in states.values() for name in state} if len(states) == 1 else set(states)
     options = content.get("hyper_parameters", config.get(OPTIONS, config))
+    if not isinstance(options, Mapping):
+        raise ValueError(f"{path} is damaged: its options are a {type(options).__name__}, not a dict.")
     found = {
         "made by": _made_by(content, config, states),
         "class": maker(content) if is_checkpoint(content) else config.get(CLASS) or _architecture(config),
         "step": content.get("global_step"),
         "epoch": content.get("epoch"),
         "networks": {name: _measure(state) for name, state in _networks(states)},
-        "options": {key: value for key, value in dict(options or {}).items() if not str(key).startswith("_")},
+        "options": {key: value for key, value in options.items() if not str(key).startswith("_")},
         "also holds": sorted(str(name) for name in content if name not in held and name != "state_dict"),
     }
     return {name: value for name, value in found.items() if value not in (None, {}, [])}

@@ -70,5 +70,7 @@ def join_qkv(state: Mapping[str, Tensor], names: Sequence[str]) -> dict[str, Ten
         if len(three) != 3:
             lacking = next(names[i] for i in range(3) if i not in three)
             raise ValueError(f"the weights lack {name.replace('qkv', lacking)}.")
+        if len({three[i].shape for i in range(3)}) > 1 or not three[0].ndim:
+            raise ValueError(f"the weights have {', '.join(names)} of several shapes for {name}.")
         joined[name] = torch.cat([three[i] for i in range(3)])
     return joined

@@ -4,8 +4,8 @@ Its groups are the decayed parameters of the encoder, those of the predictor, an
 in which the networks have them; frozen position tables are among them. Source: the code of I-JEPA, V-JEPA and V-JEPA 2.
 """
 
-from collections.abc import Iterator, Mapping
-from typing import NamedTuple
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
 
 from torch import Tensor
 
@@ -46,3 +46,28 @@ def groups_of(networks: Mapping[str, Mapping[str, Tensor]], tables: bool = True)
             named = networks.get(entry, {}).items()
             fitting = [name for name, value in named if decay == ("bias" not in name and value.ndim > 1)]
             yield Group(ours, decay, [name for name in fitting if tables or name not in TABLES])
+
+
+def read_optimizer(
+    saved: Mapping[str, Any], source: Any
+) -> tuple[Mapping[Any, Mapping[str, Any]], Sequence[Mapping[str, Any]]]:
+    """States by number and groups of a saved optimizer.
+
+    Raises:
+        ValueError: if they do not have the form of an Adam's.
+    """
+    states, groups = saved.get("state"), saved.get("param_groups")
+    fault = None
+    if not (isinstance(groups, list) and all(isinstance(group, Mapping) for group in groups)):
+        fault = "its groups are no list of dicts"
+    elif not all(isinstance(group.get("params"), list) for group in groups):
+        fault = "a group has no list of parameters"
+    elif not all(isinstance(number, int) for group in groups for number in group["params"]):
+        fault = "its parameters are no numbers"
+    elif not (isinstance(states, Mapping) and all(isinstance(state, Mapping) for state in states.values())):
+        fault = "its states are no dicts"
+    elif not all(isinstance(state.get("step"), (int, float, Tensor)) for state in states.values()):
+        fault = "a state has no step"
+    if fault or not isinstance(states, Mapping) or not isinstance(groups, list):
+        raise ValueError(f"the optimizer of {source} is damaged: {fault}.")
+    return states, groups

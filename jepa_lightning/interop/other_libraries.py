@@ -153,9 +153,20 @@ def _head(state: Mapping[str, Tensor], prefixes: tuple[str, ...]) -> dict[str, T
         for name, value in state.items():
             if match := re.match(rf"{re.escape(prefix)}\.(\d+)\.(\w+)$", name):
                 layers.setdefault(int(match[1]), {})[match[2]] = value
-        if sorted(layers) in ([0, 1, 3], [0, 2]):
+        if sorted(layers) in ([0, 1, 3], [0, 2]) and _is_head(layers):
             return two_layer_head([layers[number] for number in sorted(layers)], norm=1 in layers)
     return {}
+
+
+def _is_head(layers: Mapping[int, Mapping[str, Tensor]]) -> bool:
+    """Whether the tensors are those of two linear layers and of a norm between them."""
+    shapes = {number: {name: value.ndim for name, value in layer.items()} for number, layer in layers.items()}
+    linear = all(shapes[number].get("weight") == 2 for number in (0, max(shapes)))
+    hidden = layers[0].get("bias", layers[0].get("weight"))
+    norm = layers.get(1)
+    if not linear or hidden is None or (norm is not None and "running_mean" not in norm):
+        return False
+    return norm is None or norm["running_mean"].shape == hidden.shape[:1]
 
 
 def _options(cls: Any) -> set[str]:

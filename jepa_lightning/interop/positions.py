@@ -69,10 +69,15 @@ def take_mask_tokens(state: dict[str, Tensor], wanted: int, report: LoadReport) 
         state: of a predictor, with ``mask_tokens.0`` and so on.
         wanted: number of kinds.
         report: gets what was done.
+
+    Raises:
+        ValueError: if there is no first one.
     """
     given = {int(name.rpartition(".")[2]): name for name in list(state) if name.startswith("mask_tokens.")}
     if len(given) == wanted:
         return
+    if 0 not in given:
+        raise ValueError(f"{report.source} lacks mask_tokens.0.")
     first = state[given[0]]
     for kind in range(wanted):
         name = f"mask_tokens.{kind}"

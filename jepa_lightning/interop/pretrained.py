@@ -1,25 +1,20 @@
 """Modules from weights of any form that is read here: what ``from_pretrained`` of a module does."""
 
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from jepa_lightning.interop.entries import open_reference
-from jepa_lightning.interop.hub import hub_folder
-from jepa_lightning.interop.huggingface_folder import timm_of
-from jepa_lightning.interop.huggingface_timm import TIMM_KINDS, module_on_timm
+from jepa_lightning.interop.hub import hub_folder, is_repository
+from jepa_lightning.interop.huggingface_timm import TIMM_KINDS, module_on_timm, timm_of
 from jepa_lightning.interop.one_file import config_of
 from jepa_lightning.interop.other_libraries import is_foreign, module_of_foreign
 from jepa_lightning.interop.own_checkpoint import class_of_checkpoint, is_checkpoint
 from jepa_lightning.interop.own_folder import is_own, read_own
-from jepa_lightning.interop.published import PUBLISHED
 from jepa_lightning.interop.reading import CONFIG, read_config, read_weights
 from jepa_lightning.interop.reference_module import module_of
 from jepa_lightning.interop.report import LoadReport
 from jepa_lightning.interop.timm_reader import is_ijepa, is_timm_name
-
-REPOSITORY = re.compile(r"[\w.-]+/[\w.-]+")
 
 
 class LoadedModule(NamedTuple):
@@ -51,7 +46,7 @@ def load_pretrained(cls: Any, source: Any, options: Mapping[str, Any], **hub: An
         module = cls(source, pretrained=True, **options)
         return _ready(module, LoadReport(source, None, list(module.state_dict())))
     path = Path(source).expanduser()
-    if not path.exists() and str(source) not in PUBLISHED and REPOSITORY.fullmatch(str(source)) and not path.suffix:
+    if is_repository(source):
         path = hub_folder(str(source), **hub)
     if path.is_dir() and (path / CONFIG).exists():
         config = read_config(path)

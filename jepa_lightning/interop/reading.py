@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
@@ -55,18 +56,9 @@ def read_weights(path: Path) -> Weights:
     """
     if path.is_dir():
         return _read_folder(path)
-    check_regular(path)
-    try:
-        with path.open("rb") as file:
-            start = file.read(64)
-    except PermissionError as error:
-        raise ValueError(f"cannot read {path}: you have no permission to read it.") from error
-    if start[8:9] == b"{":
+    if _start(path)[8:9] == b"{":
         content, metadata = _read_safetensors(path)
         return Weights(content, {}, metadata)
-    for begins, said in NO_WEIGHTS.items():
-        if start.lstrip().startswith(begins):
-            raise ValueError(f"cannot read {path} as weights: {said}.")
     return Weights(read_plain(path, namespaces=True), {}, {})
 
 
@@ -115,7 +107,13 @@ def tensors_of(content: Any, path: Any, what: str = "it") -> dict[str, Tensor]:
     wrong = [str(name) for name, value in content.items() if not (isinstance(name, str) and isinstance(value, Tensor))]
     if wrong:
         raise ValueError(f"cannot use {path}: {what} is no state dict, {wrong[0]} is not a tensor.")
+    if strange := [name for name, value in content.items() if not _is_plain(value)]:
+        raise ValueError(f"cannot use {path}: {strange[0]} is sparse, quantized or without values.")
     return {name: value.detach() for name, value in content.items()}
+
+
+def _is_plain(value: Tensor) -> bool:
+    return value.layout == torch.strided and not (value.is_quantized or value.is_meta)
 
 
 def check_finite(state: Mapping[str, Tensor], path: Any) -> None:
@@ -141,6 +139,7 @@ def _read_folder(folder: Path) -> Weights:
             joined |= _read_safetensors(piece)[0]
         return Weights(joined, config, {})
     if (folder / PICKLED).is_file():
+        _start(folder / PICKLED)
         return Weights(read_plain(folder / PICKLED, namespaces=True), config, {})
     raise ValueError(f"{folder} has no weights: no {WEIGHTS}, {INDEX} or {PICKLED}.")
 
@@ -152,16 +151,30 @@ def _pieces(folder: Path) -> Iterator[Path]:
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ValueError(f"cannot read {path}: it is not an index of weights.") from error
     for name in names:
-        if Path(name).name != name or (folder / name).resolve().parent != folder.resolve():
+        if Path(name).name != name:  # a link is fine: the cache of the hub has nothing else
             raise ValueError(f"{path} names a piece outside of its folder, {name!r}: do not use it.")
         if not (folder / name).is_file():
             raise ValueError(f"{folder} lacks its piece {name}: copy it there.")
         yield folder / name
 
 
+def _start(path: Path) -> bytes:
+    """The first bytes of a file, if they are not those of something that is known to be no weights."""
+    check_regular(path)
+    try:
+        with path.open("rb") as file:
+            start = file.read(64)
+    except PermissionError as error:
+        raise ValueError(f"cannot read {path}: you have no permission to read it.") from error
+    for begins, said in NO_WEIGHTS.items():
+        if start[8:9] != b"{" and start.lstrip().startswith(begins):
+            raise ValueError(f"cannot read {path} as weights: {said}.")
+    return start
+
+
 def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     """Tensors by name, and the metadata; names, sizes and places are checked before memory is taken."""
-    check_regular(path)
+    _start(path)
     try:
         with safe_open(path, framework="pt") as file:
             return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118

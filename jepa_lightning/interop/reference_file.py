@@ -6,6 +6,15 @@ from typing import Any
 
 from torch import Tensor
 
+from jepa_lightning.interop.architecture import PATCHES
+
+# axes of the tensors that the form of a network is read from
+AXES = {
+    PATCHES: (4, 5),
+    "blocks.0.mlp.fc1.weight": (2,),
+    **dict.fromkeys(("pos_embed", "predictor_pos_embed"), (3,)),
+    **{f"predictor_{name}.weight": (2,) for name in ("embed", "embed.0", "embed.2", "proj")},
+}
 TARGETS = ("target_encoder", "ema_encoder")  # the latter in distilled models of V-JEPA 2.1
 
 
@@ -40,6 +49,20 @@ class Reference:
     predictor_heads: int | None = None
     eps: float = 1e-6
     alone: bool = False
+
+    def checked(self) -> "Reference":
+        """The file itself, if the tensors that tell the form of its networks have the axes of such networks.
+
+        Raises:
+            ValueError: with the name of one that has others.
+        """
+        for entry, state in self.networks.items():
+            for name, axes in AXES.items():
+                if name in state and state[name].ndim not in axes:
+                    raise ValueError(
+                        f"cannot use {self.source}: {name} of its {entry} has the shape {list(state[name].shape)}."
+                    )
+        return self
 
     def entry(self, which: str) -> tuple[str, dict[str, Tensor]]:
         """The name and the tensors of an entry.

@@ -47,8 +47,10 @@ def probe_network(reference: Reference, number: int, heads: int | None) -> tuple
 
 def _build(state: dict[str, Tensor], reference: Reference, heads: int | None) -> AttentiveClassifier:
     query, linear = state.get("pooler.query_tokens"), state.get("linear.weight")
-    if query is None or linear is None:
-        raise ValueError(f"cannot use {reference.source}: its probe has no pooler.query_tokens or linear.weight.")
+    if query is None or linear is None or query.ndim != 3 or linear.ndim != 2:
+        raise ValueError(
+            f"cannot use {reference.source}: its probe has no pooler.query_tokens or linear.weight of a probe."
+        )
     width, first = int(query.shape[-1]), [name for name in state if name.startswith("pooler.blocks.")]
     depth = 1 + len({name.split(".")[2] for name in first})
     if heads is None and width not in HEADS:

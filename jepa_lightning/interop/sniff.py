@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from jepa_lightning.interop.entries import open_reference
+from jepa_lightning.interop.hub import hub_folder, is_repository
 from jepa_lightning.interop.huggingface_timm import TIMM_KINDS
 from jepa_lightning.interop.one_file import config_of
 from jepa_lightning.interop.own_checkpoint import is_checkpoint
@@ -18,7 +19,7 @@ def method_of(source: Any) -> str | None:
     """``IJEPA`` or ``VJEPA``, for weights that are not of this package; None for those that name their class.
 
     Args:
-        source: a file or a folder, or a published name.
+        source: a file or a folder, a published name, or ``OWNER/NAME`` on the hub of Hugging Face.
 
     Raises:
         FileNotFoundError: if there is no such thing.
@@ -28,7 +29,7 @@ def method_of(source: Any) -> str | None:
         return "IJEPA"
     if str(source) in PUBLISHED:
         return "IJEPA" if PUBLISHED[str(source)].family == "ijepa" else "VJEPA"
-    path = Path(source)
+    path = hub_folder(str(source)) if is_repository(source) else Path(source)
     if path.is_dir():
         if not (path / CONFIG).exists():  # shards
             return None
@@ -41,7 +42,7 @@ def method_of(source: Any) -> str | None:
         weights = read_weights(path)
         if is_checkpoint(weights.content) or config_of(weights.metadata):
             return None
-    return "IJEPA" if open_reference(source).family == "ijepa" else "VJEPA"
+    return "IJEPA" if open_reference(path if path.exists() else source).family == "ijepa" else "VJEPA"
 
 
 def parts_of(state: Mapping[str, Any]) -> dict[str, list[str]]:

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from jepa_lightning.checkpoints import OPTIMIZERS
 from jepa_lightning.interop.loop_progress import fit_loop_after
-from jepa_lightning.interop.optimizer_groups import KEPT, TABLES, Group, groups_of
+from jepa_lightning.interop.optimizer_groups import KEPT, TABLES, Group, groups_of, read_optimizer
 from jepa_lightning.interop.reference_file import Reference
 from jepa_lightning.interop.reference_module import predictor_for
 from jepa_lightning.interop.training_state_writer import SCALER, on_cpu
@@ -33,14 +33,16 @@ def resumable(reference: Reference, module: Any) -> dict[str, Any]:
     Raises:
         ValueError: if the optimizer's state is not of the file's networks.
     """
-    optimizer, epochs = reference.loop.get("opt"), reference.loop.get("epoch")
-    if not (isinstance(optimizer, Mapping) and optimizer.get("state") and isinstance(epochs, int) and epochs > 0):
+    epochs, saved = reference.loop.get("epoch"), reference.loop.get("opt")
+    if not (isinstance(saved, Mapping) and saved.get("state") and isinstance(epochs, int) and epochs > 0):
         return {}
     if predictor_for(reference) is None:
         return {}
-    groups = optimizer.get("param_groups", [])
+    states, groups = read_optimizer(saved, reference.source)
     named = _named(reference, groups)
-    moved = _states_by_name(reference, named, groups, optimizer["state"], module)
+    moved = _states_by_name(reference, named, groups, states, module)
+    if not moved:
+        raise ValueError(f"the optimizer of {reference.source} is damaged: it has no state of a parameter.")
     steps = max(int(state["step"]) for state in moved.values())
     theirs = {group.label: saved for group, saved in zip(named, groups, strict=True)}
     scaler = reference.loop.get("scaler")
