@@ -22,7 +22,7 @@ from typing import Any
 def ac_predictor_refusal(source: Any) -> str:
     """One line on a file of V-JEPA 2-AC, whose predictor is asked for."""
     return (
-        f"the predictor of {source} has no like here: it reads the action and the state of the arm as two tokens "
+        f"the predictor of {source} cannot be loaded: it reads the action and the state of the arm as two tokens "
         "before those of each frame, and WorldModel(predictor='tokens') takes no state and has actions shift and scale "
         f"its blocks. Take its encoder: `jepa-lightning convert {source} vjepa.ckpt --to torch`, and train "
         "WorldModel(encoder='vjepa.ckpt', predictor='tokens') on it."
