@@ -18,11 +18,12 @@ from jepa_lightning.cli.evaluating.table import markdown, table
 from jepa_lightning.cli.run_lock import locked
 from jepa_lightning.cli.say import say
 from jepa_lightning.data import JEPADataModule
+from jepa_lightning.evaluation.average_precision import require_package
 from jepa_lightning.evaluation.evaluate import Evaluation
 from jepa_lightning.evaluation.evaluate import evaluate as run_protocols
 from jepa_lightning.evaluation.feature_cache import UNNAMED
 from jepa_lightning.evaluation.fingerprints import data_fingerprint
-from jepa_lightning.evaluation.protocols import NAMES, PROPAGATION
+from jepa_lightning.evaluation.protocols import DETECTION, NAMES, PROPAGATION
 from jepa_lightning.evaluation.regression import names_by_label
 from jepa_lightning.evaluation.tasks import Grid, Settings
 from jepa_lightning.options import PositiveInt, Seed, check_values
@@ -48,6 +49,8 @@ def evaluate(arguments: Sequence[str]) -> None:
     parser = _parser()
     options = _parsed(parser, list(arguments))
     protocols = _protocols(options.protocol)
+    if DETECTION in protocols:
+        require_package()
     folder = check_output(options.output)
     settings = Settings(options.grid, options.seed, chosen_device(options.device))
     begin = time.perf_counter()
@@ -100,16 +103,16 @@ def _evaluations(
 ) -> list[Evaluation]:
     """Each subject on the data, which all of them are shown in the same way."""
     given, plain = options.data.init_args.as_dict(), options.clone()
-    shown.show(options.data, plain.data, PROPAGATION in _protocols(options.protocol))
+    shown.show(options.data, plain.data, _protocols(options.protocol))
     data = _build(parser, options)
     loaders = data.memory_dataloader(), data.test_dataloader()
     settings = replace(settings, class_names=names_by_label(data.class_names, UNNAMED))
     described = {"data": options.data.class_path, **{k: v for k, v in given.items() if k not in NOT_DATA}}
     fingerprint = "".join(data_fingerprint(loader, described)[:32] for loader in loaders)
-    names = getattr(data, "mask_names", None)
+    named = {name: getattr(data, name, None) for name in ("mask_names", "box_names")}
     build = partial(_build, parser, plain)
     return [
-        Evaluation(subject, loaders, fingerprint, folder, settings, options.labels, build, options.finetune, names)
+        Evaluation(subject, loaders, fingerprint, folder, settings, options.labels, build, options.finetune, **named)
         for subject in shown.subjects
     ]
 

@@ -1,5 +1,6 @@
 from jepa_lightning.data.base import JEPADataModule
 from jepa_lightning.data.collate import Collate, Views
+from jepa_lightning.data.images.coco import CocoDataModule
 from jepa_lightning.data.images.digits import DigitsDataModule
 from jepa_lightning.data.images.folder import ImageFolderDataModule
 from jepa_lightning.data.images.masks import MaskFolderDataModule
@@ -23,6 +24,7 @@ __all__ = [
     "CIFAR10DataModule",
     "CIFAR100DataModule",
     "ClipSampler",
+    "CocoDataModule",
     "Collate",
     "DigitsDataModule",
     "ImageFolderDataModule",

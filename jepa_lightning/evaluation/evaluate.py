@@ -15,13 +15,14 @@ from torch.utils.data import DataLoader
 
 from jepa_lightning.checkpoints import appearing
 from jepa_lightning.data.base import JEPADataModule
-from jepa_lightning.data.dense import DEPTH, MASK
+from jepa_lightning.data.dense import BOX_CLASSES, BOX_CROWDS, BOXES, DEPTH, MASK
 from jepa_lightning.evaluation.attentive import TOKENS as TOKENS_COLUMN
 from jepa_lightning.evaluation.dense import dense
+from jepa_lightning.evaluation.detection import detection
 from jepa_lightning.evaluation.feature_cache import Table, cached_table
 from jepa_lightning.evaluation.finetune import FineTuning
 from jepa_lightning.evaluation.propagation import propagation
-from jepa_lightning.evaluation.protocols import DENSE, FINETUNE, POOLED, PROPAGATION, TOKENS, WANTED
+from jepa_lightning.evaluation.protocols import DENSE, DETECTION, FINETUNE, POOLED, PROPAGATION, TOKENS, WANTED
 from jepa_lightning.evaluation.subjects import Subject
 from jepa_lightning.evaluation.tasks import Settings, tasks_of
 from jepa_lightning.types import Batch
@@ -43,6 +44,7 @@ class Evaluation:
         data_module: builds the data for fine-tuning.
         finetune: options of ``FineTuning``.
         mask_names: of the classes of masks, where the data know them.
+        box_names: of the classes of boxes, where the data know them.
     """
 
     subject: Subject
@@ -54,6 +56,7 @@ class Evaluation:
     data_module: Callable[[], JEPADataModule] | None = None
     finetune: Mapping[str, Any] = field(default_factory=dict)
     mask_names: Sequence[str] | None = None
+    box_names: Sequence[str] | None = None
 
     @cached_property
     def fingerprint(self) -> str:
@@ -114,20 +117,28 @@ class Evaluation:
     def _dense(self, protocol: str) -> Records:
         batch = next(iter(self.loaders[1]))
         if DENSE[protocol] not in batch.extras:
+            lacking = "boxes with classes" if protocol == DETECTION else DENSE[protocol]
             raise ValueError(
-                f"the data have no {DENSE[protocol]} for each image, which {protocol} needs: give data with labels of "
-                "pixels, such as ShapesDataModule with --data.dense true, or leave the protocol out."
+                f"the data have no {lacking} for each image, which {protocol} needs: give data with labels of pixels, "
+                "such as ShapesDataModule with --data.dense true, or leave the protocol out."
             )
         view = batch.views[0][:1]
         grid = self.subject.grid(view, self.subject.tokens([view]).shape[1])
-        train, test = self.tokens
-        return dense(protocol, train, test, grid, self.settings, self.mask_names)
+        if protocol == DETECTION:
+            return detection(*self.tokens, grid, view.shape[-2:], self.settings, self.box_names)
+        return dense(protocol, *self.tokens, grid, self.settings, self.mask_names)
 
     def _fine_tuned(self, path: Path) -> Records:
         assert self.subject.module is not None
         assert self.data_module is not None
+        module = self.subject.module
+        if next(iter(self.loaders[1])).views[0].ndim == 5 and not hasattr(module, "sampler"):
+            raise ValueError(
+                f"finetune trains the encoder of {type(module).__name__}, which takes single frames, and the data are "
+                "clips: leave finetune out."
+            )
         tasks = tasks_of(*self.pooled, self.settings.seed, self.labels)
-        run = FineTuning(self.subject.module, self.data_module, path.with_suffix(""), self.finetune)
+        run = FineTuning(self.subject.module, self.data_module, self.loaders[1], path.with_suffix(""), self.finetune)
         return run.records(tasks, self.settings)
 
     def _key(self, protocol: str) -> str:
@@ -164,8 +175,10 @@ class Evaluation:
 
 
 def pixel_labels(batch: Batch) -> dict[str, Tensor]:
-    """Labels of pixels of a batch as they are kept: classes in a byte, depths as floats."""
-    kept = {MASK: torch.uint8, DEPTH: torch.float32}
+    """Labels of pixels of a batch as they are kept: classes of pixels in a byte."""
+    kept = {
+        MASK: torch.uint8, DEPTH: torch.float32, BOXES: torch.float32, BOX_CLASSES: torch.int64, BOX_CROWDS: torch.bool,
+    }  # fmt: skip
     return {name: batch.extras[name].to(kind) for name, kind in kept.items() if name in batch.extras}
 
 

@@ -1,7 +1,7 @@
 # B batch, K numbers of a label
 """Fine-tuning: a head with the whole encoder, and beside it the head alone, from the same start."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from jepa_lightning.features import eval_mode
 from jepa_lightning.modules import Classifier, JEPAModule
 from jepa_lightning.modules.checkpoint_encoder import CheckpointEncoder, method_options
 from jepa_lightning.probing.label_kinds import in_form
+from jepa_lightning.types import Batch
 
 # published: I-JEPA (arXiv 2301.08243), appendix A.2, of the full fine-tuning
 RECIPES: dict[Grid, dict[str, Any]] = {
@@ -40,6 +41,7 @@ class FineTuning:
     Attributes:
         module: whose ``eval_encoder`` is the start.
         data: builds the DataModule, which shows its training samples as the classifier asks for.
+        test: batches of the test samples, whose outputs are averaged over views.
         folder: for checkpoints, from which a run that was killed resumes.
         options: of ``Classifier``, and ``epochs``, in the place of the recipe's; ``ema`` is the decay of an average of
             the weights, which is evaluated.
@@ -47,6 +49,7 @@ class FineTuning:
 
     module: JEPAModule
     data: Callable[[], JEPADataModule]
+    test: Iterable[Batch]
     folder: Path
     options: Mapping[str, Any]
 
@@ -72,12 +75,11 @@ class FineTuning:
         with isolate_rng(include_cuda=False):
             torch.manual_seed(settings.seed)
             classifier = self._classifier(tasks, recipe, freeze)
-            data = self.data()
-            self._train(classifier, data, epochs, ema, settings, "head" if freeze else "full")
+            self._train(classifier, self.data(), epochs, ema, settings, "head" if freeze else "full")
         classifier.to(settings.device)
         found = {task.name: Tally(task.kind, torch.device("cpu")) for task in tasks}
         with torch.no_grad(), eval_mode(classifier):
-            for batch in data.test_dataloader():
+            for batch in self.test:
                 views = [classifier(view.to(settings.device)) for view in batch.views]
                 labels = batch.labels if isinstance(batch.labels, dict) else {UNNAMED: batch.labels}
                 for task in tasks:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+from jepa_lightning.data.dense import BOX_CLASSES
 from jepa_lightning.evaluation.attentive import attentive
 from jepa_lightning.evaluation.dense import LABELS
 from jepa_lightning.evaluation.feature_cache import Table
@@ -16,7 +17,8 @@ Protocol = Callable[[Task, Table, Table, Settings], Record | None]  # None where
 # on pooled features, and on tokens; each label is a task of its own
 POOLED: dict[str, Protocol] = {"linear": linear, "knn": knn, "lowshot": lowshot, "regression": regression}
 TOKENS: dict[str, Protocol] = {"attentive": attentive}
-DENSE = LABELS  # on tokens and labels of pixels
+DETECTION = "detection"
+DENSE = {**LABELS, DETECTION: BOX_CLASSES}  # on tokens and labels of pixels: what each needs
 FINETUNE = "finetune"
 PROPAGATION = "propagation"  # on whole videos
 NAMES = (*POOLED, *TOKENS, FINETUNE, *DENSE, PROPAGATION)

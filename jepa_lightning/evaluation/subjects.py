@@ -13,6 +13,7 @@ from jepa_lightning.features import as_pixels, encode, eval_mode
 from jepa_lightning.modules import JEPAModule
 from jepa_lightning.modules.checkpoint_encoder import method_options
 from jepa_lightning.modules.dense_features import joinable_layers
+from jepa_lightning.modules.frame_states import FrameStates
 from jepa_lightning.nn.patchify import patchify
 from jepa_lightning.nn.token_maps import token_grid
 
@@ -48,7 +49,10 @@ class Subject:
         with eval_mode(self.module):
             found = {LAST: encode(self.module, moved, pool=True)}
             if self._layers is None:
-                self._layers = joinable_layers(self.module.eval_encoder, moved[0][:1])
+                tried = moved[0][:1]
+                if tried.ndim == 5 and isinstance(self.module, FrameStates):  # whose encoder takes frames
+                    tried = tried.transpose(1, 2).flatten(0, 1)
+                self._layers = joinable_layers(self.module.eval_encoder, tried)
             if self._layers:
                 found[JOINED] = encode(self.module, moved, layers=self._layers, pool=True)
         return {name: values.float().cpu() for name, values in found.items()}

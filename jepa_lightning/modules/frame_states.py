@@ -168,7 +168,8 @@ class FrameStates(TrajectoryModule):
             states = self.encode(clip)
         else:
             frames = clip.transpose(1, 2)
-            states = _in_time(super().forward(frames.flatten(0, 1), layers, pool=False), frames)
+            # pooled frame by frame: the stages of a convolutional network differ in N
+            states = _in_time(super().forward(frames.flatten(0, 1), layers, pool), frames)
         tokens = states.flatten(1, -2)
         return tokens.mean(dim=1) if pool else tokens
 

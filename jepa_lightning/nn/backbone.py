@@ -8,6 +8,7 @@ from timm.models import ResNet, VisionTransformer
 from timm.models.eva import Eva
 from torch import Tensor, nn
 
+from jepa_lightning.nn.pos_embed import grid_size
 from jepa_lightning.nn.timm_model import create_timm_model
 
 Stem = Literal["default", "cifar"]
@@ -64,8 +65,10 @@ class TimmBackbone(nn.Module):
             ``[B, N, D]``, or with ``layers`` a list of such, in the order given; stages may differ in N and D.
 
         Raises:
-            ValueError: if there is no such layer.
+            ValueError: if there is no such layer, or the patch does not divide the input.
         """
+        if self.patch is not None:
+            grid_size(x.shape[2:], self.patch)
         if layers is not None:
             # timm gives those asked for once and in its own order
             taken = self.model.forward_intermediates(x, norm=True, intermediates_only=True)

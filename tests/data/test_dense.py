@@ -6,7 +6,9 @@ from torchvision.transforms import v2
 
 from jepa_lightning import IJEPA, SimCLR
 from jepa_lightning.data import ShapesDataModule, ShapesDataset
+from jepa_lightning.data.dense import shown_with_labels
 from jepa_lightning.data.pipelines import eval_view
+from jepa_lightning.data.videos.clips import ClipSampler, ClipView
 from jepa_lightning.types import Sample
 
 
@@ -20,6 +22,7 @@ def test_scenes_are_the_same_and_masks_boxes_and_depths_fit_them() -> None:
         assert mask.unique().tolist() == [0, labels["shape"] + 1]
         known = boxes[~boxes.isnan().any(dim=1)]
         assert len(known) == labels["count"] + 1
+        assert sample.extras["box_classes"].tolist() == [labels["shape"]] * len(known) + [-1] * (4 - len(known))
         inside = torch.zeros(64, 64, dtype=torch.bool)
         for left, top, right, bottom in known.int().tolist():
             inside[top:bottom, left:right] = True
@@ -32,7 +35,8 @@ def test_scenes_are_the_same_and_masks_boxes_and_depths_fit_them() -> None:
         assert max(right - left, bottom - top) <= 2 * radius + 1 / 32
         assert (sample.labels["distance"] is None) == (labels["count"] == 0)
     assert len(ShapesDataModule(dense=True).mask_names) == 9
-    assert ShapesDataModule().mask_names is None
+    assert len(ShapesDataModule(dense=True).box_names) == 8
+    assert ShapesDataModule().mask_names is ShapesDataModule().box_names is None
 
 
 def marked() -> Sample:
@@ -77,8 +81,24 @@ def test_other_extras_are_refused_by_a_pipeline_of_images() -> None:
         eval_view((32, 32))(sample)
 
 
-def test_boxes_are_cut_to_the_view() -> None:
-    from jepa_lightning.data.dense import shown_with_labels
-
-    _, extras = shown_with_labels(v2.CenterCrop(8), marked())
+def test_boxes_are_cut_to_the_view_and_those_of_which_nothing_is_left_lose_their_class() -> None:
+    boxes = torch.tensor(
+        [[24.0, 10.0, 44.0, 30.0], [0.0, 0.0, 26.5, 40.0], [0.0, 0.0, 27.5, 40.0], [0.0, 0.0, 9.0, 9.0]]
+    )
+    sample = Sample(marked().media, extras={"boxes": boxes, "box_classes": torch.tensor([4, 3, 2, 1])})
+    _, extras = shown_with_labels(v2.CenterCrop(8), sample)
+    # the view is from 26 to 34: of the second box half a pixel would be left
+    assert extras["boxes"].isnan().any(dim=1).tolist() == [False, True, False, True]
     assert extras["boxes"][0].tolist() == [0, 0, 8, 8]
+    assert extras["boxes"][2].tolist() == [0, 0, 1.5, 8]
+    assert extras["box_classes"].tolist() == [4, -1, 2, -1]
+
+
+@pytest.mark.parametrize("names", [("mask", "depth"), ("boxes",), ("mask",)])
+def test_labels_of_images_are_refused_by_a_method_of_clips(names: tuple[str, ...]) -> None:
+    view = ClipView(ClipSampler(2), (v2.Identity(),), train=False)
+    sample = marked()
+    with pytest.raises(
+        ValueError, match=f"takes masks of the frames of videos, and the samples have {', '.join(names)} of"
+    ):
+        view(sample._replace(extras={name: sample.extras[name] for name in names}))

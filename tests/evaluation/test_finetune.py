@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from jepa_lightning.evaluation.feature_cache import Table
+from jepa_lightning.evaluation.figures import Tally
 from jepa_lightning.evaluation.finetune import FineTuning
 from jepa_lightning.evaluation.tasks import Settings, tasks_of
 from jepa_lightning.modules import Classifier
@@ -32,7 +33,10 @@ def test_the_whole_encoder_and_the_head_alone_are_trained_and_a_stopped_run_resu
     options = {"epochs": 2, "lr": 3e-3}
 
     def run(name: str) -> Any:
-        return FineTuning(module, lambda: shapes(num_val=32), tmp_path / name, options).records(tasks, Settings())
+        data = shapes(num_val=32, pipeline=module.pipeline())
+        data.setup()
+        test = data.test_dataloader()
+        return FineTuning(module, lambda: shapes(num_val=32), test, tmp_path / name, options).records(tasks, Settings())
 
     whole = run("whole")
     assert whole["color"]["samples"] == 32
@@ -49,3 +53,25 @@ def test_the_whole_encoder_and_the_head_alone_are_trained_and_a_stopped_run_resu
             run("stopped")
     assert (tmp_path / "stopped" / "full" / "last.ckpt").exists()
     assert run("stopped") == whole
+
+
+def test_outputs_are_averaged_over_the_views_of_the_test_samples(
+    tmp_path: Path, tiny_ijepa: Any, shapes: Any, tasks: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def shake(self: FineTuning, classifier: Classifier, *_: Any) -> None:
+        for parameter in classifier.head.parameters():
+            torch.nn.init.normal_(parameter)
+
+    monkeypatch.setattr(FineTuning, "_train", shake)
+    shown: list[torch.Tensor] = []
+    monkeypatch.setattr(Tally, "add", lambda self, outputs, target: shown.append(outputs))
+    data = shapes(num_val=32, pipeline=tiny_ijepa().pipeline())
+    data.setup()
+    batch = next(iter(data.test_dataloader()))
+    other = batch._replace(views=[batch.views[0].flip(-1)])
+    both = batch._replace(views=[*batch.views, *other.views])
+    run = FineTuning(tiny_ijepa(), lambda: shapes(num_val=32), [batch, other, both], tmp_path, {})
+    run._tallies(tasks, Settings(), freeze=True)
+    first, second, mean = shown[0], shown[2], shown[4]
+    torch.testing.assert_close(mean, (first + second) / 2)
+    assert not torch.allclose(first, second)

@@ -1,5 +1,6 @@
 """What a command line asks to evaluate, and how data are shown to it."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -7,7 +8,10 @@ import torch
 from jsonargparse import Namespace
 
 from jepa_lightning.cli.errors import UsageError
+from jepa_lightning.data.pipelines import Pipeline, eval_view
+from jepa_lightning.data.videos.clips import ClipView
 from jepa_lightning.evaluation.propagation import whole_video_pipeline
+from jepa_lightning.evaluation.protocols import DENSE, PROPAGATION
 from jepa_lightning.evaluation.subjects import PIXELS, Subject, untrained
 from jepa_lightning.modules import Classifier, JEPAModule
 from jepa_lightning.modules.checkpoint_encoder import module_from_checkpoint
@@ -28,16 +32,17 @@ class Shown:
     module: JEPAModule
     subjects: list[Subject]
 
-    def show(self, data: Namespace, plain: Namespace, whole_videos: bool) -> None:
+    def show(self, data: Namespace, plain: Namespace, protocols: Collection[str]) -> None:
         """Has the data give the views of the module.
 
         Args:
             data: the parsed DataModule, changed in place.
             plain: the same, left without statistics: a module that trains has its own.
-            whole_videos: show all frames of videos, one by one.
+            protocols: that views are for.
 
         Raises:
-            UsageError: if its samples have other channels or statistics than the module has.
+            UsageError: if its samples have other channels or statistics than the module has, or the protocols are to be
+                shown different views.
         """
         given: Any = data.init_args
         if given.pipeline is not None:
@@ -51,7 +56,22 @@ class Shown:
                     f"--data.{name} is {asked}, and the checkpoint was trained with {value}: leave it out."
                 )
         given.mean = given.std = plain.init_args.mean = plain.init_args.std = None
-        given.pipeline = whole_video_pipeline(self.module) if whole_videos else self.module.pipeline()
+        given.pipeline = self._pipeline(protocols)
+
+    def _pipeline(self, protocols: Collection[str]) -> Pipeline:
+        if PROPAGATION in protocols:
+            return whole_video_pipeline(self.module)
+        pipeline, dense = self.module.pipeline(), [name for name in protocols if name in DENSE]
+        if not (dense and isinstance(pipeline.eval_transform, ClipView)):
+            return pipeline
+        if len(dense) < len(protocols):
+            raise UsageError(
+                f"{dense[0]} is shown images, and {type(self.module).__name__} takes clips for the other protocols: "
+                "give it in a call of its own."
+            )
+        module: Any = self.module
+        view = eval_view(module.image_size, module.mean, module.std)
+        return Pipeline(view, view)
 
 
 def shown_by(options: Namespace, device: torch.device) -> Shown:
@@ -83,8 +103,16 @@ def _pixels(module: JEPAModule) -> Subject:
 def _opened(options: Namespace) -> JEPAModule:
     """The module that says how data are shown, and whose encoder may be judged."""
     if options.ckpt_path is not None:
-        views = {"eval_clips": options.clips, "eval_crops": options.crops}
-        return module_from_checkpoint(options.ckpt_path, **{k: v for k, v in views.items() if v is not None})
+        module = module_from_checkpoint(options.ckpt_path)
+        asked = {name: each for name, each in (("eval_clips", options.clips), ("eval_crops", options.crops)) if each}
+        if not asked:
+            return module
+        if not asked.keys() <= module.hparams.keys():
+            raise UsageError(
+                f"--clips and --crops are for a checkpoint of clips, such as one of VJEPA, and {options.ckpt_path} is "
+                f"of {type(module).__name__}: leave them out."
+            )
+        return module_from_checkpoint(options.ckpt_path, **asked)
     if options.clips or options.crops:
         raise UsageError("--clips and --crops are for a checkpoint of clips: leave them out.")
     of_timm = str(options.encoder).startswith(PREFIX)

@@ -12,7 +12,7 @@ from torch.utils.data import Dataset
 from torchvision.ops import masks_to_boxes
 
 from jepa_lightning.data.base import JEPADataModule
-from jepa_lightning.data.dense import BOXES, DEPTH, MASK
+from jepa_lightning.data.dense import BOX_CLASSES, BOXES, DEPTH, MASK
 from jepa_lightning.data.procedural.drawing import SHAPES, TEXTURES, Place, UniformDraw, blend, coordinates, coverage
 from jepa_lightning.options import PositiveInt, Seed, check_options
 from jepa_lightning.types import Sample
@@ -50,9 +50,10 @@ class ShapesDataset(Dataset[Any]):
         offset: index of the first scene.
         dense: give labels of pixels too, as a `jepa_lightning.types.Sample` with the extras ``mask`` (0 is background,
             the others are shapes in the order of ``class_names`` plus 1), ``depth`` (as if all objects were of one
-            size: 0.1 over the radius; the background is 1) and ``boxes`` ``[4, 4]``, the large object first. Further
-            labels are then the numbers ``place`` (x, y and radius of the large object) and ``distance`` (to the nearest
-            other one; unlabeled where it is alone). The image's side is 1.
+            size: 0.1 over the radius; the background is 1), ``boxes`` ``[4, 4]``, the large object first, and
+            ``box_classes`` ``[4]``, shapes in the order of ``class_names``. Further labels are then the numbers
+            ``place`` (x, y and radius of the large object) and ``distance`` (to the nearest other one; unlabeled where
+            it is alone). The image's side is 1.
 
     Example:
         >>> from jepa_lightning.data import ShapesDataset
@@ -126,7 +127,8 @@ def _dense(cover: Tensor, places: list[Place], shape: int) -> dict[str, Tensor]:
         depth[pixels] = NEAR / place.radius
         if pixels.any():
             boxes[number] = masks_to_boxes(pixels[None])[0] + torch.tensor([0.0, 0.0, 1.0, 1.0])
-    return {MASK: inside.any(dim=0).long() * (shape + 1), DEPTH: depth, BOXES: boxes}
+    classes = torch.full((MAX_COUNT,), shape).masked_fill(boxes.isnan().any(dim=1), -1)
+    return {MASK: inside.any(dim=0).long() * (shape + 1), DEPTH: depth, BOXES: boxes, BOX_CLASSES: classes}
 
 
 def _place(labels: dict[str, int], draw: UniformDraw) -> list[Place]:
@@ -183,6 +185,7 @@ class ShapesDataModule(JEPADataModule):
 
     Attributes:
         mask_names: of the classes of masks; None without them.
+        box_names: of the classes of boxes; None without them.
 
     Example:
         >>> from jepa_lightning.data import ShapesDataModule
@@ -206,6 +209,7 @@ class ShapesDataModule(JEPADataModule):
         self.num_val = num_val
         self.image_size = image_size
         self.seed, self.dense = seed, dense
+        self.box_names = tuple(SHAPES) if dense else None
         self.mask_names = ("background", *SHAPES) if dense else None
         self.class_names = SHAPES_CLASS_NAMES
 

@@ -12,7 +12,7 @@ from torchvision.transforms import v2
 
 from jepa_lightning.data.channels import IMAGENET_MEAN, IMAGENET_STD
 from jepa_lightning.data.collate import Collate, Views
-from jepa_lightning.data.dense import MASK
+from jepa_lightning.data.dense import DENSE, MASK
 from jepa_lightning.data.extras import follow_frames
 from jepa_lightning.data.pipelines import Pipeline, eval_steps, flips, to_tensor
 from jepa_lightning.data.videos.video import Video, as_video
@@ -123,7 +123,7 @@ class ClipView:
         """
         sample = video if isinstance(video, Sample) else None
         source = as_video(video if sample is None else sample.media)
-        if sample is not None and MASK in (sample.extras or {}):
+        if sample is not None and not {*DENSE}.isdisjoint(sample.extras or {}):
             return self._with_mask(source, sample)
         frames = [self.sampler(source, self.train, (clip + 0.5) / self.clips) for clip in range(self.clips)]
         views = [crop(clip).transpose(0, 1).contiguous() for clip in map(source.read, frames) for crop in self.crops]
@@ -141,16 +141,22 @@ class ClipView:
         """One clip of a video with masks ``[T, H, W]``, which follow its frames and its crop.
 
         Raises:
-            ValueError: if there are other extras beside, or several views.
+            ValueError: if there are other extras beside, labels are those of an image, or there are several views.
         """
         extras = sample.extras or {}
-        if set(extras) != {MASK} or self.clips > 1 or len(self.crops) > 1:
+        mask = torch.as_tensor(extras[MASK]) if set(extras) == {MASK} else None
+        if mask is None or mask.ndim != 3:
             raise ValueError(
-                f"masks of frames belong to one view of a video, and there are {self.clips * len(self.crops)} views "
-                f"with the extras {', '.join(extras)}: set eval_clips and eval_crops to 1, and leave others out."
+                f"a method of clips takes masks of the frames of videos, and the samples have {', '.join(extras)} of "
+                "images: use a method of images, or data without them, such as ShapesDataModule with dense: false."
+            )
+        if self.clips > 1 or len(self.crops) > 1:
+            raise ValueError(
+                f"masks of frames belong to one view of a video, and there are {self.clips * len(self.crops)} views: "
+                "set eval_clips and eval_crops to 1."
             )
         frames = self.sampler(source, self.train)
-        clip, mask = self.crops[0](source.read(frames), tv_tensors.Mask(torch.as_tensor(extras[MASK])[frames]))
+        clip, mask = self.crops[0](source.read(frames), tv_tensors.Mask(mask[frames]))
         view = clip.transpose(0, 1).contiguous()
         return sample._replace(media=[view.squeeze(1)] if len(frames) == 1 else [view], extras={MASK: mask})
 
