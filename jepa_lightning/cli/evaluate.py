@@ -171,7 +171,13 @@ def _parser() -> ArgumentParser:
     parser.add_subclass_arguments(
         JEPADataModule, "data", required=True, help="The data, with its options, such as --data.root."
     )
-    add("--protocol", type=str, default="linear,knn", help=f"Some of {', '.join(NAMES)}, separated by commas.")
+    add(
+        "--protocol",
+        type=str,
+        default="linear,knn",
+        help=f"Some of {', '.join(NAMES)}, separated by commas; "
+        "propagation by itself, and, for an encoder of clips, those on labels of pixels by themselves.",
+    )
     add("--output", type=str, required=True, help="Folder for results.json, results.md and the features.")
     add("--labels", type=list[str], default=[], help="Labels to evaluate, as in [shape,count]; by default all.")
     add("--baselines", type=bool, default=True, help="Evaluate random weights and raw pixels too.")

@@ -3,7 +3,7 @@
 
 from collections.abc import Sequence
 from importlib.util import find_spec
-from statistics import mean, stdev
+from statistics import stdev
 from typing import Any
 
 import torch
@@ -54,18 +54,19 @@ def average_precision(found: Sequence[Boxes], truth: Sequence[Boxes], by_class: 
     return shown
 
 
-def precision_interval(found: Sequence[Boxes], truth: Sequence[Boxes], seed: int) -> list[float]:
-    """An interval of ``map`` over images: Student's, of 12 draws with replacement.
+def precision_interval(value: float, found: Sequence[Boxes], truth: Sequence[Boxes], seed: int) -> list[float]:
+    """An interval over images around ``map``: Student's, with the deviation of 12 draws with replacement.
 
     Args:
+        value: of all images.
         found: as in ``average_precision``.
         truth: as in ``average_precision``.
         seed: of the draws.
     """
-    values = []
+    drawn = []
     for counts in draw_weights(len(truth), seed)[:DRAWS]:
         rows = torch.arange(len(truth)).repeat_interleave(counts.long()).tolist()
-        values.append(average_precision([found[i] for i in rows], [truth[i] for i in rows])["map"])
-    values = [value for value in values if value >= 0]  # others have drawn no box
-    half = float(student.ppf((1 + LEVEL) / 2, len(values) - 1)) * stdev(values)
-    return [max(0.0, mean(values) - half), min(1.0, mean(values) + half)]
+        drawn.append(average_precision([found[i] for i in rows], [truth[i] for i in rows])["map"])
+    drawn = [each for each in drawn if each >= 0]  # others have no box
+    half = float(student.ppf((1 + LEVEL) / 2, len(drawn) - 1)) * stdev(drawn)
+    return [max(0.0, value - half), min(1.0, value + half)]

@@ -145,7 +145,7 @@ def detection(
     record = {
         **figures,
         "classes": {run.names[index]: value for index, value in figures["classes"].items()},
-        "interval": precision_interval(found, truth, settings.seed),
+        "interval": precision_interval(figures["map"], found, truth, settings.seed),
         "samples": len(truth),
         "boxes": sum(len(each["boxes"]) for each in truth),
         "lr": variant[0],

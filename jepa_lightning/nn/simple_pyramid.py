@@ -3,7 +3,7 @@
 
 from typing import cast
 
-from timm.layers import LayerNorm2d
+from timm.layers.norm import LayerNorm2d
 from torch import Tensor, nn
 from torchvision.ops import Conv2dNormActivation
 

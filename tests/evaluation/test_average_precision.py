@@ -102,12 +102,17 @@ def test_images_without_boxes_count_what_is_found_in_them() -> None:
 
 def test_the_interval_is_around_the_figure_and_narrow_where_nothing_varies() -> None:
     found, truth = random_images(12)
-    low, high = precision_interval(found, truth, seed=0)
-    assert 0 <= low < average_precision(found, truth)["map"] < high <= 1
-    assert precision_interval(found, truth, seed=0) == [low, high]
+    value = average_precision(found, truth)["map"]
+    low, high = precision_interval(value, found, truth, seed=0)
+    assert 0 < low < value < high < 1
+    assert high - value == pytest.approx(value - low)
+    assert precision_interval(value, found, truth, seed=0) == [low, high]
+    # of four times as many images it is about half as wide
+    smaller = precision_interval(value, found * 4, truth * 4, seed=0)
+    assert 0.2 < (smaller[1] - smaller[0]) / (high - low) < 0.8
     perfect = [{**each, "scores": torch.ones(4)} for each in truth]
     # draws without a box have no figure
-    assert precision_interval([*perfect[:1], boxes(scores=[])], [*truth[:1], boxes()], seed=0) == [1, 1]
+    assert precision_interval(1.0, [*perfect[:1], boxes(scores=[])], [*truth[:1], boxes()], seed=0) == [1, 1]
 
 
 def test_a_missing_package_is_named_with_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
