@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import torch
-from timm.layers import GELU  # type: ignore[attr-defined]
+from timm.layers import GELU
 from timm.layers.attention import Attention
 from timm.layers.mlp import Mlp
 from timm.layers.patch_embed import PatchEmbed
@@ -69,7 +69,12 @@ def _dinov2(state: Mapping[str, Tensor], hidden: int) -> TransformersModel:
     width, registers = int(state["cls_token"].shape[-1]), state.get("reg_token")
     if hidden % width:
         raise ValueError(f"its MLPs are {hidden / width:.3g} times as wide as its tokens, no whole number: {OTHER}")
-    config = {"mlp_ratio": hidden // width, "layerscale_value": 1.0, "drop_path_rate": 0.0, "use_swiglu_ffn": False}
+    config: dict[str, Any] = {
+        "mlp_ratio": hidden // width,
+        "layerscale_value": 1.0,
+        "drop_path_rate": 0.0,
+        "use_swiglu_ffn": False,
+    }
     theirs, _ = translate(split_qkv(state, QKV), back(DINOV2))
     if registers is None:
         return TransformersModel("Dinov2Model", {"model_type": "dinov2", **config, "use_mask_token": False}, theirs)

@@ -72,9 +72,10 @@ class TimmViT(nn.Module):
         self.in_channels, image_size = in_channels, (image_size[0], image_size[1])
         model = create_timm_model(name, image_size, in_channels, pretrained, drop_path, **(options or {}))
         _check_maskable(name, model)
-        for layer in model.modules() if norm_eps is not None else ():
-            if isinstance(layer, nn.LayerNorm):
-                layer.eps = norm_eps
+        if norm_eps is not None:
+            for layer in model.modules():
+                if isinstance(layer, nn.LayerNorm):
+                    layer.eps = norm_eps
         self.patch: tuple[int, int] = tuple(model.patch_embed.patch_size)
         self.input_size, self.grid_size = image_size, grid_size(image_size, self.patch)
         self.width, self.depth = int(model.embed_dim), len(model.blocks)
