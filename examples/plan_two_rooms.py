@@ -21,7 +21,7 @@ def learn(steps: int, width: int) -> WorldModel:
     predictor = {"predictor": "mlp", "predictor_depth": 3, "predictor_hidden": 512, "rollout_steps": 4}
     # frames are 4 steps of a walk apart, and an action has those of all 4
     model = WorldModel(encoder, **predictor, num_frames=5, action_size=8, similarity=4.0, inverse=4.0, lr=2e-3)
-    data = TwoRoomsDataModule(num_train=64 * steps, num_val=64, num_frames=5, frame_skip=4, batch_size=64)
+    data = TwoRoomsDataModule(64 * steps, 64, num_frames=5, frame_skip=4, batch_size=64, std=(0.0369, 0.2))
     trainer = Trainer(max_steps=steps, gradient_clip_val=2.0, logger=False, limit_val_batches=0)
     trainer.fit(model, datamodule=data)
     return model.eval().requires_grad_(False)
