@@ -161,7 +161,7 @@ def _names(train: Boxed, test: Boxed, given: Sequence[str] | None) -> list[str]:
     Raises:
         ValueError: if there are no boxes, more classes than names, or classes that only test samples have.
     """
-    met = [torch.cat([each["labels"] for each in data.targets()]).unique().tolist() for data in (train, test)]
+    met = [torch.unique(torch.cat([each["labels"] for each in data.targets()])).tolist() for data in (train, test)]
     for split, classes in zip(("training", "test"), met, strict=True):
         if not classes:
             raise ValueError(f"none of the {split} images shows a box, so that there is nothing to detect.")
