@@ -60,9 +60,9 @@ def predictor_for(reference: Reference) -> dict[str, Tensor] | None:
     if state is None or reference.family == "vjepa2_ac":
         return None
     if reference.family == "vjepa2_1":
-        fused = state.get("predictor_embed.0.weight")
-        wide = state["predictor_embed.weight"].shape[1] if fused is None else fused.shape[1]
-        if state["predictor_proj.weight"].shape[0] != wide:  # of a teacher of another width
+        embed = state.get("predictor_embed.0.weight", state.get("predictor_embed.weight"))
+        proj = state.get("predictor_proj.weight")
+        if embed is not None and proj is not None and proj.shape[0] != embed.shape[1]:  # of a teacher of another width
             return None
     return state
 

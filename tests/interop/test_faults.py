@@ -19,6 +19,11 @@ from jepa_lightning.interop.reading import read_weights
 from jepa_lightning.nn import TimmViT
 
 Change = Callable[[Path], None]
+V2_1 = {
+    "width": 48, "depth": 2, "heads": 3, "patch_size": 8, "image_size": 32, "num_frames": 8, "min_keep": 2,
+    "predictor_depth": 1, "predictor_dim": 24, "predictor_heads": 3, "rope": True, "rope_grid": 16, "levels": (0, 1),
+    "context_loss": 0.5,
+}  # fmt: skip
 TINY = {"embed_dim": 48, "depth": 1, "num_heads": 3, "patch_size": 8, "init_values": 0.3}
 
 
@@ -150,6 +155,15 @@ def test_a_predictor_without_a_mask_token(vjepa: VJEPA, reference_file: Any, cap
     torch.save(whole, path)
     options = ["--heads", "3", "--num_frames", "8"]
     assert "lacks mask_tokens.0" in error(capsys, "convert", str(path), "out.ckpt", "--to", "torch", *options)
+
+
+@pytest.mark.parametrize("name", ["predictor_embed.0.weight", "predictor_proj.weight"])
+def test_a_predictor_of_version_2_1_that_lacks_a_layer(name: str) -> None:
+    module = VJEPA("vit_tiny", **V2_1)  # type: ignore[arg-type]
+    predictor = {key: value for key, value in module.predictor.state_dict().items() if key != name}
+    torch.save({"encoder": module.context_encoder.state_dict(), "predictor": predictor}, "given.pt")
+    with pytest.raises(ValueError, match=rf"{name}|is no predictor of the reference"):
+        VJEPA.from_pretrained("given.pt", heads=3, levels=(0, 1))
 
 
 OPTIMIZERS: dict[str, tuple[Any, str]] = {
