@@ -74,7 +74,7 @@ def _split(sample: Any) -> Sample:
     """A sample with the list of its views.
 
     Raises:
-        TypeError: if its image is no tensor and no list of them.
+        TypeError: if its image is neither a tensor nor a list of tensors.
         ValueError: if it has more than these three parts, or a third one that is no path.
     """
     parts = sample if isinstance(sample, tuple) else (sample,)

@@ -59,15 +59,15 @@ def read_optimizer(
     states, groups = saved.get("state"), saved.get("param_groups")
     fault = None
     if not (isinstance(groups, list) and all(isinstance(group, Mapping) for group in groups)):
-        fault = "its groups are no list of dicts"
+        fault = "its param_groups are not a list of dicts"
     elif not all(isinstance(group.get("params"), list) for group in groups):
-        fault = "a group has no list of parameters"
+        fault = "a param group has no list of params"
     elif not all(isinstance(number, int) for group in groups for number in group["params"]):
-        fault = "its parameters are no numbers"
+        fault = "its params are not integers"
     elif not (isinstance(states, Mapping) and all(isinstance(state, Mapping) for state in states.values())):
-        fault = "its states are no dicts"
+        fault = "its state is not a dict of dicts"
     elif not all(isinstance(state.get("step"), (int, float, Tensor)) for state in states.values()):
-        fault = "a state has no step"
+        fault = "the state of a parameter has no step"
     if fault or not isinstance(states, Mapping) or not isinstance(groups, list):
         raise ValueError(f"the optimizer of {source} is damaged: {fault}.")
     return states, groups

@@ -167,11 +167,11 @@ def test_a_predictor_of_version_2_1_that_lacks_a_layer(name: str) -> None:
 
 
 OPTIMIZERS: dict[str, tuple[Any, str]] = {
-    "groups": ({"state": {0: 1}, "param_groups": 3}, "its groups are no list of dicts"),
-    "a group": ({"state": {0: 1}, "param_groups": [{}]}, "a group has no list of parameters"),
-    "names": ({"state": {0: 1}, "param_groups": [{"params": ["a"]}]}, "its parameters are no numbers"),
-    "states": ({"state": {0: 1}, "param_groups": [{"params": [0]}]}, "its states are no dicts"),
-    "steps": ({"state": {0: {}}, "param_groups": [{"params": [0]}]}, "a state has no step"),
+    "groups": ({"state": {0: 1}, "param_groups": 3}, "its param_groups are not a list of dicts"),
+    "a group": ({"state": {0: 1}, "param_groups": [{}]}, "a param group has no list of params"),
+    "names": ({"state": {0: 1}, "param_groups": [{"params": ["a"]}]}, "its params are not integers"),
+    "states": ({"state": {0: 1}, "param_groups": [{"params": [0]}]}, "its state is not a dict of dicts"),
+    "steps": ({"state": {0: {}}, "param_groups": [{"params": [0]}]}, "the state of a parameter has no step"),
     "others": ({"state": {-1: {"step": 3}}, "param_groups": None}, "it has no state of a parameter"),
 }
 

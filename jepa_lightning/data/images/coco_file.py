@@ -114,7 +114,7 @@ def _content(path: Path) -> Entry:
 
 
 def _refuse(constant: str) -> None:
-    raise ValueError(f"{constant} is no number")
+    raise ValueError(f"{constant} is not a JSON number")
 
 
 def _each(path: Path, content: Entry, name: str, read: Callable[[Entry], Any]) -> list[Any]:
