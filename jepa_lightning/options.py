@@ -64,6 +64,7 @@ NonNegativeFloat = Annotated[float, Interval("[0, 1e6]")]
 FiniteFloat = Annotated[float, Interval("[-1e6, 1e6]")]
 # rates of SGD and LARS at the largest batches are below 100
 LearningRate = Annotated[float, Interval("(0, 1000]")]
+Registers = Annotated[int, Interval("[0, 64]")]  # tokens beside those of the patches; the paper has 4, and tries 16
 FinalRate = Annotated[float, Interval("[0, 1000]")]  # of the first or the last step, which may stand still
 Share = Annotated[float, Interval("[0, 1]")]
 PositiveShare = Annotated[float, Interval("(0, 1]")]

@@ -19,7 +19,9 @@ def seeded_chance(*numbers: int, device: torch.device) -> Iterator[None]:
     state = torch.mps.get_rng_state() if on_mps else None
     kind = "cpu" if on_mps else device.type
     with torch.random.fork_rng([] if kind == "cpu" else [device], device_type=kind):
-        torch.manual_seed(seed_from(*numbers))
+        # torch.manual_seed takes some milliseconds where CUDA is not initialized
+        seed = torch.default_generator.manual_seed if device.type == "cpu" else torch.manual_seed
+        seed(seed_from(*numbers))
         try:
             yield
         finally:

@@ -38,7 +38,8 @@ ALLOWED = {
     "energy": {"types", "features", "nn", "masking"},
     "report": set(),
     "worlds": set(),
-    "data": {"types", "options", "masking", "seeding", "worlds"},
+    # what it writes appears whole, as checkpoints do
+    "data": {"types", "options", "masking", "seeding", "worlds", "checkpoints.whole"},
     # a module brings its pipeline, and adds the EMA of its targets by itself
     "modules": {
         "types", "options", "renamed_options", "nn", "losses", "masking", "optim", "ema", "distributed", "energy",

@@ -20,9 +20,10 @@ def check_classes(options: Mapping[str, Any], source: Any) -> None:
     for option, value in options.items():
         for path in _class_paths(value):
             if (module := path.rpartition(".")[0]) not in sys.modules:
+                by_name = f" (--encoder {path} of plan and evaluate)" if option == "encoder" else ""
                 raise ValueError(
                     f"{source} names the class {path} for its option {option}, and a checkpoint does not get modules "
-                    f"imported: import {module or path} first, or give {option} yourself."
+                    f"imported: import {module or path} first{by_name}, or give {option} yourself."
                 )
 
 

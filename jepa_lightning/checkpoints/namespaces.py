@@ -32,6 +32,8 @@ NUMBERS = {"b1": "?", "f2": "e", "f4": "f", "f8": "d"} | {
 NUMPY = ("numpy.core.multiarray", "numpy._core.multiarray")
 
 
+# what a dict that makes its own entries makes them of
+FACTORIES = ("dict", "float", "int", "list", "str")
 PUTS = ("PUT", "BINPUT", "LONG_BINPUT")
 
 
@@ -76,6 +78,8 @@ class PlainUnpickler(pickle.Unpickler):
         if found is not None:
             return found
         if module.split(".")[0] in ("pytorch_lightning", "lightning") and name[:1].isupper():
+            return _named(f"{module}.{name}")
+        if module in ("builtins", "__builtin__") and name in FACTORIES:
             return _named(f"{module}.{name}")
         if module.split(".")[0] == "pathlib" and name.endswith("Path"):
             return _path
@@ -134,7 +138,7 @@ def _path(*parts: str) -> str:
 
 
 def _named(path: str) -> Any:
-    """A class that may be named, as Lightning 1 names callbacks, and not be built."""
+    """A class that may be named, as Lightning 1 names callbacks and a dict its factory, and not be built."""
 
     class Named:
         def __new__(cls, *_: Any) -> Any:

@@ -36,6 +36,8 @@ def check_shards(folder: Path) -> Metadata:
         ValueError: if it is something else, or a piece is missing, damaged or outside the folder.
     """
     missing = [name for name in (REST, INDEX) if not (folder / name).exists()]
+    if len(missing) == 2 and (weights := sorted(path.name for path in folder.glob("*.safetensors"))):
+        raise ValueError(f"{folder} has {weights[0]} and no config.json, which says what it is: copy it there too.")
     if len(missing) == 2:
         raise ValueError(f"{folder} is a folder, but no checkpoint: it has neither {REST} nor {INDEX}.")
     if missing:

@@ -14,6 +14,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from jepa_lightning.checkpoints.alone import alone
+
 UNFINISHED, PREVIOUS = ".unfinished", ".previous"
 
 
@@ -40,19 +42,25 @@ def appearing(path: Path) -> Iterator[Path]:
 
     Args:
         path: the name it takes, in place of what is there.
+
+    Raises:
+        OSError: if the disk does not take it, or another process is writing to the same name.
     """
     if path.parent.name == UNFINISHED:  # part of a greater one
         yield path
         return
     place = unfinished(path)
-    _remove(place)
-    place.parent.mkdir(parents=True, exist_ok=True)
     try:
-        yield place
-        _to_disk(place)
-        _take_name(place, path)
+        with alone(place):
+            _remove(place)
+            try:
+                yield place
+                _to_disk(place)
+                _take_name(place, path)
+            finally:
+                _remove(place)
     finally:
-        _remove(place)
+        _remove_empty(place.parent)
 
 
 def _take_name(place: Path, path: Path) -> None:
@@ -92,5 +100,9 @@ def _remove(path: Path) -> None:
         shutil.rmtree(path)
     else:
         path.unlink(missing_ok=True)
+    _remove_empty(path.parent)
+
+
+def _remove_empty(folder: Path) -> None:
     with contextlib.suppress(OSError):
-        path.parent.rmdir()
+        folder.rmdir()

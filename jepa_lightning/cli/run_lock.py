@@ -8,10 +8,7 @@ from pathlib import Path
 
 from lightning.pytorch.utilities import rank_zero_warn
 
-try:
-    import fcntl
-except ImportError:  # Windows
-    fcntl = None  # type: ignore[assignment]
+from jepa_lightning.checkpoints.alone import try_lock
 
 LOCK = ".lock"
 
@@ -39,16 +36,15 @@ def locked(folder: Path) -> Iterator[None]:
         raise ValueError(f"cannot write to the folder {folder}: {error.strerror}.") from error
     with file:
         try:
-            if fcntl is not None:
-                fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except (BlockingIOError, PermissionError) as error:  # POSIX allows either
+            unlocked = try_lock(file)
+        except BlockingIOError as error:
             file.seek(0)
             raise ValueError(
                 f"another run is writing to {folder} ({file.read() or 'of an unknown process'}): wait until it has "
-                "ended, or start a new run without --ckpt_path and in another folder."
+                "ended, or write to another folder; a new fit, without --ckpt_path, has one of its own."
             ) from error
-        except OSError as error:
-            rank_zero_warn(f"{folder} cannot be locked ({error.strerror}): resume a run once at a time.")
+        if unlocked is not None:
+            rank_zero_warn(f"{folder} cannot be locked ({unlocked.strerror}): resume a run once at a time.")
         file.truncate(0)
         file.write(f"process {os.getpid()} on {socket.gethostname()}")
         file.flush()

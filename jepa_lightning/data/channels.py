@@ -61,20 +61,34 @@ class ToChannels:
 
     def _converted(self, image: PIL.Image.Image) -> PIL.Image.Image:
         """The image in a mode whose bands are its channels."""
-        if image.mode == "F" or image.mode.startswith("I;16"):
-            return image  # RGB would cut their values to 255
-        if image.mode == "I":
-            if not 0 <= (range_ := image.getextrema())[0] <= range_[1] < 2**16:  # type: ignore[operator]
-                raise ValueError(
-                    f"an image of PIL's mode I has values from {range_[0]} to {range_[1]}, and 16 bit hold 0 to 65535: "
-                    "convert it in the data set."
-                )
-            return PIL.Image.fromarray(np.asarray(image).astype(np.uint16))
+        if (deep := deep_image(image)) is not None:
+            return deep
         if self.channels == 3:
             return image.convert("RGB")
         if image.mode == "P":  # one band of places in a palette
             return image.convert("RGBA" if self.channels == 4 else "RGB")
         return image.convert("L") if image.mode == "1" else image
+
+
+def deep_image(image: PIL.Image.Image) -> PIL.Image.Image | None:
+    """An image of 16 bits or of floats, which RGB would cut to 255; None for other images.
+
+    Args:
+        image: of any mode.
+
+    Raises:
+        ValueError: if it is of mode I and has values that 16 bits do not hold.
+    """
+    if image.mode == "F" or image.mode.startswith("I;16"):
+        return image
+    if image.mode != "I":
+        return None
+    if not 0 <= (range_ := image.getextrema())[0] <= range_[1] < 2**16:  # type: ignore[operator]
+        raise ValueError(
+            f"an image of PIL's mode I has values from {range_[0]} to {range_[1]}, and 16 bit hold 0 to 65535: "
+            "convert it in the data set."
+        )
+    return PIL.Image.fromarray(np.asarray(image).astype(np.uint16))
 
 
 def _in_range(image: Tensor) -> Tensor:

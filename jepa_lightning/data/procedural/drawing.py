@@ -54,12 +54,17 @@ def blend(first: Tensor, second: Tensor, share: Tensor) -> Tensor:
     return first + (second - first) * share
 
 
+def _root(x: Tensor) -> Tensor:
+    # torch's root is that of MKL, whose last digit depends on the processor; that of float64 rounds to the true one
+    return x.double().sqrt_().to(x.dtype)
+
+
 def _disc(x: Tensor, y: Tensor) -> Tensor:
-    return (x * x + y * y).sqrt_() - 0.86
+    return _root(x * x + y * y) - 0.86
 
 
 def _ring(x: Tensor, y: Tensor) -> Tensor:
-    return ((x * x + y * y).sqrt_() - 0.7).abs_() - 0.22
+    return (_root(x * x + y * y) - 0.7).abs_() - 0.22
 
 
 def _square(x: Tensor, y: Tensor) -> Tensor:
@@ -93,13 +98,13 @@ def _heart(x: Tensor, y: Tensor) -> Tensor:
     x, y = x.abs(), y + 0.2
     reach, side = 0.78, math.sqrt(0.5)
     square = (x + y.abs()) * side - reach * side
-    lobe = ((x - reach / 2).square_() + (y - reach / 2).square_()).sqrt_() - reach * side
+    lobe = _root((x - reach / 2).square_() + (y - reach / 2).square_()) - reach * side
     return torch.minimum(square, lobe)
 
 
 def _crescent(x: Tensor, y: Tensor) -> Tensor:
     y = y * y
-    return torch.maximum((x * x + y).sqrt_() - 0.98, 0.8 - ((x - 0.5).square_() + y).sqrt_())
+    return torch.maximum(_root(x * x + y) - 0.98, 0.8 - _root((x - 0.5).square_() + y))
 
 
 SHAPES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
@@ -139,7 +144,7 @@ def _checker(x: Tensor, y: Tensor, softness: float) -> Tensor:
 
 def _dots(x: Tensor, y: Tensor, softness: float) -> Tensor:
     x, y = x - x.round(), y - y.round()
-    return ((0.32 - (x * x + y * y).sqrt_()) / softness + 0.5).clamp_(0, 1)
+    return ((0.32 - _root(x * x + y * y)) / softness + 0.5).clamp_(0, 1)
 
 
 TEXTURES: dict[str, Callable[[Tensor, Tensor, float], Tensor]] = {

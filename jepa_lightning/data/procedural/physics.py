@@ -24,6 +24,7 @@ PHYSICS_CLASS_NAMES = {
     "shape": tuple(SHAPES),
     "color": COLORS,
 }
+MASK_NAMES = ("background", "large body", "small body", "other small body")
 DRAWN = ("direction", "speed", "gravity", "shape", "color")  # the collisions follow
 
 
@@ -103,6 +104,9 @@ class PhysicsVideoDataModule(JEPADataModule):
         dense: give masks too, as in ``PhysicsVideoDataset``.
         options: of `JEPADataModule`.
 
+    Attributes:
+        mask_names: of the numbers in masks; None without them.
+
     Example:
         >>> from jepa_lightning.data import PhysicsVideoDataModule
         >>> data = PhysicsVideoDataModule(num_train=64, num_val=16, num_frames=8, batch_size=8)
@@ -126,6 +130,7 @@ class PhysicsVideoDataModule(JEPADataModule):
         self.num_train, self.num_val = num_train, num_val
         self.num_frames, self.image_size, self.seed, self.textured = num_frames, image_size, seed, textured
         self.class_names, self.dense = PHYSICS_CLASS_NAMES, dense
+        self.mask_names = MASK_NAMES if dense else None
 
     @property
     def num_classes(self) -> dict[str, int]:

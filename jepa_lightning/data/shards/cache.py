@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from jepa_lightning.data.shards.index import INDEX_FILE, ShardIndex
+from jepa_lightning.data.shards.index import INDEX_FILE, Shard, ShardIndex
 
 AHEAD = 4  # shards that are fetched before they are needed
 HOME = Path("~/.cache/jepa_lightning")
@@ -49,23 +49,24 @@ class ShardCache:
         self.folder = Path(home or HOME).expanduser() / key
         self.folder.mkdir(parents=True, exist_ok=True)
         with self._alone(INDEX_FILE):
-            if not (self.folder / INDEX_FILE).is_file():
+            kept = self.folder / INDEX_FILE
+            if not kept.is_file() or kept.read_bytes() != content.encode():  # or a disk has damaged it
                 new = self.folder / f"{INDEX_FILE}.new"
-                new.write_text(content)
-                new.replace(self.folder / INDEX_FILE)
+                new.write_bytes(content.encode())
+                _replace(new, kept)
 
     def fetch(self, number: int) -> None:
-        """Downloads a shard, unless it is there.
+        """Downloads a shard, unless it is there and whole: a machine that lost power may have kept a part of it.
 
         Raises:
             RuntimeError: if that fails, or ends early.
         """
         shard = self.index.shards[number]
         path = self.folder / shard.name
-        if path.is_file():
+        if _is_whole(path, shard):
             return
         with self._alone(shard.name):
-            if path.is_file():  # another process was faster
+            if _is_whole(path, shard):  # another process was faster
                 return
             new = self.folder / "new"
             new.mkdir(exist_ok=True)
@@ -76,7 +77,7 @@ class ShardCache:
                     f"{self.url}/{shard.name} has {(new / shard.name).stat().st_size} bytes, not the {shard.length} it "
                     "was written with: upload it again."
                 )
-            (new / shard.name).replace(path)
+            _replace(new / shard.name, path)
         self._make_room(path)
 
     @contextmanager
@@ -141,3 +142,14 @@ class ShardCache:
 
         with FileLock(self.folder / f"{name}.lock"):
             yield
+
+
+def _replace(new: Path, path: Path) -> None:
+    """Gives a file its name when its content is on the disk: a loss of power must not leave the name alone."""
+    with new.open("rb+") as file:
+        os.fsync(file.fileno())
+    new.replace(path)
+
+
+def _is_whole(path: Path, shard: Shard) -> bool:
+    return path.is_file() and path.stat().st_size == shard.length

@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+from jepa_lightning.checkpoints.whole import appearing
 from jepa_lightning.data.folder_listing import require_regular
 from jepa_lightning.data.shards.index import INDEX_FILE, UNFINISHED, ShardIndex, require_litdata, write_index
 from jepa_lightning.data.shards.plan import ShardPlan
@@ -73,12 +74,16 @@ def _is_finished(plan: ShardPlan, folder: Path) -> bool:
 def _claim(plan: ShardPlan, work: Path) -> None:
     """Notes what the unfinished shards are made of, or compares with what they are."""
     claim = work / "source"
-    if claim.exists() and claim.read_text() not in ("", plan.source):
+    found = claim.read_text() if claim.exists() else ""
+    if found == plan.source:
+        return
+    if found or any((work / f"{name}-parts").exists() for name in plan.splits):
         raise ValueError(
             f"{work} holds a part of the shards of other files, or of another --shard_mb: remove it, or give another "
             "--output."
         )
-    claim.write_text(plan.source)
+    with appearing(claim) as place:
+        place.write_text(plan.source)
 
 
 def _write_split(plan: ShardPlan, name: str, work: Path, report: Callable[[int], Any]) -> None:
@@ -91,7 +96,8 @@ def _write_split(plan: ShardPlan, name: str, work: Path, report: Callable[[int],
             _write_shard(plan.root, files, number, folder, index)
         report(len(files))
     ours = {"kind": plan.kind, "classes": plan.classes, "source": plan.source}
-    write_index(folder / INDEX_FILE, indices, ours, stamp=plan.source)
+    with appearing(folder / INDEX_FILE) as place:
+        write_index(place, indices, ours, stamp=plan.source)
 
 
 def _write_shard(root: Path, files: list[Any], number: int, folder: Path, index: Path) -> None:
@@ -109,8 +115,9 @@ def _write_shard(root: Path, files: list[Any], number: int, folder: Path, index:
             writer.add_item(place, (content, json.dumps(_about(file)).encode()))
     writer.done()
     (new,), (new_index,) = aside.glob("*.bin"), aside.glob(f"*{INDEX_FILE}")
-    new.replace(folder / new.name)
-    new_index.replace(index)
+    for made, name in ((new, folder / new.name), (new_index, index)):
+        with appearing(name) as unfinished:  # they are on the disk when they have their names
+            made.replace(unfinished)
 
 
 def _about(file: Any) -> dict[str, Any]:

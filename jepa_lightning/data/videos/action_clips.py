@@ -44,7 +44,12 @@ class ActionCollate(Collate):
 
 
 def action_pipeline(
-    image_size: tuple[int, int], num_frames: int, action_size: int, mean: Sequence[float], std: Sequence[float]
+    image_size: tuple[int, int],
+    num_frames: int,
+    action_size: int,
+    mean: Sequence[float],
+    std: Sequence[float],
+    normalize: bool = True,
 ) -> Pipeline:
     """The pipeline of world models: clips as they are, in training too.
 
@@ -56,11 +61,15 @@ def action_pipeline(
         action_size: A.
         mean: subtracted, per channel, from values in [0, 1].
         std: divides the rest.
+        normalize: False leaves clips of 8 bits as they are, in training.
     """
-    sampler, steps = ClipSampler(num_frames), (to_tensor(eval_steps(image_size), mean, std, frames=True),)
+    sampler = ClipSampler(num_frames)
+    shown, late = (
+        (to_tensor(eval_steps(image_size), mean, std, frames=True, normalize=each),) for each in (True, normalize)
+    )
     return Pipeline(
-        transform=ClipView(sampler, steps, train=True),
-        eval_transform=ClipView(sampler, steps, train=False),
+        transform=ClipView(sampler, late, train=True),
+        eval_transform=ClipView(sampler, shown, train=False),
         collate=ActionCollate(action_size=action_size),
     )
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, overload
 
 import torch
+from torch import Tensor
 from torchvision import tv_tensors
 from torchvision.transforms import v2
 
@@ -157,8 +158,10 @@ class ClipView:
             )
         frames = self.sampler(source, self.train)
         clip, mask = self.crops[0](source.read(frames), tv_tensors.Mask(mask[frames]))
-        view = clip.transpose(0, 1).contiguous()
-        return sample._replace(media=[view.squeeze(1)] if len(frames) == 1 else [view], extras={MASK: mask})
+        view, plain = clip.transpose(0, 1).contiguous(), mask.as_subclass(Tensor)
+        if len(frames) == 1:  # an image and its mask
+            view, plain = view.squeeze(1), plain.squeeze(0)
+        return sample._replace(media=[view], extras={MASK: plain})
 
 
 def masked_video_pipeline(

@@ -5,9 +5,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+import numpy as np
 from PIL.Image import Image
 from torch import Tensor
 from torchvision.transforms import v2
+
+from jepa_lightning.data.channels import deep_image
 
 
 class UnreadableVideoError(Exception):
@@ -81,14 +84,18 @@ class TensorVideo:
 
 
 def as_video(sample: Any) -> Video:
-    """What a data set gives, as a video: one already, or frames uint8 ``[T, C, H, W]``, or an image.
+    """What a data set gives, as a video: one already, or frames uint8 ``[T, C, H, W]``, or an image of any form.
 
     Raises:
         TypeError: if it is none of these.
+        ValueError: if it is an image of more than 16 bits.
     """
     if isinstance(sample, Image):
         gray = sample.mode in ("1", "L")  # the pipeline knows how many channels it takes
-        sample = v2.functional.pil_to_tensor(sample.convert("L" if gray else "RGB"))
+        deep = deep_image(sample)
+        sample = v2.functional.pil_to_tensor(sample.convert("L" if gray else "RGB") if deep is None else deep)
+    if isinstance(sample, np.ndarray) and sample.ndim in (2, 3):
+        sample = v2.functional.to_image(sample)
     if isinstance(sample, Tensor) and sample.ndim in (3, 4):
         return TensorVideo(sample if sample.ndim == 4 else sample[None])
     if not hasattr(sample, "read"):

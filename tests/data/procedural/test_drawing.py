@@ -1,9 +1,10 @@
 import math
 
+import numpy as np
 import pytest
 import torch
 
-from jepa_lightning.data.procedural.drawing import SHAPES, TEXTURES, Place, coordinates, coverage
+from jepa_lightning.data.procedural.drawing import SHAPES, TEXTURES, Place, _root, coordinates, coverage
 
 
 def test_coordinates_are_seen_from_the_object_in_units_of_its_radius() -> None:
@@ -14,6 +15,11 @@ def test_coordinates_are_seen_from_the_object_in_units_of_its_radius() -> None:
     assert (x[0, 2, 4].item(), y[0, 4, 6].item()) == pytest.approx((-1, 1), abs=1e-6)
     # turned by a right angle: what lies below the center lies along the object's own x
     assert (x[1, 2, 6].item(), y[1, 2, 6].item()) == pytest.approx((-0.375, -0.625), abs=1e-6)
+
+
+def test_square_roots_are_the_true_ones_rounded() -> None:
+    values = torch.rand(200_000, generator=torch.Generator().manual_seed(0)) * 3
+    assert np.array_equal(_root(values).numpy(), np.sqrt(values.numpy()))
 
 
 def test_coverage_is_one_inside_and_has_the_area_of_the_shape() -> None:

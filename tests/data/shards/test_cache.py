@@ -1,3 +1,4 @@
+import os
 import threading
 import time
 from collections.abc import Callable
@@ -44,6 +45,32 @@ def test_shards_are_fetched_when_they_are_read_and_kept(store: Open, shard_folde
     assert kept(shards) == [0, 7]
     (shard_folder / "train/chunk-0-0.bin").unlink()
     assert [record.path for record in (store()[i] for i in range(2))] == [there[i].path for i in range(2)]
+
+
+@pytest.mark.parametrize("left", [0, 7])
+def test_what_a_loss_of_power_has_cut_is_fetched_again(store: Open, shard_folder: Path, left: int) -> None:
+    shards, there = store(), Shards(str(shard_folder), "train")
+    assert shards[0] == there[0]
+    for name in ("index.json", "chunk-0-0.bin"):
+        path = shards.folder / name
+        path.write_bytes(path.read_bytes()[:left])
+    assert store()[0] == there[0]
+    assert (shards.folder / "index.json").read_text() == shards.shard_index.content
+
+
+def test_content_is_on_the_disk_before_it_has_its_name(
+    store: Open, shard_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, done = os.fsync, []
+
+    def fsync(number: int) -> None:
+        done.append(Path(os.readlink(f"/proc/self/fd/{number}")))
+        real(number)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    shards = store()
+    shards[0]
+    assert done == [shards.folder / "index.json.new", shards.folder / "new" / "chunk-0-0.bin"]
 
 
 def test_shards_that_are_written_anew_are_fetched_anew(store: Open, shard_folder: Path) -> None:

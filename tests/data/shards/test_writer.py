@@ -109,6 +109,36 @@ def test_shards_of_other_files_are_not_mixed(image_folder: Path, tmp_path: Path,
         write_shards(plan(image_folder), output)
 
 
+@pytest.mark.parametrize("left", ["", None])
+def test_shards_whose_note_was_lost_are_not_mixed_with_those_of_other_files(
+    image_folder: Path, tmp_path: Path, left: str | None
+) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        write_shards(plan(image_folder), tmp_path / "again", StopAfter(2))
+    note = tmp_path / "again" / "unfinished" / "source"
+    note.unlink()
+    if left is not None:
+        note.write_text(left)
+    (image_folder / "train/cat/00.png").unlink()
+    with pytest.raises(ValueError, match="unfinished holds a part of the shards of other files"):
+        write_shards(plan(image_folder), tmp_path / "again")
+
+
+def test_a_run_that_was_killed_before_its_note_can_be_repeated(image_folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "again" / "unfinished").mkdir(parents=True)
+    (tmp_path / "again" / "unfinished" / "source").touch()
+    assert write_shards(plan(image_folder), tmp_path / "again")
+
+
+def test_resuming_does_not_open_the_note_for_writing(image_folder: Path, tmp_path: Path) -> None:
+    stamps = []
+    for _ in range(2):
+        with pytest.raises(KeyboardInterrupt):
+            write_shards(plan(image_folder), tmp_path / "again", StopAfter(2))
+        stamps.append((tmp_path / "again" / "unfinished" / "source").stat().st_mtime_ns)
+    assert stamps[0] == stamps[1]
+
+
 def test_a_folder_with_other_files_is_left_alone(image_folder: Path) -> None:
     before = contents(image_folder)
     with pytest.raises(ValueError, match=re.escape(f"{image_folder / 'train'} exists and holds no shards")):
