@@ -21,6 +21,7 @@ from jepa_lightning.modules.finite_loss import FiniteLoss
 from jepa_lightning.modules.preprocessing import preprocess
 from jepa_lightning.modules.pretrained import Pretrained
 from jepa_lightning.modules.scheduled import Scheduled
+from jepa_lightning.modules.slow_bfloat16 import warn_of_slow_bfloat16
 from jepa_lightning.modules.small_batch import warn_of_small_batch
 from jepa_lightning.modules.traits import Traits
 from jepa_lightning.nn import compile_blocks
@@ -42,8 +43,9 @@ class JEPAModule(DenseFeatures, Pretrained, Scheduled, ABC):
             ``cosine``.
         compile: compile each transformer block with ``torch.compile``; the first step then takes a minute or more. Not
             with FSDP1.
-        start_from: weights that a new run starts from: a checkpoint, a folder or a published name, as in the callback
-            ``StartFrom``. A run that is resumed, and a module that is loaded, have their own.
+        start_from: weights that a new run starts from: a checkpoint, a folder, a published name or a repository on the
+            hub of Hugging Face, as in the callback ``StartFrom``. A run that is resumed, and a module that is loaded,
+            have their own.
         kwargs: optimizer and schedule, as in ``Scheduled``.
 
     Example:
@@ -243,6 +245,7 @@ class JEPAModule(DenseFeatures, Pretrained, Scheduled, ABC):
                     "with mode max (callbacks OnlineKNN and OnlineLinearProbe), or train/loss."
                 )
         super().on_fit_start()
+        warn_of_slow_bfloat16(self)
         self._total_steps, self._batch_is_judged = None, False
         self._seed = torch.initial_seed() if self._seed is None else self._seed
 

@@ -15,6 +15,22 @@ from jepa_lightning.checkpoints import class_path, local_copy, maker, read_check
 from jepa_lightning.modules.base import JEPAModule
 
 
+class UnknownMethodError(ValueError):
+    """A checkpoint is of a class that has not been imported.
+
+    Attributes:
+        path: of the class.
+    """
+
+    def __init__(self, path: str) -> None:
+        module = path.rpartition(".")[0]
+        super().__init__(
+            f"the encoder is of the method {path}, which is none of this package and has not been imported: import "
+            f"{module or path} first."
+        )
+        self.path = path
+
+
 class CheckpointEncoder(HyperparametersMixin, nn.Module):
     """The ``eval_encoder`` of a method.
 
@@ -115,8 +131,5 @@ def _class_of(path: str) -> type[JEPAModule]:
     module, _, name = path.rpartition(".")
     found = getattr(sys.modules.get(module), name, None)
     if not (isinstance(found, type) and issubclass(found, JEPAModule)):
-        raise ValueError(
-            f"the encoder is of the method {path}, which is none of this package and has not been imported: import "
-            f"{module or path} first."
-        )
+        raise UnknownMethodError(path)
     return found

@@ -116,8 +116,8 @@ class EncoderModule(JEPAModule):
         self.refuse_overrides(**overrides)
         return None
 
-    def refuse_overrides(self, **overrides: int | None) -> None:
-        """Refuses sizes that are given for an encoder that has its own.
+    def refuse_overrides(self, **overrides: float | None) -> None:
+        """Refuses options that are given for an encoder that has its own.
 
         Raises:
             ValueError: if one is not None.

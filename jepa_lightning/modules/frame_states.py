@@ -100,7 +100,6 @@ class FrameStates(TrajectoryModule):
     def unused_options(cls, options: Mapping[str, Any]) -> dict[str, str]:
         """Beside those of the base: options of other encoders."""
         unused = super().unused_options(options)
-        unused["normalize_on_device"] = "clips are normalized together with their actions"
         if options.get("encoder") == IMPALA:
             unused |= dict.fromkeys(("patch_size", "pool"), "encoder is impala")
         return unused
@@ -182,7 +181,8 @@ class FrameStates(TrajectoryModule):
 
     def pipeline(self) -> Pipeline:
         """Clips as they are, in training too: a crop or a mirror image would belong to other actions."""
-        return action_pipeline(self.image_size, self.num_frames, self.actions.size, self.mean, self.std)
+        normalize = not self.normalize_on_device
+        return action_pipeline(self.image_size, self.num_frames, self.actions.size, self.mean, self.std, normalize)
 
 
 def through(head: nn.Module, tokens: Tensor) -> Tensor:

@@ -60,8 +60,8 @@ class IJEPA(LatentPrediction):
         predictor_attention: ``full`` is the paper's: the predictor computes the context again beside each target block.
             ``shared``, our own variant, is faster with several blocks: context tokens do not see mask tokens, so they
             are computed once for all blocks. It has the same parameters and learns another function.
-        kwargs: size of the networks, targets, content, crops, optimizer, schedule, EMA and compilation, as in
-            ``LatentPrediction`` and ``JEPAModule``.
+        kwargs: size of the networks, registers, patch embedding, targets, content, crops, optimizer, schedule, EMA and
+            compilation, as in ``LatentPrediction`` and ``JEPAModule``.
 
     Raises:
         ValueError: if the sizes or the masks do not fit each other, or several crops come without a regularizer or
@@ -142,7 +142,7 @@ class IJEPA(LatentPrediction):
 
     def build_encoder(self) -> nn.Module:
         """The context encoder; override it for a network of your own with ``grid_size`` and ``width``."""
-        return masked_encoder(self, legacy_init=self.legacy_init, levels=self.levels)
+        return masked_encoder(self, legacy_init=self.legacy_init, levels=self.levels, norm_eps=self.norm_eps)
 
     def predictor_options(self) -> dict[str, Any]:
         """Whether the context is computed once for all target blocks."""

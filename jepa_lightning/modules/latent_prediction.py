@@ -22,13 +22,15 @@ from jepa_lightning.losses import (
 from jepa_lightning.modules.building import building
 from jepa_lightning.modules.latent_targets import LatentTargets
 from jepa_lightning.modules.teacher import check_teacher
-from jepa_lightning.nn import Predictor
+from jepa_lightning.nn import PatchEmbedding, Predictor
 from jepa_lightning.nn.encoder_spec import Encoder
+from jepa_lightning.nn.norm_eps import NORM_EPS, saved_norm_eps, set_norm_eps
 from jepa_lightning.options import (
     Ascending,
     ImageSize,
     NonNegativeFloat,
     PositiveInt,
+    Registers,
     Share,
     ShareBelowOne,
     ShareRange,
@@ -69,6 +71,13 @@ class LatentPrediction(LatentTargets):
             best. False scales patch embeddings to the positions, and output projections with depth
             (``nn.init.init_weights``).
         gradient_checkpointing: compute blocks again in the backward pass, which takes less memory and more time.
+        norm_eps: eps of the layer norms of encoders and predictor. None takes that of the weights that a run starts
+            from, or 1e-6.
+        registers: number of learned tokens beside those of the patches in the encoder of a named size (arXiv
+            2309.16588, which has 4). They have no position, are in every context and target whatever the mask, and
+            predictor, probes and features see patch tokens alone.
+        patch_embedding: ``linear``, or for images ``convolutional``, which has two convolutions within each patch
+            before its projection (``nn.ConvPatchEmbed``); either sees no pixel of another patch.
         kwargs: targets and teacher, as in ``LatentTargets``; channels see ``EncoderModule``; optimizer, schedule, EMA
             and compilation, as in ``JEPAModule``.
 
@@ -112,16 +121,23 @@ class LatentPrediction(LatentTargets):
         drop_path: ShareBelowOne = 0.0,
         legacy_init: bool = True,
         gradient_checkpointing: bool = False,
+        norm_eps: NonNegativeFloat | None = None,
+        registers: Registers = 0,
+        patch_embedding: PatchEmbedding = "linear",
         **kwargs: Any,
     ) -> None:
         super().__init__(encoder, **kwargs)
         self.size = self.named_size(width=width, depth=depth, heads=heads)
+        if self.size is None:
+            self.refuse_overrides(norm_eps=norm_eps)
+        self.norm_eps = NORM_EPS if norm_eps is None else norm_eps
         if distance not in get_args(Distance):
             raise ValueError(f"there is no distance '{distance}': choose one of {', '.join(get_args(Distance))}.")
         self.image_size = (image_size, image_size) if isinstance(image_size, int) else image_size
         self.patch_size, self.crop_scale, self.drop_path = patch_size, crop_scale, drop_path
         self.predictor_depth, self.predictor_dim = predictor_depth, predictor_dim
         self.predictor_heads = predictor_heads
+        self.registers, self.patch_embedding = registers, patch_embedding
         self.legacy_init, self.gradient_checkpointing = legacy_init, gradient_checkpointing
         self.distance_name = distance
         self.context_loss, self.context_warmup, self.context_weights = context_loss, context_warmup, context_weights
@@ -169,12 +185,37 @@ class LatentPrediction(LatentTargets):
             out_width=None if self.teacher is None else self.teacher.width,
             num_levels=len(self.levels or (-1,)),
             context_head=bool(self.context_loss),
+            norm_eps=self.norm_eps,
             **self.predictor_options(),
         )
 
     def predictor_options(self) -> dict[str, Any]:
         """What a method asks of ``Predictor`` beyond its size."""
         return {}
+
+    def take_norm_eps(self, eps: float) -> None:
+        """Takes the eps of the norms of weights that are loaded; checkpoints then hold it.
+
+        Args:
+            eps: of these norms.
+
+        Raises:
+            ValueError: if another one was given.
+        """
+        if eps == self.norm_eps:
+            return
+        if self.hparams["norm_eps"] is not None:
+            raise ValueError(
+                f"norm_eps is {self.norm_eps:g}, and the norms of the weights have {eps:g}: leave norm_eps out."
+            )
+        self.norm_eps = self.hparams["norm_eps"] = eps
+        set_norm_eps((self.context_encoder, self.target_encoder, self.predictor), eps)
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Beside the base: takes the eps of the norms, where none was given."""
+        super().on_load_checkpoint(checkpoint)
+        if self.hparams["norm_eps"] is None:
+            self.take_norm_eps(saved_norm_eps(checkpoint.get(self.CHECKPOINT_HYPER_PARAMS_KEY)))
 
     @property
     def eval_encoder(self) -> nn.Module:

@@ -14,7 +14,7 @@ from jepa_lightning.masking import RandomMask
 from jepa_lightning.modules.building import building, masked_encoder
 from jepa_lightning.modules.encoder_module import EncoderModule
 from jepa_lightning.modules.traits import Traits
-from jepa_lightning.nn import Predictor, init_xavier_weights, patchify
+from jepa_lightning.nn import PatchEmbedding, Predictor, init_xavier_weights, patchify
 from jepa_lightning.nn import grid_size as grid_of
 from jepa_lightning.nn.encoder_spec import Encoder
 from jepa_lightning.options import (
@@ -26,6 +26,7 @@ from jepa_lightning.options import (
     NonNegativeFloat,
     OpenShare,
     PositiveInt,
+    Registers,
     ShareBelowOne,
     ShareRange,
 )
@@ -67,6 +68,11 @@ class MAE(EncoderModule):
         start_lr: learning rate of the first step.
         final_weight_decay: weight decay of the last step, reached along a cosine; None keeps ``weight_decay`` in the
             whole run.
+        registers: number of learned tokens beside those of the patches in the encoder of a named size (arXiv
+            2309.16588, which has 4). They have no position, are in every view whatever the mask, and decoder, probes
+            and features see patch tokens alone.
+        patch_embedding: ``linear``, or for images ``convolutional``, which has two convolutions within each patch
+            before its projection (``nn.ConvPatchEmbed``); either sees no pixel of another patch.
         kwargs: channels see ``EncoderModule``; optimizer, schedule and compilation, as in ``JEPAModule``.
 
     Raises:
@@ -110,6 +116,8 @@ class MAE(EncoderModule):
         betas: tuple[ShareBelowOne, ShareBelowOne] | None = (0.9, 0.95),
         start_lr: FinalRate = 0.0,
         final_weight_decay: NonNegativeFloat | None = None,
+        registers: Registers = 0,
+        patch_embedding: PatchEmbedding = "linear",
         **kwargs: Any,
     ) -> None:
         super().__init__(
@@ -123,6 +131,7 @@ class MAE(EncoderModule):
         self.crop_scale, self.flip, self.interpolation = crop_scale, flip, interpolation
         self.size = self.named_size(width=width, depth=depth, heads=heads)
         self.drop_path, self.gradient_checkpointing = drop_path, gradient_checkpointing
+        self.registers, self.patch_embedding = registers, patch_embedding
         self.decoder_size = (decoder_dim, decoder_depth, decoder_heads)
         with building(self):
             self.encoder = self.build_encoder()

@@ -4,7 +4,6 @@ from pathlib import Path
 from typing import Any
 
 from huggingface_hub import ModelCard, ModelHubMixin
-from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning_utilities.core.rank_zero import rank_zero_info
 from typing_extensions import Self
 
@@ -16,6 +15,7 @@ class Pretrained(ModelHubMixin):
     """
 
     start_from: str | None = None  # weights that a new run starts from
+    _missing: str | None = None  # why they are not there
 
     def setup(self, stage: str) -> None:
         """Loads ``start_from``, before any strategy takes the weights; those of a resumed run take their place.
@@ -24,31 +24,21 @@ class Pretrained(ModelHubMixin):
             MisconfigurationException: if the weights are not those of this module.
             ValueError: if the file is damaged or holds more than plain data.
         """
-        if stage != "fit" or self.start_from is None:
-            return
-        from jepa_lightning.interop.start import NotLikeError, is_source, start_from_
+        if stage == "fit" and self.start_from is not None:
+            from jepa_lightning.interop.start import start_run_
 
-        if not is_source(self.start_from):  # a resumed run does not need it
-            return
-        try:
-            report = start_from_(self, self.start_from)
-        except NotLikeError as error:
-            raise MisconfigurationException(f"start_from: {error}") from error
-        rank_zero_info(f"Started from the weights of {report}")
+            self._missing = start_run_(self, self.start_from, "start_from")
 
     def on_fit_start(self) -> None:
-        """Refuses to start a new run from nothing.
+        """Refuses to start a new run from nothing; a run that is resumed no longer needs ``start_from``.
 
         Raises:
-            MisconfigurationException: if there is no ``start_from``.
+            MisconfigurationException: if it is not there, or cannot be downloaded.
         """
-        super().on_fit_start()  # type: ignore[misc]  # of the LightningModule behind the mixin
-        if self.start_from is None or self.trainer.ckpt_path is not None:  # type: ignore[attr-defined]
-            return
-        from jepa_lightning.interop.start import is_source
+        from jepa_lightning.interop.start import refuse_missing
 
-        if not is_source(self.start_from):
-            raise MisconfigurationException(f"start_from: there is no {self.start_from}.")
+        super().on_fit_start()  # type: ignore[misc]  # of the LightningModule behind the mixin
+        refuse_missing(self._missing, self.trainer.ckpt_path, "start_from")  # type: ignore[attr-defined]
 
     @classmethod
     def from_pretrained(

@@ -90,8 +90,9 @@ class VJEPA(ImagesAndClips):
             as "10 epochs" or "10%"; the default is the reference's 12,000 steps of 90,000.
         schedule_stretch: learning rate and weight decay follow the schedule of a run that is this many times as long,
             and stop at the end of this one; 1.25 is the reference's.
-        kwargs: images, as in ``ImagesAndClips``; size of the networks, targets, levels, loss on the context, content,
-            crops, optimizer, schedule and compilation, as in ``LatentPrediction`` and ``JEPAModule``.
+        kwargs: images, as in ``ImagesAndClips``; size of the networks, registers, patch embedding, targets, levels,
+            loss on the context, content, crops, optimizer, schedule and compilation, as in ``LatentPrediction`` and
+            ``JEPAModule``.
 
     Raises:
         ValueError: if the sizes or the masks do not fit each other, or ``images`` is for an encoder without clips.
@@ -189,7 +190,7 @@ class VJEPA(ImagesAndClips):
                 f"{self.num_frames}: leave it out."
             )
         options = {"num_frames": self.num_frames, "tubelet_size": self.tubelet_size, "legacy_init": self.legacy_init}
-        return masked_encoder(self, levels=self.levels, **options, **self._shared_options())
+        return masked_encoder(self, levels=self.levels, norm_eps=self.norm_eps, **options, **self._shared_options())
 
     def predictor_options(self) -> dict[str, Any]:
         """Positions and modalities as in the encoder, and a mask token for each kind of mask."""

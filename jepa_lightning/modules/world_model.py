@@ -24,6 +24,7 @@ from jepa_lightning.options import FinalRate, LearningRate, NonNegativeFloat, Po
 from jepa_lightning.types import Batch, StepOutput
 
 Prediction = Literal["rollout", "teacher_forcing"]
+RolloutFrom = Literal["first", "every"]
 TERMS = ("variance", "covariance", "similarity", "inverse", "sigreg")
 
 
@@ -68,6 +69,8 @@ class WorldModel(LatentDynamics):
         prediction: ``rollout``, from the first frame and on from what has been predicted; or ``teacher_forcing``, one
             step from each encoded frame.
         rollout_steps: number of steps K of a rollout in training.
+        rollout_from: the ``first`` frame of a clip alone, as in EB-JEPA; or ``every`` frame, as far as the clip
+            reaches, so that a short clip has more to learn from.
         rollout_gradient: send gradients from each step of a rollout to those before it.
         detach_target: send no gradient to the encoded frames that are to be predicted.
         distance: distance between predicted and encoded states, and to the goal of a plan.
@@ -119,6 +122,7 @@ class WorldModel(LatentDynamics):
         dropout: ShareBelowOne = 0.0,
         prediction: Prediction = "rollout",
         rollout_steps: PositiveInt = 8,
+        rollout_from: RolloutFrom = "first",
         rollout_gradient: bool = True,
         detach_target: bool = False,
         distance: Distance = "l2",
@@ -142,6 +146,7 @@ class WorldModel(LatentDynamics):
         )  # fmt: skip
         self.predictor_name = predictor
         self.teacher_forcing, self.rollout_steps = prediction == "teacher_forcing", rollout_steps
+        self.rollout_from = rollout_from
         self.rollout_gradient, self.detach_target, self.distance_name = rollout_gradient, detach_target, distance
         check_frames(self.num_frames, None if self.teacher_forcing else rollout_steps)
         with building(self):
@@ -160,7 +165,8 @@ class WorldModel(LatentDynamics):
         """Beside those of the base: options of networks and terms that are not asked for."""
         unused = super().unused_options(options) | unused_by_predictor(options["predictor"])
         if options["prediction"] == "teacher_forcing":
-            unused |= dict.fromkeys(("rollout_steps", "rollout_gradient"), "prediction is teacher_forcing")
+            rollout = ("rollout_steps", "rollout_from", "rollout_gradient")
+            unused |= dict.fromkeys(rollout, "prediction is teacher_forcing")
         if not cls.trains_states(options):
             unused |= dict.fromkeys((*TERMS, "detach_target"), "the encoder is frozen, so that nothing can collapse")
         if not options["inverse"]:
@@ -198,6 +204,18 @@ class WorldModel(LatentDynamics):
             return self.following(states[:, :-1], self.actions(actions))
         return self.rollout(states[:, :1], actions[:, : self.rollout_steps])
 
+    def prediction_loss(self, states: Tensor, actions: Tensor) -> Tensor:
+        """Mean distance of all predictions to their frames, a scalar; arguments as for ``predictions``."""
+        targets = states.detach() if self.detach_target else states
+        pairs = [(predicted := self.predictions(states, actions), targets[:, 1 : 1 + predicted.shape[1]])]
+        if self.rollout_from == "every":
+            for start in range(1, states.shape[1] - 1):
+                ahead = actions[:, start : start + self.rollout_steps]
+                predicted = self.rollout(states[:, : start + 1], ahead, actions[:, :start])
+                pairs.append((predicted, targets[:, start + 1 : start + 1 + predicted.shape[1]]))
+        total = sum((self.distance(*pair).mean() * pair[0].shape[1] for pair in pairs), states.new_zeros(()))
+        return total / sum(predicted.shape[1] for predicted, _ in pairs)
+
     def objective(self, batch: Batch, progress: float) -> StepOutput:
         """Distance of predictions to encoded frames, and the terms that keep states apart."""
         actions = actions_of(batch, type(self).__name__)
@@ -208,9 +226,7 @@ class WorldModel(LatentDynamics):
             )
         check_frames(batch.views[0].shape[2], None if self.teacher_forcing else self.rollout_steps)
         states = self.encode(batch.views[0])
-        predicted = self.predictions(states, actions)
-        target = states[:, 1 : 1 + predicted.shape[1]]
-        loss = self.distance(predicted, target.detach() if self.detach_target else target).mean()
+        loss = self.prediction_loss(states, actions)
         logs = {"prediction": loss.detach()}
         if self.terms is not None:
             vectors = states.mean(dim=2) if states.ndim == 4 else states

@@ -4,6 +4,7 @@ from jepa_lightning.nn.attentive_pooler import AttentivePooler
 from jepa_lightning.nn.backbone import Stem, TimmBackbone
 from jepa_lightning.nn.causal_predictor import CausalPredictor
 from jepa_lightning.nn.class_token import ClassTokenViT
+from jepa_lightning.nn.conv_block import ConvBlock
 from jepa_lightning.nn.gru_predictor import GRUPredictor
 from jepa_lightning.nn.heads import PrototypeHead, mlp_head, projection_head
 from jepa_lightning.nn.impala import ImpalaEncoder
@@ -12,11 +13,13 @@ from jepa_lightning.nn.key_queue import KeyQueue
 from jepa_lightning.nn.masked_convnet import MaskedConvNet
 from jepa_lightning.nn.mlp_predictor import MLPPredictor
 from jepa_lightning.nn.modality import is_image
+from jepa_lightning.nn.patch_embed import ConvPatchEmbed, PatchEmbedding
 from jepa_lightning.nn.patchify import patchify
 from jepa_lightning.nn.pixel_grid import PixelGrid
 from jepa_lightning.nn.pos_embed import grid_size, sincos_pos_embed
 from jepa_lightning.nn.predictor import Predictor
 from jepa_lightning.nn.rope import RopeStyle, rope_table, rotate
+from jepa_lightning.nn.strided import StridedEncoder
 from jepa_lightning.nn.timm_vit import TimmViT
 from jepa_lightning.nn.token_predictor import TokenPredictor
 from jepa_lightning.nn.tokens import blocks_of, take_tokens
@@ -29,17 +32,21 @@ __all__ = [
     "AttentivePooler",
     "CausalPredictor",
     "ClassTokenViT",
+    "ConvBlock",
+    "ConvPatchEmbed",
     "GRUPredictor",
     "ImpalaEncoder",
     "KeyQueue",
     "MLPPredictor",
     "MaskedConvNet",
+    "PatchEmbedding",
     "PixelGrid",
     "Predictor",
     "PrototypeHead",
     "RopeStyle",
     "SelfAttention",
     "Stem",
+    "StridedEncoder",
     "TimmBackbone",
     "TimmViT",
     "TokenPredictor",

@@ -10,6 +10,9 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
+from jepa_lightning.nn.conv_block import ConvBlock
+from jepa_lightning.nn.image_checks import check_images
+
 
 class ImpalaEncoder(nn.Module):
     """Stages that halve the image, then one linear layer: an image to a single token.
@@ -44,31 +47,18 @@ class ImpalaEncoder(nn.Module):
         """Encodes images ``[B, C, H, W]`` to ``[B, 1, D]``.
 
         Raises:
-            ValueError: if they are of another size than the one built for.
+            ValueError: if they are of another size, or have other channels, than those built for.
         """
-        if tuple(x.shape[-2:]) != self.input_size:
-            given, wanted = ("x".join(map(str, size)) for size in (x.shape[-2:], self.input_size))
-            raise ValueError(f"the encoder is built for images of {wanted}, got {given}: set image_size.")
+        check_images(x, self.in_channels, self.input_size)
         # with few channels a CPU computes channels last faster
         token: Tensor = self.linear(self.stages(x.contiguous(memory_format=torch.channels_last)).flatten(1))
         return token[:, None]
-
-
-class _ResidualBlock(nn.Module):
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        self.conv1 = nn.Conv2d(channels, channels, kernel_size=3, padding=1)
-        self.conv2 = nn.Conv2d(channels, channels, kernel_size=3, padding=1)
-
-    def forward(self, x: Tensor) -> Tensor:
-        change: Tensor = self.conv2(torch.relu(self.conv1(torch.relu(x))))
-        return x + change
 
 
 def _stage(channels: int, out: int) -> nn.Sequential:
     return nn.Sequential(
         nn.Conv2d(channels, out, kernel_size=3, padding=1),
         nn.MaxPool2d(kernel_size=3, stride=2, padding=1),
-        _ResidualBlock(out),
-        _ResidualBlock(out),
+        ConvBlock(out),
+        ConvBlock(out),
     )

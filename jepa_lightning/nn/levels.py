@@ -49,6 +49,6 @@ def level_indices(levels: Sequence[int], depth: int) -> list[int]:
     return found
 
 
-def level_norms(width: int, number: int) -> nn.ModuleList:
+def level_norms(width: int, number: int, eps: float = 1e-6) -> nn.ModuleList:
     """A layer norm for each of L levels, D wide; the last one plays the final norm."""
-    return nn.ModuleList(nn.LayerNorm(width, eps=1e-6) for _ in range(number))
+    return nn.ModuleList(nn.LayerNorm(width, eps=eps) for _ in range(number))

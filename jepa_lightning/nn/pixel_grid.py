@@ -7,6 +7,8 @@ from typing import cast
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from jepa_lightning.nn.image_checks import check_sizes
+
 
 class PixelGrid(nn.Module):
     """An image as one vector of its pixels, each the mean of an area: a baseline for what an encoder learns.
@@ -21,10 +23,17 @@ class PixelGrid(nn.Module):
     Attributes:
         width: D, which is C h w.
         grid_size: rows and columns of tokens, of which there is one.
+
+    Raises:
+        ValueError: if a number is out of its range, or the grid has not two of them.
     """
 
     def __init__(self, in_channels: int, grid: Sequence[int] = (8, 8)) -> None:
         super().__init__()
+        check_sizes(type(self).__name__, "in_channels", [in_channels])
+        check_sizes(type(self).__name__, "grid", grid)
+        if len(grid) != 2:
+            raise ValueError(f"PixelGrid: grid={list(grid)} has {len(grid)} numbers: give two, rows and columns.")
         self.in_channels, self.pixels = in_channels, tuple(grid)
         self.width, self.grid_size = in_channels * self.pixels[0] * self.pixels[1], (1, 1)
 

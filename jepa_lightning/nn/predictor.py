@@ -48,6 +48,7 @@ class Predictor(nn.Module):
         attention: ``full``, the papers': the context is computed again with the mask tokens of each target block.
             ``shared``: context tokens do not see mask tokens, and are computed once for all blocks. Parameters are the
             same.
+        norm_eps: eps of all layer norms.
 
     Raises:
         ValueError: if the width is not a multiple of the heads, or there is no such attention.
@@ -72,6 +73,7 @@ class Predictor(nn.Module):
         context_head: bool = False,
         images: bool = False,
         attention: PredictorAttention = "full",
+        norm_eps: float = 1e-6,
     ) -> None:
         super().__init__()
         if attention not in get_args(PredictorAttention):
@@ -101,8 +103,8 @@ class Predictor(nn.Module):
         self.predictor_pos_embed: Tensor
         self.rope_table: Tensor
         self.predictor_embed = _embedding(encoder_width, num_levels, width)
-        self.predictor_blocks = build_blocks(width, depth, heads)
-        self.predictor_norm = nn.LayerNorm(width, eps=1e-6)
+        self.predictor_blocks = build_blocks(width, depth, heads, eps=norm_eps)
+        self.predictor_norm = nn.LayerNorm(width, eps=norm_eps)
         self.out_width = out_width or num_levels * encoder_width
         self.predictor_proj = nn.Linear(width, self.out_width)
         if context_head:

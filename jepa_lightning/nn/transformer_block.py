@@ -61,7 +61,9 @@ class TransformerBlock(nn.Module):
         return out
 
 
-def build_blocks(width: int, depth: int, heads: int, mlp_ratio: float = 4.0, drop_path: float = 0.0) -> nn.ModuleList:
+def build_blocks(
+    width: int, depth: int, heads: int, mlp_ratio: float = 4.0, drop_path: float = 0.0, eps: float = 1e-6
+) -> nn.ModuleList:
     """A stack of blocks.
 
     Args:
@@ -70,9 +72,10 @@ def build_blocks(width: int, depth: int, heads: int, mlp_ratio: float = 4.0, dro
         heads: attention heads per block.
         mlp_ratio: hidden width of the MLP over D.
         drop_path: stochastic depth rate of the last block; rises linearly from 0.
+        eps: of the norms.
     """
     rates = [drop_path * i / max(depth - 1, 1) for i in range(depth)]
-    return nn.ModuleList(TransformerBlock(width, heads, mlp_ratio, rate) for rate in rates)
+    return nn.ModuleList(TransformerBlock(width, heads, mlp_ratio, rate, eps) for rate in rates)
 
 
 def run_block(block: nn.Module, tokens: Tensor, table: Tensor | None, recompute: bool, **wanted: Any) -> Tensor:

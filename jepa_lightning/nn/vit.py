@@ -15,7 +15,9 @@ from torch import Tensor, nn
 from jepa_lightning.nn.init import init_weights
 from jepa_lightning.nn.levels import block_indices, level_indices, level_norms
 from jepa_lightning.nn.modality import add_modality, embed_patches, is_image, modality_embedding
+from jepa_lightning.nn.patch_embed import PatchEmbed, PatchEmbedding, build_patch_embed
 from jepa_lightning.nn.pos_embed import grid_size, sincos_pos_embed
+from jepa_lightning.nn.registers import append_registers, register_tokens
 from jepa_lightning.nn.rope import RopeStyle, rope_table, take_positions
 from jepa_lightning.nn.tokens import take_tokens
 from jepa_lightning.nn.transformer_block import build_blocks, run_block
@@ -58,23 +60,6 @@ def vit_size(name: str, *, width: int | None = None, depth: int | None = None, h
     return size._replace(width=width or size.width, depth=depth or size.depth, heads=heads or size.heads)
 
 
-class PatchEmbed(nn.Module):
-    """Cuts ``[B, C, H, W]`` into patches, or ``[B, C, T, H, W]`` into tubelets, and projects them to ``[B, N, D]``.
-
-    Tokens run over frames, then rows, then columns.
-    """
-
-    def __init__(self, patch: Sequence[int], in_channels: int, width: int) -> None:
-        super().__init__()
-        conv = nn.Conv2d if len(patch) == 2 else nn.Conv3d
-        self.proj = conv(in_channels, width, kernel_size=tuple(patch), stride=tuple(patch))  # type: ignore[arg-type]
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Projects patches: ``[B, C, (T,) H, W]`` to ``[B, N, D]``."""
-        tokens: Tensor = self.proj(x).flatten(2).transpose(1, 2)
-        return tokens
-
-
 class VisionTransformer(nn.Module):
     """Pre-norm Vision Transformer without class token: fixed positions, all tokens normed at the end.
 
@@ -101,10 +86,13 @@ class VisionTransformer(nn.Module):
             for them; they rise, and the norm of the last one, the last block, is the final norm. None has ``norm``.
         images: have a second patch embedding, for images beside clips, and an embedding of each modality that is added
             to its tokens; a clip of one frame is an image.
+        norm_eps: eps of all layer norms.
+        registers: learned tokens beside those of the patches, which are in no output; see ``nn.registers``.
+        patch_embedding: ``linear``, or ``convolutional`` for images, see ``ConvPatchEmbed``.
 
     Raises:
         ValueError: if the patch does not divide the image, the width is not a multiple of the heads, the levels are
-            none of this encoder, or an encoder of images alone is to have ``images``.
+            none of this encoder, an encoder of images alone is to have ``images``, or one of clips convolutions.
     """
 
     def __init__(
@@ -127,6 +115,9 @@ class VisionTransformer(nn.Module):
         rope_grid: int | None = None,
         levels: Sequence[int] | None = None,
         images: bool = False,
+        norm_eps: float = 1e-6,
+        registers: int = 0,
+        patch_embedding: PatchEmbedding = "linear",
     ) -> None:
         super().__init__()
         if width % heads:
@@ -137,7 +128,7 @@ class VisionTransformer(nn.Module):
         size = (image_size, image_size) if isinstance(image_size, int) else tuple(image_size)
         self.input_size = (num_frames, *size) if video else size
         self.grid_size = grid_size(self.input_size, self.patch)
-        self.patch_embed = PatchEmbed(self.patch, in_channels, width)
+        self.patch_embed = build_patch_embed(patch_embedding, self.patch, in_channels, width)
         self.images = images
         if images:
             if not video:
@@ -156,14 +147,15 @@ class VisionTransformer(nn.Module):
             self.register_buffer("rope_table", table, persistent=False)
         self.pos_embed: Tensor
         self.rope_table: Tensor
-        self.blocks = build_blocks(width, depth, heads, mlp_ratio, drop_path)
+        self.blocks = build_blocks(width, depth, heads, mlp_ratio, drop_path, norm_eps)
         self.levels = None if levels is None else level_indices(levels, depth)
         if self.levels is None:
-            self.norm = nn.LayerNorm(width, eps=1e-6)
+            self.norm = nn.LayerNorm(width, eps=norm_eps)
         else:
-            self.norms_block = level_norms(width, len(self.levels))
+            self.norms_block = level_norms(width, len(self.levels), norm_eps)
         self.gradient_checkpointing = gradient_checkpointing
         init_weights(self, self.blocks, scale_patches=not legacy_init, scale_depth=not legacy_init)
+        self.reg_token = register_tokens(registers, width)  # last, so that all other weights are drawn as without
 
     def forward(
         self, x: Tensor, keep: Tensor | None = None, layers: Sequence[int] | None = None
@@ -179,7 +171,7 @@ class VisionTransformer(nn.Module):
 
         Returns:
             ``[B, K, D]`` after the final norm, or with ``layers`` a list of such, one a layer, in the order given;
-            levels after their own norms.
+            levels after their own norms. Registers are in none of them.
 
         Raises:
             ValueError: if the patch does not divide the input, or there is no such layer.
@@ -195,15 +187,17 @@ class VisionTransformer(nn.Module):
             table = take_positions(self._rotations(grid), keep)
         if keep is not None:
             tokens = take_tokens(tokens, keep)
+        number = tokens.shape[1]
+        tokens, table = append_registers(tokens, table, self.reg_token)
         wanted = block_indices(layers or (), len(self.blocks))
         taken: dict[int, Tensor] = {}
         for i, block in enumerate(self.blocks):
             tokens = run_block(block, tokens, table, self.gradient_checkpointing)
             if i in wanted:
-                taken[i] = self._normed(tokens, i)
+                taken[i] = self._normed(tokens[:, :number], i)
         if layers is not None:
             return [taken[i] for i in wanted]
-        return self._normed(tokens, len(self.blocks) - 1)
+        return self._normed(tokens[:, :number], len(self.blocks) - 1)
 
     def _embedded(self, x: Tensor) -> Tensor:
         """Tokens ``[B, N, D]`` of a view, with what tells images from clips where it has both."""

@@ -5,17 +5,20 @@ from inspect import signature
 from typing import Any, Literal
 
 from jepa_lightning.planning.base import Planner
+from jepa_lightning.planning.latent import Reduce
 
 Protocol = Literal["quick", "published"]
 
 # of the planner, where they are not given; those of a class are its own
-# A way around a wall pays off in the sum over steps only on a long horizon, and is found among few samples only where
-# these keep their direction. The deviation keeps to the lengths of the steps that a model has seen.
+# A way around a wall first leads away from the goal: the distance at the last step tells what it gains, and the sum
+# over steps what it costs. It needs a long horizon, and is found among few samples only where these keep their
+# direction and reach far (examples/benchmarks/planning_ceiling.py).
 QUICK: dict[str, Any] = {
-    "horizon": 80, "num_samples": 64, "num_elites": 8, "iterations": 4, "sigma": 0.5, "temperature": 0.02, "beta": 2.5
+    "horizon": 80, "num_samples": 64, "num_elites": 8, "iterations": 4, "sigma": 1.0, "temperature": 0.02, "beta": 2.5
 }  # fmt: skip
 QUICK_OF = {"GradientPlanner": {"horizon": 20, "num_samples": 16, "iterations": 10}}
 QUICK_REPLAN = 5
+QUICK_COST: Reduce = "last"
 PUBLISHED_HORIZON = 90  # of EB-JEPA (arXiv 2602.03604), which plans anew at every step
 
 
@@ -46,6 +49,11 @@ def replanning(given: int | None, planner: Planner, protocol: Protocol, frame_sk
     if given is not None:
         return given
     return frame_skip if protocol == "published" else min(_multiple(QUICK_REPLAN, frame_skip), planner.horizon)
+
+
+def reduction(given: Reduce | None, protocol: Protocol) -> Reduce:
+    """At which steps of a plan the distance to the goal counts: all, as in EB-JEPA, or the last, unless it is given."""
+    return given or ("sum" if protocol == "published" else QUICK_COST)
 
 
 def _multiple(number: int, frame_skip: int) -> int:

@@ -84,7 +84,11 @@ def make_world(name: str, **options: Any) -> ImageWorld:
         import_module(world.module)
         options = {**world.options, **options}
     env = _made(world.id if world else name, options)
-    return ImageWorld(env, *((world.state, world.goal) if world else ()))
+    try:
+        return ImageWorld(env, *((world.state, world.goal) if world else ()))
+    except gymnasium.error.DependencyNotInstalled as error:  # found out where the first image is drawn
+        env.close()
+        raise ImportError(f"{name} needs a package that is not installed: {_line(error)}") from None
 
 
 def _known(name: str) -> _World | None:
@@ -98,9 +102,11 @@ def _made(name: str, options: Mapping[str, Any]) -> gymnasium.Env[Any, Any]:
             import_module(module)
         draws: dict[str, Any] = {} if "render_mode" in options else _drawing(gymnasium.spec(own).entry_point)
         return gymnasium.make(own, **draws, **options)
+    except gymnasium.error.DependencyNotInstalled as error:
+        raise ImportError(f"{name} needs a package that is not installed: {_line(error)}") from None
     except (gymnasium.error.Error, ModuleNotFoundError) as error:
         raise ValueError(f"there is no environment {name!r}: {_line(error)}") from None
-    except TypeError as error:
+    except (TypeError, ValueError) as error:
         raise ValueError(f"{name} cannot be made with {dict(options)}: {_line(error)}") from None
 
 

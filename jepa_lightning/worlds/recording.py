@@ -38,14 +38,17 @@ def record(world: ImageWorld, policy: Policy, seed: int, max_steps: int) -> Epis
         max_steps: after which the episode ends, where it has not ended before.
 
     Raises:
-        ValueError: if there is no such policy in the environment, or what it gives is not finite.
+        ValueError: if there is no such policy in the environment, or an action that it gives is not finite.
     """
     act = choose(world, policy)
     image, info = world.reset(seed=seed)
     world.action_space.seed(seed)
-    pixels, states, actions, rewards = [image], [info["state"]], [], []
+    pixels, states, rewards = [image], [info["state"]], []
+    actions: list[NDArray[np.float32]] = []
     for _ in range(max_steps):
         action = np.asarray(act(), np.float32)
+        if not np.isfinite(action).all():
+            raise ValueError(f"step {len(actions)} with seed {seed}: the {policy} policy gives the action {action}.")
         image, reward, terminated, truncated, info = world.step(action)
         pixels.append(image)
         states.append(info["state"])
@@ -70,7 +73,7 @@ def choose(world: ImageWorld, policy: Policy) -> Callable[[], Any]:
     random policy, and in all others it draws evenly from the action space.
 
     Raises:
-        ValueError: if there is none of that name, or no bounds to draw from.
+        ValueError: if there is none of that name.
     """
     own = world.unwrapped
     name = own.spec.id if own.spec else type(own).__name__

@@ -22,6 +22,9 @@ REACHED = 4.5  # distance from the goal below which it is reached
 DOT = 1.3  # standard deviation of the agent's dot
 PUSH = 0.5  # scale of how far an agent is pushed back from what it ran into
 CHANNELS = 2
+_PLACES = np.arange(SIZE)
+_LINE = np.isin(_PLACES, LINES)
+_BORDER = _LINE[:, None] | _LINE
 
 
 def move(position: Floats, action: Floats, wall: Ints, door: Ints, noise: Floats) -> Floats:
@@ -72,18 +75,16 @@ def render(position: Floats, wall: Ints, door: Ints) -> Pixels:
 
 def render_dots(position: Floats) -> Pixels:
     """Agents ``[E, 2]`` as dots, uint8 ``[E, 65, 65]``."""
-    near = np.exp(-((np.arange(SIZE) - position[..., None]) ** 2) / (2 * DOT**2)).astype(np.float32)  # of x and y
+    near = np.exp(-((_PLACES - position[..., None]) ** 2) / (2 * DOT**2)).astype(np.float32)  # of x and y
     dots: Pixels = np.rint((255 * near[:, 1, :, None]) * near[:, 0, None, :]).astype(np.uint8)
     return dots
 
 
 def render_walls(wall: Ints, door: Ints) -> Pixels:
     """Walls and border, uint8 ``[E, 65, 65]``."""
-    places = np.arange(SIZE)
-    columns = np.abs(places - wall[:, None]) <= WALL_COLUMNS // 2
-    rows = np.abs(places - door[:, None]) > DOOR_ROWS // 2
-    line = np.isin(places, LINES)
-    walls: Pixels = np.uint8(255) * ((rows[:, :, None] & columns[:, None, :]) | line[:, None] | line)
+    columns = np.abs(_PLACES - wall[:, None]) <= WALL_COLUMNS // 2
+    rows = np.abs(_PLACES - door[:, None]) > DOOR_ROWS // 2
+    walls: Pixels = np.uint8(255) * ((rows[:, :, None] & columns[:, None, :]) | _BORDER)
     return walls
 
 

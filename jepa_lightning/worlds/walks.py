@@ -9,10 +9,11 @@ from numpy.typing import NDArray
 from jepa_lightning.worlds.collision import BORDER, HALF_DOOR, HALF_WALL, MARGIN, collision_time
 from jepa_lightning.worlds.layouts import NAMES, Layouts, layouts_of
 from jepa_lightning.worlds.policies import TURN, draw_lengths
-from jepa_lightning.worlds.two_rooms import Floats, Ints, is_free, move
+from jepa_lightning.worlds.two_rooms import MAX_STEP, Floats, Ints, is_free, move
 
 THROUGH_DOOR = 0.35  # share of walks that are made to pass the door
 DOOR_SPREAD = 1.4  # standard deviation of where they pass it
+LEG = 32  # steps that a straight walk keeps its heading and speed
 BLOCK = 1024  # walks that are drawn from one generator
 
 
@@ -42,8 +43,11 @@ class _Draw(NamedTuple):
     layout: NDArray[np.int64]
 
 
-def walk(seed: int, first: int, number: int, frames: int, layouts: Layouts) -> Walks:
+def walk(seed: int, first: int, number: int, frames: int, layouts: Layouts, straight: float = 0.0) -> Walks:
     """Makes walks. 35 % of them pass the door, at some time; the others start anywhere.
+
+    Straight ones are not of the paper. They take steps of all lengths and run against walls for long, as plans do, and
+    turning ones hardly ever.
 
     Args:
         seed: another one gives other walks.
@@ -51,14 +55,16 @@ def walk(seed: int, first: int, number: int, frames: int, layouts: Layouts) -> W
         number: N.
         frames: T.
         layouts: which of them there are, as in ``layouts_of``.
+        straight: share of walks that keep heading and speed for 32 steps at a time.
     """
     blocks = range(first // BLOCK, (first + number - 1) // BLOCK + 1)
-    found = [_block(np.random.default_rng([seed, NAMES.index(layouts), block]), frames, layouts) for block in blocks]
+    generators = [np.random.default_rng([seed, NAMES.index(layouts), block]) for block in blocks]
+    found = [_block(generator, frames, layouts, straight) for generator in generators]
     skipped = first - BLOCK * blocks.start
     return Walks(*(np.concatenate(column)[skipped : skipped + number] for column in zip(*found, strict=True)))
 
 
-def _block(generator: np.random.Generator, frames: int, layouts: Layouts) -> Walks:
+def _block(generator: np.random.Generator, frames: int, layouts: Layouts, straight: float) -> Walks:
     known, steps = layouts_of(layouts), frames - 1
     walls, doors = known[generator.integers(len(known), size=BLOCK)].T
     passes = generator.random(BLOCK) < THROUGH_DOOR
@@ -68,6 +74,9 @@ def _block(generator: np.random.Generator, frames: int, layouts: Layouts) -> Wal
     noise = generator.standard_normal((BLOCK, steps))
     lengths = draw_lengths(generator, BLOCK * steps).reshape(BLOCK, steps)
     turned = np.cumsum(generator.vonmises(0.0, TURN, size=(BLOCK, steps)), axis=1)
+    if straight:
+        rows = generator.random(BLOCK) < straight
+        turned[rows], lengths[rows] = (each[rows] for each in _legs(generator, steps))
     # in the door they have the first heading; as turns are symmetric, those before it are drawn as those after it
     headings = first[:, None] + turned - np.take_along_axis(turned, before[:, None], axis=1) if steps else turned
     actions = lengths[..., None] * np.stack([np.cos(headings), np.sin(headings)], axis=-1)
@@ -78,6 +87,16 @@ def _block(generator: np.random.Generator, frames: int, layouts: Layouts) -> Wal
     for t in range(steps):
         positions.append(move(positions[-1], actions[:, t].astype(np.float64), walls, doors, noise[:, t]))
     return Walks(np.stack(positions, axis=1).astype(np.float32), actions, walls, doors)
+
+
+def _legs(generator: np.random.Generator, steps: int) -> tuple[Floats, Floats]:
+    """Headings, of which the first is 0, and lengths of steps that stay the same for a time ``[N, T - 1]``."""
+    legs = -(-steps // LEG)
+    headings = generator.uniform(-np.pi, np.pi, size=(BLOCK, legs))
+    lengths = generator.uniform(0.0, MAX_STEP, size=(BLOCK, legs))
+    headings[:, :1] = 0.0
+    leg = np.arange(steps) // LEG
+    return headings[:, leg], lengths[:, leg]
 
 
 def _anywhere(generator: np.random.Generator, walls: Ints, doors: Ints) -> Floats:

@@ -1,9 +1,11 @@
+from collections.abc import Callable
 from typing import Any
 
 import pytest
+import torch
 from torch import nn
 
-from jepa_lightning import IJEPA, MAE, JEPAModule, SimCLR
+from jepa_lightning import IJEPA, MAE, VJEPA, JEPAModule, SimCLR
 
 TINY = {"encoder": "vit_tiny", "width": 48, "depth": 1, "heads": 3, "image_size": 32, "patch_size": 8}
 
@@ -36,3 +38,40 @@ def test_other_errors_stay_as_they_are() -> None:
 
     with pytest.raises(AttributeError, match=r"'str' object has no attribute 'encoder'$"):
         Broken(**TINY)
+
+
+class OwnEncoder(nn.Module):
+    """Of a user's, with tokens of its own making."""
+
+    width, grid_size = 48, (4, 4)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embed = nn.Conv2d(3, 48, 8, 8)
+
+    def forward(self, x: torch.Tensor, keep: torch.Tensor | None = None) -> torch.Tensor:
+        tokens = self.embed(x).flatten(2).transpose(1, 2)
+        return tokens if keep is None else tokens.gather(1, keep[..., None].expand(-1, -1, 48))
+
+
+@pytest.mark.parametrize("method", [IJEPA, MAE, VJEPA])
+@pytest.mark.parametrize("option", [{"registers": 4}, {"patch_embedding": "convolutional"}])
+def test_encoders_with_tokens_of_their_own_refuse_them(method: type[IJEPA], option: dict[str, Any]) -> None:
+    (name,) = option
+    one_frame = {"num_frames": 1} if method is VJEPA else {}
+    for encoder, label in (("timm:test_vit", "timm:test_vit"), (OwnEncoder(), r".*\.OwnEncoder")):
+        with pytest.raises(
+            ValueError, match=rf"{name}=.* has no effect, since {label} has tokens of its own: leave it out\."
+        ):
+            method(encoder=encoder, image_size=32, **option, **one_frame)
+
+
+def test_a_convolutional_embedding_is_of_images(tiny_ijepa: Callable[..., IJEPA], views_of: Callable[..., Any]) -> None:
+    module = tiny_ijepa(patch_embedding="convolutional")
+    module.objective(views_of(module, size=4), 0.5).loss.backward()
+    assert all(each.grad.any() for each in module.context_encoder.patch_embed.parameters())
+    assert VJEPA(patch_embedding="convolutional", **TINY, num_frames=1, min_keep=1).patch_embedding == "convolutional"
+    with pytest.raises(ValueError, match=r"patch_embedding=convolutional is for encoders of images"):
+        VJEPA(patch_embedding="convolutional", **TINY, num_frames=4)
+    with pytest.raises(ValueError, match=r"there is no patch_embedding 'conv': choose one of linear, convolutional"):
+        tiny_ijepa(patch_embedding="conv")

@@ -4,12 +4,13 @@ from typing import Any
 
 import pytest
 import torch
-from lightning.pytorch import Callback, Trainer
+from lightning.pytorch import Callback, Trainer, seed_everything
 from torch import Tensor
 from torch.utils.data import DataLoader
 
 from jepa_lightning import IJEPA, JEPAModule, WorldModel
 from jepa_lightning.callbacks import CollapseMonitor, OnlineLinearProbe, ProbeReport
+from jepa_lightning.data import TwoRoomsDataModule
 from jepa_lightning.types import Batch
 
 Build = Callable[..., Any]
@@ -100,6 +101,20 @@ def test_callbacks_get_the_normalized_batch(tiny_ijepa: Build, smooth_images: Bu
     torch.testing.assert_close(seen[0].views, expected.views, atol=1e-6, rtol=1e-6)
 
 
-def test_a_world_model_refuses_it() -> None:
-    with pytest.raises(ValueError, match="normalize_on_device=True has no effect, since clips are normalized together"):
-        WorldModel(normalize_on_device=True)
+def test_a_world_model_normalizes_clips_with_the_statistics_of_its_data() -> None:
+    seen = {}
+
+    class Seen(Callback):
+        def on_train_batch_start(self, trainer: Trainer, pl_module: Any, batch: Batch, batch_idx: int) -> None:
+            seen[pl_module.normalize_on_device] = batch
+
+    for on_device in (True, False):
+        seed_everything(0)
+        data = TwoRoomsDataModule(num_train=8, num_val=8, num_frames=9, std=(0.05, 0.2), batch_size=4, num_workers=0)
+        module = WorldModel(width=16, num_frames=9, normalize_on_device=on_device)
+        trainer(max_steps=1, limit_val_batches=0, callbacks=[Seen()]).fit(module, datamodule=data)
+        assert module.std == (0.05, 0.2)
+        batch = next(iter(data.train_dataloader()))
+        assert batch.views[0].dtype == (torch.uint8 if on_device else torch.float32)
+    torch.testing.assert_close(seen[True].views, seen[False].views, atol=1e-5, rtol=1e-5)
+    assert float(seen[True].views[0].amax()) > 4  # walls: (1 - .0989) / .2

@@ -52,6 +52,28 @@ def test_the_loss_is_that_of_a_rollout_written_out(tiny_world: Build, world_batc
     torch.testing.assert_close(model.energy(batch).mean(), prediction)
 
 
+@pytest.mark.parametrize("kind", ["gru", "adaln"])
+def test_rollouts_from_every_frame_are_those_of_all_shorter_clips(
+    tiny_world: Build, world_batch: Build, kind: str
+) -> None:
+    """The loss is the mean over all predictions, each a single step from what was predicted before or encoded."""
+    options = {"prediction": "rollout", "rollout_steps": 2, "num_frames": 4, "rollout_from": "every"}
+    model = tiny_world(kind, **options).eval()
+    batch = world_batch(model)
+    states, actions = model.encode(batch.views[0]), batch.extras["actions"]
+    losses = []
+    for start in range(3):
+        known = list(states[:, : start + 1].unbind(1))
+        for step in range(start, min(start + 2, 3)):
+            known.append(model.predict(torch.stack(known, dim=1), actions[:, : step + 1]))
+            losses.append(((known[-1] - states[:, step + 1]) ** 2).mean())
+    assert len(losses) == 5
+    torch.testing.assert_close(model.prediction_loss(states, actions), torch.stack(losses).mean())
+    first = tiny_world(kind, **options | {"rollout_from": "first"}).eval()
+    first.load_state_dict(model.state_dict())
+    torch.testing.assert_close(first.prediction_loss(states, actions), torch.stack(losses[:2]).mean())
+
+
 def test_lewm_has_a_projector_behind_encoder_and_predictor(tiny_world: Build, world_batch: Build) -> None:
     model = tiny_world("adaln")
     batch = world_batch(model)

@@ -71,7 +71,8 @@ def test_the_predictor_tells_modalities_apart_and_all_its_mask_tokens_have_gradi
     assert of_image.shape == (2, 1, 2, 96)
     assert (of_image - of_clip).abs().max() > 1e-3
     predicted, seen = model(context, index, target, with_context=True)
-    assert torch.equal(predicted, of_clip)
+    # with the context, products have more rows, which may round in another way
+    torch.testing.assert_close(predicted, of_clip)
     assert seen.shape == (2, 1, 3, 96)
     (predicted.square().sum() + seen.square().sum()).backward()
     none = {name for name, each in model.named_parameters() if not each.grad.any()}

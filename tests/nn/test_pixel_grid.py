@@ -1,3 +1,4 @@
+import pytest
 import torch
 
 from jepa_lightning.nn import PixelGrid
@@ -15,3 +16,11 @@ def test_a_grid_of_the_image_is_the_image() -> None:
     images = torch.rand(2, 3, 5, 7)
     assert torch.equal(PixelGrid(3, (5, 7))(images)[:, 0], images.flatten(1))
     assert not [*PixelGrid(3).parameters()]
+
+
+@pytest.mark.parametrize(
+    ("grid", "fault"), [((0, 8), r"grid=\[0, 8\] is out of range"), ((8,), r"grid=\[8\] has 1 numbers: give two")]
+)
+def test_grids_that_are_none_are_one_line(grid: tuple[int, ...], fault: str) -> None:
+    with pytest.raises(ValueError, match=f"^PixelGrid: {fault}"):
+        PixelGrid(2, grid)

@@ -57,3 +57,17 @@ def test_what_does_not_fit_is_one_line(few: Any, box: Bounds, options: Any, faul
 
 def test_a_planner_says_its_options() -> None:
     assert repr(CEM(horizon=7)) == "CEM(horizon=7, num_samples=300, num_elites=30, iterations=30, sigma=1.0, beta=0.0)"
+
+
+def test_a_start_outside_of_the_bounds_is_taken_from_their_edge(box: Bounds) -> None:
+    """Otherwise all samples around it would be clipped to one and the same edge."""
+    seen: list[Tensor] = []
+
+    def cost(actions: Tensor) -> Tensor:
+        seen.append(actions)
+        return actions.square().sum(dim=(2, 3))
+
+    planner = CEM(2, num_samples=64, num_elites=8, iterations=1, sigma=0.1)
+    planner.plan(cost, box, torch.full((1, 2, 2), 5.0), generators=episode_generators(0, 1))
+    assert 0.3 < float((seen[0] < 1).float().mean()) < 0.7
+    assert float(seen[0].max()) == 1.0

@@ -89,3 +89,21 @@ IMAGE = np.zeros((1, 4, 4, 1), np.uint8)
 def test_what_is_no_task_is_one_line(observation: Any, info: Any, fault: str) -> None:
     with pytest.raises(ValueError, match=f"^{fault}"):
         run_episodes(Wrong(observation, info), walk, seeds=[0], max_steps=3, size=2)
+
+
+class Passing:
+    """Two episodes: the time of the first is over after a step, and it is at its goal in the next one."""
+
+    def reset(self, *, seed: Any = None, options: Any = None) -> Any:
+        self.steps, self.image = 0, np.zeros((2, 1, 1, 1), np.uint8)
+        return self.image, {"goal_image": self.image, "success": np.zeros(2, bool)}
+
+    def step(self, actions: Any) -> Any:
+        self.steps += 1
+        success = np.array([self.steps == 2, self.steps == 3])
+        return self.image, np.zeros(2), np.zeros(2, bool), np.array([True, False]), {"success": success}
+
+
+def test_a_goal_that_is_reached_after_the_end_does_not_count() -> None:
+    episodes = run_episodes(Passing(), lambda scene: torch.zeros(len(scene.running), 1, 1), [0, 1], max_steps=5, size=1)
+    assert (episodes.success.tolist(), episodes.steps.tolist()) == ([False, True], [1, 3])

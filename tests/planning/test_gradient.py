@@ -53,3 +53,12 @@ def test_no_gradient_stays_in_a_network(box: Bounds) -> None:
 def test_a_cost_without_a_gradient_is_one_line(box: Bounds) -> None:
     with pytest.raises(ValueError, match=r"^the cost has no gradient with respect to the actions: plan with CEM"):
         GradientPlanner(2, 4, 2).plan(lambda a: a.detach().sum(dim=(2, 3)), box, generators=episode_generators(0, 1))
+
+
+def test_the_last_step_counts_too(box: Bounds) -> None:
+    """A single step down a slope: without it the plan would be where the search began."""
+    plan = GradientPlanner(1, num_samples=1, iterations=1, lr=0.25).plan(
+        lambda a: a.sum(dim=(2, 3)), box, generators=episode_generators(0, 1)
+    )
+    torch.testing.assert_close(plan.actions, torch.full((1, 1, 2), -0.25))
+    torch.testing.assert_close(plan.cost, torch.tensor([-0.5]))

@@ -4,21 +4,28 @@ from typing import Any
 import pytest
 
 from jepa_lightning.planning import CEM, ICEM, MPPI, GradientPlanner
-from jepa_lightning.planning.protocol import QUICK, QUICK_REPLAN, build_planner, replanning
+from jepa_lightning.planning.protocol import QUICK, QUICK_REPLAN, build_planner, reduction, replanning
 
 
 @pytest.mark.parametrize("cls", [CEM, MPPI, ICEM])
 def test_quick_is_for_what_is_not_given(cls: Any) -> None:
-    planner = build_planner(cls, {"num_samples": 30, "sigma": 0.5}, "quick")
+    planner = build_planner(cls, {"num_samples": 30, "sigma": 0.7}, "quick")
     own = {name: value for name, value in QUICK.items() if name in signature(cls).parameters}
     assert {"horizon", "num_elites", "iterations"} <= own.keys()
-    assert vars(planner) == vars(cls(**{**own, "num_samples": 30, "sigma": 0.5}))
+    assert vars(planner) == vars(cls(**{**own, "num_samples": 30, "sigma": 0.7}))
 
 
 @pytest.mark.parametrize("cls", [CEM, MPPI, ICEM, GradientPlanner])
 def test_published_is_the_class_with_a_horizon_of_90(cls: Any) -> None:
     assert vars(build_planner(cls, {}, "published")) == vars(cls(horizon=90))
     assert build_planner(cls, {"horizon": 7}, "published").horizon == 7
+
+
+def test_the_last_step_counts_or_all_of_them() -> None:
+    assert reduction(None, "quick") == "last"
+    assert reduction(None, "published") == "sum"
+    assert reduction("sum", "quick") == "sum"
+    assert reduction("last", "published") == "last"
 
 
 def test_few_samples_have_few_elites_unless_they_are_given() -> None:

@@ -1,4 +1,4 @@
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -30,6 +30,8 @@ def test_any_environment_that_draws_works() -> None:
         ("NoSuchWorld-v1", {}, "there is no environment 'NoSuchWorld-v1': Environment `NoSuchWorld`"),
         ("no_module:World-v1", {}, "there is no environment 'no_module:World-v1': No module named 'no_module'"),
         ("TwoRooms", {"size": 3}, r"TwoRooms-v0 cannot be made with \{'size': 3\}: .* unexpected keyword"),
+        ("TwoRooms", {"max_episode_steps": 0}, "TwoRooms-v0 cannot be made with .* to be positive, actually: 0"),
+        ("TwoRooms", {"layouts": "odd"}, "TwoRooms-v0 cannot be made with .* there are no layouts 'odd'"),
         ("CartPole-v1", {}, r"CartPole-v1 has actions Discrete\(2\)"),
     ],
 )
@@ -43,6 +45,24 @@ def test_a_world_whose_package_is_missing(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(making, "find_spec", lambda name: None)
     with pytest.raises(ImportError, match=r"^PushT needs gym-pusht: pip install gym-pusht$"):
         make_world("PushT")
+
+
+@pytest.mark.parametrize("early", [True, False])
+def test_a_world_that_cannot_draw_without_a_package(monkeypatch: pytest.MonkeyPatch, early: bool) -> None:
+    def missing(*args: Any, **options: Any) -> Any:
+        raise gymnasium.error.DependencyNotInstalled('artist is not installed, run `pip install "artist"`')
+
+    class Drawn(gymnasium.Env[Any, Any]):
+        metadata: ClassVar = {"render_modes": ["rgb_array"]}
+        observation_space = action_space = gymnasium.spaces.Box(-1, 1, (2,))
+        reset = missing
+
+        def __init__(self, render_mode: str | None = None) -> None:
+            self.render_mode = missing() if early else render_mode
+
+    monkeypatch.setitem(gymnasium.registry, "Drawn-v0", gymnasium.envs.registration.EnvSpec("Drawn-v0", Drawn))
+    with pytest.raises(ImportError, match=r'^Drawn-v0 needs a package that is not installed: artist .*"artist"`$'):
+        make_world("Drawn-v0")
 
 
 def test_push_t_is_seen_and_its_state_are_agent_block_and_velocity() -> None:

@@ -49,3 +49,11 @@ def test_random_actions_are_drawn_from_the_action_space_where_nobody_wanders() -
 def test_other_policies_are_refused() -> None:
     with pytest.raises(ValueError, match="there is no policy 'clever': give random or expert"):
         choose(make_world("TwoRooms"), "clever")  # type: ignore[arg-type]
+
+
+def test_an_action_that_is_not_finite_is_named_before_it_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = make_world("TwoRooms")
+    actions = iter([np.zeros(2), np.zeros(2), np.array([0.5, np.nan])])
+    monkeypatch.setattr(world.unwrapped, "expert", lambda: next(actions))
+    with pytest.raises(ValueError, match=r"^step 2 with seed 7: the expert policy gives the action \[0\.5 nan\]"):
+        record(world, "expert", 7, 5)

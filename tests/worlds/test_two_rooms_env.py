@@ -8,7 +8,7 @@ gymnasium = pytest.importorskip("gymnasium", reason="needs the extra worlds")
 from gymnasium.utils.env_checker import check_env  # noqa: E402
 
 import jepa_lightning.worlds  # noqa: E402
-from jepa_lightning.worlds import TwoRooms, TwoRoomsVector  # noqa: E402
+from jepa_lightning.worlds import TwoRooms  # noqa: E402
 from jepa_lightning.worlds.layouts import layouts_of  # noqa: E402
 from jepa_lightning.worlds.two_rooms import render  # noqa: E402
 
@@ -111,64 +111,6 @@ def test_without_gymnasium_one_line_says_what_to_install(monkeypatch: pytest.Mon
     with pytest.raises(ModuleNotFoundError, match=r"TwoRooms needs gymnasium: pip install 'jepa_lightning\[worlds\]'"):
         jepa_lightning.worlds.TwoRooms  # noqa: B018
     assert "torch" not in sys.modules["jepa_lightning.worlds"].__dict__
-
-
-def test_many_rooms_are_what_single_ones_are_with_the_same_seeds() -> None:
-    number = 4
-    many, singles = gymnasium.make_vec(NAME, num_envs=number), [gymnasium.make(NAME) for _ in range(number)]
-    assert isinstance(many, TwoRoomsVector)
-    images, infos = many.reset(seed=7)
-    for i, env in enumerate(singles):
-        image, info = env.reset(seed=7 + i)
-        np.testing.assert_array_equal(images[i], image)
-        for name, value in info.items():
-            np.testing.assert_array_equal(infos[name][i], value)
-    actions = np.random.default_rng(0).uniform(-2.45, 2.45, (30, number, 2)).astype(np.float32)
-    for step in actions:
-        images, rewards, terminated, truncated, infos = many.step(step)
-        for i, env in enumerate(singles):
-            image, reward, *ends, info = env.step(step[i])
-            np.testing.assert_array_equal(images[i], image)
-            assert (rewards[i], terminated[i], truncated[i]) == (reward, *ends)
-            np.testing.assert_array_equal(infos["position"][i], info["position"])
-    assert many.observation_space.contains(images)
-
-
-def test_many_experts_do_what_single_ones_do() -> None:
-    many = TwoRoomsVector(3)
-    many.reset(seed=5)
-    for row, actions in enumerate(many.expert()):
-        one = TwoRooms()
-        one.reset(seed=5 + row)
-        assert np.array_equal(one.expert(), actions)
-        assert np.hypot(*actions) <= one.max_action_norm + 1e-6
-    assert many.max_action_norm == TwoRooms.max_action_norm
-
-
-def test_ended_rooms_stay_as_they_are_until_they_are_reset() -> None:
-    many = TwoRoomsVector(3, max_episode_steps=4)
-    positions = [(10, 20), (49, 30), (20, 20)]
-    many.reset(seed=0, options=GIVEN | {"position": positions})
-    many.step(np.zeros((3, 2)))
-    _, rewards, terminated, truncated, infos = many.step(np.ones((3, 2)))
-    assert (rewards.tolist(), terminated.tolist()) == ([0, 0, 0], [False, True, False])
-    assert infos["position"].tolist() == [[11, 21], [49, 30], [21, 21]]
-    many.step(np.zeros((3, 2)))
-    _, _, _, truncated, _ = many.step(np.zeros((3, 2)))
-    assert truncated.tolist() == [True, False, True]
-    mask = np.array([True, False, False])
-    _, infos = many.reset(options=GIVEN | {"reset_mask": mask})
-    assert infos["position"].tolist() == [[10, 20], [49, 30], [21, 21]]
-    _, _, _, truncated, _ = many.step(np.ones((3, 2)))
-    assert truncated.tolist() == [False, False, True]
-    for options in ({"reset_mask": [True]}, {"reset_mask": [1, 0, 1]}):
-        with pytest.raises(ValueError, match="reset_mask must have a bool for each of the 3"):
-            many.reset(options=options)
-    with pytest.raises(ValueError, match="2 seeds were given for 3"):
-        many.reset(seed=[1, 2])
-    for wrong in (np.zeros((2, 2)), np.full((3, 2), np.inf)):
-        with pytest.raises(ValueError, match="actions in 3 times two rooms are finite numbers"):
-            many.step(wrong)
 
 
 def test_without_a_render_mode_there_is_no_picture() -> None:

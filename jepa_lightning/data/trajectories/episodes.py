@@ -127,7 +127,7 @@ def split(chosen: Ints, val_fraction: float, seed: int) -> tuple[Ints, Ints]:
 
 
 def statistics(rows: Iterator[NDArray[Any]], size: int) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Mean and standard deviation of each column, over all rows that are not NaN; 1 where a column is constant.
+    """Mean and standard deviation of each column, over all rows that are finite; 1 where a column is constant.
 
     Args:
         rows: pieces ``[n, size]``.
@@ -135,7 +135,7 @@ def statistics(rows: Iterator[NDArray[Any]], size: int) -> tuple[tuple[float, ..
     """
     count, mean, squares = 0, np.zeros(size), np.zeros(size)
     for piece in rows:
-        finite = piece[~np.isnan(piece).any(axis=1)].astype(np.float64)
+        finite = piece[np.isfinite(piece).all(axis=1)].astype(np.float64)
         if not len(finite):
             continue
         # the sums of two parts from their means (Chan et al.), which loses no digits to large means
@@ -148,7 +148,24 @@ def statistics(rows: Iterator[NDArray[Any]], size: int) -> tuple[tuple[float, ..
     return tuple(mean.tolist()), tuple(deviation.tolist())
 
 
-def every_row(read: Any, lengths: Ints, chosen: Sequence[int] | Ints) -> Iterator[NDArray[Any]]:
-    """The rows of each episode in turn, of actions or of states."""
+def every_action(episodes: Episodes, chosen: Sequence[int] | Ints) -> Iterator[NDArray[Any]]:
+    """The actions of each episode in turn."""
     for episode in chosen:
-        yield read(int(episode), range(int(lengths[episode])))
+        yield episodes.actions(int(episode), range(int(episodes.lengths[episode])))
+
+
+def every_state(episodes: Episodes, chosen: Sequence[int] | Ints) -> Iterator[NDArray[Any]]:
+    """The states of each episode in turn.
+
+    Raises:
+        ValueError: at a number that is infinite; NaN says that a state is not known.
+    """
+    for episode in map(int, chosen):
+        states = episodes.states(episode, range(int(episodes.lengths[episode])))
+        bad = np.flatnonzero(np.isinf(states).any(axis=1))
+        if len(bad):
+            raise ValueError(
+                f"{episodes.name(episode)} has an infinite state at step {bad[0]}, {states[bad[0]].tolist()}: write "
+                "NaN where a state is not known, or name other columns with states."
+            )
+        yield states

@@ -146,7 +146,8 @@ class Hdf5Episodes:
         last = np.zeros(self._rows, bool)
         last[self._offsets + self.lengths - 1] = True
         for start in range(0, self._rows, BLOCK):
-            values = column[start : start + BLOCK].astype(np.float32)
+            with np.errstate(over="ignore"):  # a number too large for float32 becomes infinite, and is refused as such
+                values = column[start : start + BLOCK].astype(np.float32)
             bad = ~np.isfinite(values).all(axis=1) & ~(last[start : start + BLOCK] & np.isnan(values).any(axis=1))
             if bad.any():
                 row = start + int(np.flatnonzero(bad)[0])

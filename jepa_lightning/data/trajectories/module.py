@@ -7,8 +7,10 @@ from typing import Any
 from jepa_lightning.data.trajectories.base import TrajectoriesDataModule
 from jepa_lightning.data.trajectories.episodes import (
     Episodes,
+    Ints,
     Windows,
-    every_row,
+    every_action,
+    every_state,
     long_enough,
     span,
     split,
@@ -92,7 +94,7 @@ class TrajectoryDataModule(TrajectoriesDataModule):
             )
         self.in_channels = episodes.in_channels
         parts = split(long_enough(episodes, span(self.num_frames, self.frame_skip)), self.val_fraction, self.seed)
-        self._take_statistics(episodes, parts[0])
+        self._take_statistics(episodes, *parts)
         train, val = (Windows(episodes, part, self.num_frames, self.frame_skip, self.stride) for part in parts)
         return train, val
 
@@ -105,12 +107,12 @@ class TrajectoryDataModule(TrajectoriesDataModule):
             return MinariEpisodes(str(self.path).removeprefix(PREFIX), self.states)
         return Hdf5Episodes(self.path, self.states)
 
-    def _take_statistics(self, episodes: Episodes, train: Any) -> None:
-        rows = every_row(episodes.actions, episodes.lengths, train)
-        mean, std = statistics(rows, episodes.action_size)
+    def _take_statistics(self, episodes: Episodes, train: Ints, val: Ints) -> None:
+        mean, std = statistics(every_action(episodes, train), episodes.action_size)
         self.action_size = episodes.action_size * self.frame_skip
         self.action_mean, self.action_std = mean * self.frame_skip, std * self.frame_skip
         self.state_size = episodes.state_size
         if self.state_size:
-            rows = every_row(episodes.states, episodes.lengths, train)
-            self.state_mean, self.state_std = statistics(rows, self.state_size)
+            self.state_mean, self.state_std = statistics(every_state(episodes, train), self.state_size)
+            for _ in every_state(episodes, val):  # of these only the check is wanted
+                pass

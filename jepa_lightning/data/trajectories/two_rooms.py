@@ -9,10 +9,10 @@ import torch
 from torch.utils.data import Dataset
 
 from jepa_lightning.data.trajectories.base import TrajectoriesDataModule
-from jepa_lightning.options import FiniteFloat, PositiveFloat, PositiveInt, Seed, check_options
+from jepa_lightning.options import FiniteFloat, PositiveFloat, PositiveInt, Seed, Share, check_options
 from jepa_lightning.types import Sample
 from jepa_lightning.worlds.layouts import Layouts
-from jepa_lightning.worlds.two_rooms import render
+from jepa_lightning.worlds.two_rooms import render_dots, render_walls
 from jepa_lightning.worlds.walks import walk
 
 VAL_OFFSET = 1 << 30  # far from any walk to train on: the walks of validation do not depend on num_train
@@ -38,6 +38,7 @@ class TwoRoomsDataset(Dataset[Sample]):
         layouts: which walls and doors there are: "train", "val" or "test", which have none in common; "all", or
             "fixed".
         offset: index of the first walk.
+        straight: share of walks that keep heading and speed for 32 steps at a time; the paper has none.
 
     Example:
         >>> from jepa_lightning.data import TwoRoomsDataset
@@ -54,11 +55,12 @@ class TwoRoomsDataset(Dataset[Sample]):
         layouts: Layouts = "train",
         offset: int = 0,
         frame_skip: int = 1,
+        straight: float = 0.0,
     ) -> None:
         self.size, self.num_frames, self.frame_skip = size, num_frames, frame_skip
         self._span = (num_frames - 1) * frame_skip + 1  # of a window
         self._windows = max(1, WALK // self._span)  # of a walk
-        self._walks = walk(seed, offset, -(-size // self._windows), max(WALK, self._span), layouts)
+        self._walks = walk(seed, offset, -(-size // self._windows), max(WALK, self._span), layouts, straight)
 
     def __len__(self) -> int:
         """Number of windows."""
@@ -71,8 +73,9 @@ class TwoRoomsDataset(Dataset[Sample]):
         number, window = divmod(index, self._windows)
         steps = slice(window * self._span, (window + 1) * self._span)
         positions = self._walks.positions[number, steps][:: self.frame_skip]
-        wall, door = (np.full(len(positions), part[number]) for part in (self._walks.walls, self._walks.doors))
-        clip = torch.from_numpy(render(positions.astype(np.float64), wall, door))
+        walls = render_walls(self._walks.walls[number, None], self._walks.doors[number, None])  # the same in all frames
+        dots = render_dots(positions.astype(np.float64))
+        clip = torch.from_numpy(np.stack([dots, np.broadcast_to(walls, dots.shape)], axis=1))
         if self.num_frames == 1:
             return Sample(clip[0], {"position": positions[0].copy()})
         actions = self._walks.actions[number, steps][: self._span - 1].reshape(self.num_frames - 1, -1)
@@ -93,6 +96,8 @@ class TwoRoomsDataModule(TrajectoriesDataModule):
         num_frames: T, of each window; 1 gives images with the label ``position``.
         frame_skip: F, steps of the walk from one frame to the next; an action then has 2 F numbers.
         seed: another one gives other walks.
+        straight: share of walks that keep heading and speed for 32 steps at a time. Their steps are of all lengths, and
+            they run against walls for long, as plans do; the paper has none.
         layouts: "random" walls and doors, or "fixed" ones.
         in_channels: channels that the module must have, which are the agent and the walls.
         mean: of each channel, on values of 0 to 1; None leaves it to the module.
@@ -117,6 +122,7 @@ class TwoRoomsDataModule(TrajectoriesDataModule):
         num_frames: PositiveInt = 17,
         frame_skip: PositiveInt = 1,
         seed: Seed = 0,
+        straight: Share = 0.0,
         layouts: Literal["random", "fixed"] = "random",
         in_channels: PositiveInt | None = 2,
         mean: Sequence[FiniteFloat] | None = MEAN,
@@ -130,15 +136,17 @@ class TwoRoomsDataModule(TrajectoriesDataModule):
         self.num_train, self.num_val, self.num_frames, self.frame_skip = num_train, num_val, num_frames, frame_skip
         self.action_size = 2 * frame_skip
         self.action_mean, self.action_std = (0.0,) * self.action_size, (1.0,) * self.action_size
-        self.seed, self.layouts = seed, layouts
+        self.seed, self.straight, self.layouts = seed, straight, layouts
 
     def build_datasets(self) -> tuple[TwoRoomsDataset, TwoRoomsDataset]:
         """Walks in layouts for training, and others for validation, in other layouts unless these are fixed."""
-        shared = (self.num_frames, self.seed)
+        shared: dict[str, Any] = {
+            "num_frames": self.num_frames, "seed": self.seed, "frame_skip": self.frame_skip, "straight": self.straight,
+        }  # fmt: skip
         train: Layouts
         val: Layouts
         train, val = ("fixed", "fixed") if self.layouts == "fixed" else ("train", "val")
         return (
-            TwoRoomsDataset(self.num_train, *shared, layouts=train, frame_skip=self.frame_skip),
-            TwoRoomsDataset(self.num_val, *shared, layouts=val, offset=VAL_OFFSET, frame_skip=self.frame_skip),
+            TwoRoomsDataset(self.num_train, layouts=train, **shared),
+            TwoRoomsDataset(self.num_val, layouts=val, offset=VAL_OFFSET, **shared),
         )

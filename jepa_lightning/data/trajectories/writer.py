@@ -7,9 +7,12 @@ import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
+
+from jepa_lightning.checkpoints.whole import UNFINISHED, appearing
 
 SETTINGS = "settings.json"
 MADE_BY = "jepa-lightning collect"
@@ -37,11 +40,12 @@ class EpisodeParts:
         if not output.parent.is_dir():
             raise ValueError(f"there is no folder {output.parent} for {output.name}: make it first.")
         note = self.folder / SETTINGS
-        if os.path.lexists(self.folder):
+        if os.path.lexists(self.folder) and not self._is_empty():
             self._check(note)
         else:
-            self.folder.mkdir()
-            _write_whole(note, json.dumps(self._note()).encode())
+            self.folder.mkdir(exist_ok=True)
+            with appearing(note) as place:
+                place.write_text(json.dumps(self._note()))
 
     def __contains__(self, episode: int) -> bool:
         """Whether an episode has been written."""
@@ -58,6 +62,8 @@ class EpisodeParts:
         made = path.with_name(f"{path.name}.{os.getpid()}")
         with made.open("wb") as file:
             np.savez(file, **columns)  # type: ignore[arg-type]
+            file.flush()
+            os.fsync(file.fileno())
         made.replace(path)
 
     def read(self, episode: int) -> dict[str, Array]:
@@ -69,7 +75,7 @@ class EpisodeParts:
         try:
             with np.load(self._path(episode), allow_pickle=False) as file:
                 return {name: file[name] for name in file.files}
-        except (OSError, ValueError, EOFError) as error:
+        except (OSError, ValueError, EOFError, BadZipFile) as error:
             raise ValueError(
                 f"{self._path(episode)} cannot be read, remove it and repeat the command: {error}"
             ) from None
@@ -87,7 +93,8 @@ class EpisodeParts:
         rows = self._write_file(made, number)
         if os.path.lexists(self.output):
             raise ValueError(f"{self.output} has come into being meanwhile: move it away and repeat the command.")
-        made.replace(self.output)
+        with appearing(self.output) as place:
+            made.replace(place)
         shutil.rmtree(self.folder)
         return rows
 
@@ -115,6 +122,10 @@ class EpisodeParts:
     def _note(self) -> dict[str, Any]:
         return {"made_by": MADE_BY, "settings": self.settings}
 
+    def _is_empty(self) -> bool:
+        """Whether nothing is there but what a run leaves that was killed before it had written its settings."""
+        return self.folder.is_dir() and all(path.name == UNFINISHED for path in self.folder.iterdir())
+
     def _check(self, note: Path) -> None:
         try:
             found = json.loads(note.read_text())
@@ -138,9 +149,3 @@ def _create(file: Any, name: str, values: Array) -> Any:
     return file.create_dataset(
         name, (0, *values.shape[1:]), values.dtype, maxshape=(None, *values.shape[1:]), chunks=chunk, **options
     )
-
-
-def _write_whole(path: Path, content: bytes) -> None:
-    made = path.with_name(f"{path.name}.{os.getpid()}")
-    made.write_bytes(content)
-    made.replace(path)

@@ -11,8 +11,9 @@ def test_statistics_of_pieces_are_those_of_the_whole() -> None:
     pieces = np.split(whole, [1, 10, 10, 500])
     pieces[2] = np.full((2, 3), np.nan)
     pieces[3][4, 1] = np.nan  # the whole row is left out
+    pieces[3][6, 0] = np.inf
     rows = np.concatenate(pieces)
-    rows = rows[~np.isnan(rows).any(axis=1)]
+    rows = rows[np.isfinite(rows).all(axis=1)]
     mean, std = statistics(iter(pieces), 3)
     np.testing.assert_allclose(mean, rows.mean(0), rtol=1e-9)
     np.testing.assert_allclose(std, rows.std(0), rtol=1e-6)

@@ -148,3 +148,15 @@ def test_data_sets_are_pickled_without_their_open_file(episodes_file: Write) -> 
 def test_channels_that_do_not_fit(episodes_file: Write) -> None:
     with pytest.raises(ValueError, match=r"has frames of 3 channels, and in_channels, .* are for 2"):
         TrajectoryDataModule(episodes_file(), 3, mean=(0.1, 0.2), std=(1, 1)).setup()
+
+
+@pytest.mark.parametrize("row", [3, 30])  # of both parts
+def test_infinite_states_are_refused_and_those_that_are_not_known_are_left_out(episodes_file: Write, row: int) -> None:
+    states = np.arange(33.0)[:, None]
+    states[row] = np.inf
+    with pytest.raises(ValueError, match=rf":{0 if row == 3 else 3} has an infinite state at step {row % 26 % 9}"):
+        TrajectoryDataModule(episodes_file(state=states), 3).setup()
+    states[row] = np.nan
+    data = TrajectoryDataModule(episodes_file(state=states), 3)
+    data.setup()
+    assert np.isfinite([*data.state_mean, *data.state_std]).all()

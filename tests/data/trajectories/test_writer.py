@@ -1,4 +1,7 @@
+import itertools
 import json
+import os
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -67,6 +70,34 @@ def test_an_interrupted_run_goes_on(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [output]
 
 
+@pytest.mark.parametrize("moment", range(6))
+def test_a_run_that_was_killed_when_it_began_or_ended_can_be_repeated(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: int
+) -> None:
+    output, moments = tmp_path / "out.h5", itertools.count()
+
+    def at(real: Any, *arguments: Any) -> Any:
+        if next(moments) == moment:
+            raise KeyboardInterrupt
+        return real(*arguments)
+
+    def run() -> None:
+        parts = EpisodeParts(output, SETTINGS)
+        if 0 not in parts:
+            parts.write(0, EPISODES[0])
+        parts.join(1)
+
+    with monkeypatch.context() as patch:
+        for name in ("replace", "fsync"):
+            patch.setattr(os, name, partial(at, getattr(os, name)))
+        with pytest.raises(KeyboardInterrupt):
+            run()
+    assert not output.exists()
+    run()
+    assert list(tmp_path.iterdir()) == [output]
+    assert Hdf5Episodes(output).frames(0, range(4)).numpy().shape == (4, 2, 5, 7)
+
+
 def test_nothing_of_others_is_written_over(tmp_path: Path) -> None:
     output = tmp_path / "out.h5"
     output.write_text("mine")
@@ -101,8 +132,9 @@ def test_a_file_that_came_meanwhile_stays(tmp_path: Path) -> None:
     assert output.read_text() == "mine"
 
 
-def test_a_damaged_part_is_named(tmp_path: Path) -> None:
+@pytest.mark.parametrize("damaged", [b"damaged", b"PK\x03\x04 and no more"], ids=["no archive", "cut short"])
+def test_a_damaged_part_is_named(damaged: bytes, tmp_path: Path) -> None:
     parts = EpisodeParts(tmp_path / "out.h5", SETTINGS)
-    (tmp_path / "out.h5.parts" / "000000000.npz").write_bytes(b"damaged")
+    (tmp_path / "out.h5.parts" / "000000000.npz").write_bytes(damaged)
     with pytest.raises(ValueError, match=r"000000000\.npz cannot be read, remove it and repeat the command"):
         parts.join(1)

@@ -1,0 +1,92 @@
+# B batch, C channels, T H W frames, height, width, N tokens, D width, p side of a patch
+"""How the pixels of a patch become a token."""
+
+from collections.abc import Sequence
+from typing import Literal, get_args
+
+import torch
+from torch import Tensor, nn
+
+PatchEmbedding = Literal["linear", "convolutional"]
+
+
+class PatchEmbed(nn.Module):
+    """Cuts ``[B, C, H, W]`` into patches, or ``[B, C, T, H, W]`` into tubelets, and projects them to ``[B, N, D]``.
+
+    Tokens run over frames, then rows, then columns.
+    """
+
+    def __init__(self, patch: Sequence[int], in_channels: int, width: int) -> None:
+        super().__init__()
+        conv = nn.Conv2d if len(patch) == 2 else nn.Conv3d
+        self.proj = conv(in_channels, width, kernel_size=tuple(patch), stride=tuple(patch))  # type: ignore[arg-type]
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Projects patches: ``[B, C, (T,) H, W]`` to ``[B, N, D]``."""
+        tokens: Tensor = self.proj(x).flatten(2).transpose(1, 2)
+        return tokens
+
+
+class ConvPatchEmbed(nn.Module):
+    """Two convolutions of 3 x 3 within each patch, before its projection.
+
+    Convolutions before the first block make transformers easier to train (early convolutions, arXiv 2106.14881). That
+    paper's run over the whole image. These are padded at the border of each patch and see no pixel of another, so that
+    nothing of a masked patch reaches the others; for the same reason norms are of one patch, not of a batch. A norm of
+    a patch takes its contrast away, so the pixels themselves are projected beside the channels.
+
+    Args:
+        patch: rows and columns of a patch in pixels.
+        in_channels: C.
+        width: D.
+        channels: of each convolution.
+
+    Example:
+        >>> import torch
+        >>> from jepa_lightning.nn import ConvPatchEmbed
+        >>> ConvPatchEmbed((4, 4), in_channels=3, width=48)(torch.zeros(2, 3, 32, 64)).shape
+        torch.Size([2, 128, 48])
+    """
+
+    def __init__(self, patch: Sequence[int], in_channels: int, width: int, channels: int = 32) -> None:
+        super().__init__()
+        self.patch = tuple(patch)
+        self.layers = nn.Sequential(
+            nn.Conv2d(in_channels, channels, kernel_size=3, padding=1), nn.GroupNorm(1, channels), nn.GELU(),
+            nn.Conv2d(channels, channels, kernel_size=3, padding=1), nn.GroupNorm(1, channels), nn.GELU(),
+        )  # fmt: skip
+        # a linear layer, in the form and under the name of the linear embedding's, for `init_weights`
+        self.proj = nn.Conv2d(in_channels + channels, width, kernel_size=(patch[0], patch[1]))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Images ``[B, C, H, W]`` to tokens ``[B, N, D]``, over rows, then columns."""
+        batch, channels, height, width = x.shape
+        rows, columns = height // self.patch[0], width // self.patch[1]
+        patches = x.reshape(batch, channels, rows, self.patch[0], columns, self.patch[1]).permute(0, 2, 4, 1, 3, 5)
+        patches = patches.flatten(0, 2)  # [B * N, C, p, p]
+        tokens: Tensor = self.proj(torch.cat([patches, self.layers(patches)], dim=1))
+        return tokens.view(batch, rows * columns, -1)
+
+
+def build_patch_embed(kind: PatchEmbedding, patch: Sequence[int], in_channels: int, width: int) -> nn.Module:
+    """The patch embedding of an encoder.
+
+    Args:
+        kind: ``linear`` or ``convolutional``.
+        patch: rows and columns of a patch in pixels; for clips the frames of a tubelet before them.
+        in_channels: C.
+        width: D.
+
+    Raises:
+        ValueError: if there is no such kind, or it is not for clips.
+    """
+    if kind not in get_args(PatchEmbedding):
+        raise ValueError(f"there is no patch_embedding '{kind}': choose one of {', '.join(get_args(PatchEmbedding))}.")
+    if kind == "linear":
+        return PatchEmbed(patch, in_channels, width)
+    if len(patch) != 2:
+        raise ValueError(
+            f"patch_embedding={kind} is for encoders of images, and this one is of clips: leave it out, or set "
+            "num_frames=1."
+        )
+    return ConvPatchEmbed(patch, in_channels, width)

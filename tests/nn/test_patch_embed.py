@@ -1,0 +1,102 @@
+import math
+
+import pytest
+import torch
+from torch import nn
+
+from jepa_lightning.nn import ConvPatchEmbed, VisionTransformer
+
+
+def test_pixels_of_one_patch_change_its_token_alone() -> None:
+    torch.manual_seed(0)
+    embed, images = ConvPatchEmbed((4, 4), 3, 8), torch.rand(2, 3, 12, 8)
+    before = embed(images)
+    assert before.shape == (2, 6, 8)
+    images[1, :, 4:8, 4:8] += torch.rand(3, 4, 4)  # row 1, column 1 of the second image
+    moved = (embed(images) - before).abs().amax(dim=2) > 0
+    assert moved.tolist() == [[False] * 6, [False, False, False, True, False, False]]
+
+
+def test_equals_each_patch_alone_in_the_order_of_the_linear_embedding() -> None:
+    torch.manual_seed(0)
+    embed, images = ConvPatchEmbed((4, 4), 2, 8, channels=5), torch.randn(2, 2, 8, 12)
+    conv1, norm1, _, conv2, norm2, _ = embed.layers
+    with torch.no_grad():
+        for norm in (norm1, norm2):
+            norm.weight.add_(0.3 * torch.randn(5))
+            norm.bias.add_(0.3 * torch.randn(5))
+    found = embed(images)
+    weights = embed.proj.weight.flatten(1)
+    for sample, image in enumerate(images):
+        for token in range(6):
+            row, column = divmod(token, 3)
+            patch = image[:, 4 * row : 4 * row + 4, 4 * column : 4 * column + 4]
+            hidden = patch
+            for conv, norm in ((conv1, norm1), (conv2, norm2)):
+                hidden = slow_convolution(hidden, conv)
+                hidden = (hidden - hidden.mean()) / (hidden.var(unbiased=False) + norm.eps).sqrt()
+                hidden = hidden * norm.weight[:, None, None] + norm.bias[:, None, None]
+                hidden = hidden * 0.5 * (1 + torch.erf(hidden / math.sqrt(2)))
+            expected = weights @ torch.cat([patch, hidden]).flatten() + embed.proj.bias
+            torch.testing.assert_close(found[sample, token], expected, atol=1e-5, rtol=1e-5)
+
+
+def slow_convolution(patch: torch.Tensor, conv: nn.Conv2d) -> torch.Tensor:
+    """Pixel by pixel, with zeros around the patch."""
+    wide = torch.zeros(patch.shape[0], patch.shape[1] + 2, patch.shape[2] + 2)
+    wide[:, 1:-1, 1:-1] = patch
+    out = torch.zeros(len(conv.weight), *patch.shape[1:])
+    for y in range(patch.shape[1]):
+        for x in range(patch.shape[2]):
+            out[:, y, x] = (conv.weight * wide[:, y : y + 3, x : x + 3]).sum(dim=(1, 2, 3)) + conv.bias
+    return out
+
+
+def test_the_brightness_of_a_patch_is_not_lost() -> None:
+    """At initial biases of 0 the convolutions and norms alone give the same for a patch and twice that patch."""
+    model, patch = VisionTransformer(8, 8, 48, 1, 3, patch_embedding="convolutional"), torch.randn(1, 3, 8, 8)
+    once, twice = (model.patch_embed.layers(scale * patch) for scale in (1, 2))
+    torch.testing.assert_close(once, twice, atol=1e-2, rtol=0)
+    once, twice = (model.patch_embed(scale * patch) for scale in (1, 2))
+    assert (once - twice).abs().max() > 0.1
+
+
+@pytest.mark.parametrize("size", [(32, 32), (32, 48)])
+def test_an_encoder_with_it_takes_rectangles_and_other_sizes(size: tuple[int, int]) -> None:
+    torch.manual_seed(0)
+    model = VisionTransformer(size, 8, 48, 2, 3, patch_embedding="convolutional")
+    images, keep = torch.randn(2, 3, *size), torch.tensor([[0, 3, 9], [1, 2, 4]])
+    assert model(images).shape == (2, size[0] * size[1] // 64, 48)
+    assert model(torch.randn(1, 3, 64, 32)).shape == (1, 32, 48)
+    kept = model(images, keep=keep)
+    images[:, :, -8:] += 1  # the last row, of which nothing is kept
+    assert torch.equal(model(images, keep=keep), kept)
+    kept.pow(3).sum().backward()
+    assert all(parameter.grad is not None and parameter.grad.any() for parameter in model.parameters())
+    with pytest.raises(ValueError, match="does not divide"):
+        model(torch.randn(1, 3, 30, 32))
+
+
+def test_a_linear_one_is_the_same_encoder_as_ever() -> None:
+    models = []
+    for options in ({}, {"patch_embedding": "linear"}):
+        torch.manual_seed(0)
+        models.append(VisionTransformer(32, 8, 48, 1, 3, **options))  # type: ignore[arg-type]
+    plain, linear = models
+    assert list(plain.state_dict()) == list(linear.state_dict())
+    assert all(torch.equal(a, b) for a, b in zip(plain.parameters(), linear.parameters(), strict=True))
+
+
+def test_weights_start_as_others_do() -> None:
+    torch.manual_seed(0)
+    default = VisionTransformer(32, 8, 192, 1, 3, patch_embedding="convolutional").patch_embed
+    for layer in (default.layers[0], default.layers[3], default.proj):
+        assert layer.weight.std().item() == pytest.approx(0.02, rel=0.1)
+        assert not layer.bias.any()
+
+
+def test_clips_and_unknown_kinds_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"patch_embedding=convolutional is for encoders of images.*num_frames=1\."):
+        VisionTransformer(32, 8, 48, 1, 3, num_frames=4, patch_embedding="convolutional")
+    with pytest.raises(ValueError, match="there is no patch_embedding 'conv': choose one of linear, convolutional"):
+        VisionTransformer(32, 8, 48, 1, 3, patch_embedding="conv")  # type: ignore[arg-type]
