@@ -71,7 +71,7 @@ def encoder_form(state: Mapping[str, Tensor], family: str, heads: int | None, so
         ValueError: if it is no such encoder, or of a size whose heads are not known.
     """
     patches, depth, hidden = state.get(PATCHES), _depth(state), state.get("blocks.0.mlp.fc1.weight")
-    if patches is None or patches.ndim not in (4, 5) or not depth or hidden is None:
+    if patches is None or patches.ndim not in (4, 5) or not depth or hidden is None or not patches.numel():
         raise ValueError(
             f"cannot use {source}: this is no Vision Transformer of the reference, its encoder has "
             f"{_some(state)} and no {PATCHES} or blocks.0.mlp.fc1.weight of the form that it should have."

@@ -18,6 +18,10 @@ TABLES = {"encoder": "pos_embed", "predictor": "predictor_pos_embed"}
 SHOWN = 3
 
 
+class NotLikeError(ValueError):
+    """The weights are of another module than the one that was built."""
+
+
 def fit_(
     network: Any,
     state: Mapping[str, Tensor],
@@ -54,7 +58,6 @@ def fit_(
     check_finite(state, report.source)
     fill_(network, {name: value.clone() for name, value in state.items()} if copy else state)
     report.loaded += list(state)
-    _set_eps(network, reference.eps, report)
 
 
 def check_all(network: nn.Module, state: Mapping[str, Tensor], report: LoadReport, source: Any) -> None:
@@ -79,6 +82,26 @@ def check_all(network: nn.Module, state: Mapping[str, Tensor], report: LoadRepor
         raise ValueError(f"{source}{entry} does not fit: it {'; it '.join(said)}.")
 
 
+def take_norm_eps_(module: Any, eps: float, report: LoadReport) -> None:
+    """Has a module that says the eps of its norms take that of the weights.
+
+    Args:
+        module: with ``take_norm_eps``, or without.
+        eps: of the norms of the weights.
+        report: gets that it was taken.
+
+    Raises:
+        NotLikeError: if another one was given.
+    """
+    if not hasattr(module, "take_norm_eps") or eps == module.norm_eps:
+        return
+    try:
+        module.take_norm_eps(eps)
+    except ValueError as error:
+        raise NotLikeError(f"{report.source}: {error}") from error
+    report.notes.append(f"norms have eps={eps:g} as there")
+
+
 def _last_norm(state: dict[str, Tensor], report: LoadReport) -> None:
     """Takes the norm of the last level for the one norm of a network, in place."""
     levels = sorted({int(name.split(".")[1]) for name in state if name.startswith("norms_block.")})
@@ -89,14 +112,6 @@ def _last_norm(state: dict[str, Tensor], report: LoadReport) -> None:
                 state[f"norm.{name}"] = value
             elif value is not None:
                 report.skipped[f"norms_block.{level}.{name}"] = "levels below the last have no use in this network"
-
-
-def _set_eps(network: nn.Module, eps: float, report: LoadReport) -> None:
-    norms = [layer for layer in network.modules() if isinstance(layer, nn.LayerNorm) and layer.eps != eps]
-    for layer in norms:
-        layer.eps = eps
-    if norms:
-        report.notes.append(f"norms have eps={eps:g} as in the file; checkpoints do not hold it, and have 1e-6 again")
 
 
 def _fit(name: str, table: Tensor, own: Tensor, family: str, network: Any, report: LoadReport) -> Tensor:

@@ -12,13 +12,16 @@ from jepa_lightning.interop.reading import CONFIG, INDEX, PICKLED, WEIGHTS
 FILES = [CONFIG, WEIGHTS, INDEX, PICKLED, "model-*.safetensors", *PROCESSORS]
 
 
-REPOSITORY = re.compile(r"[\w.-]+/[\w.-]+")
+REPOSITORY = re.compile(r"\w[\w.-]*/\w[\w.-]*")  # ./model and ../model are paths
+# ends of names of files; what else follows a point is part of a name, as in vit-1.5
+ENDINGS = (".bin", ".ckpt", ".onnx", ".pkl", ".pt", ".pt2", ".pth", ".safetensors", ".tar")
 
 
 def is_repository(source: Any) -> bool:
     """Whether a source can be ``OWNER/NAME`` alone: there is no such path, and it does not end like a file."""
     path = Path(source)
-    return not path.expanduser().exists() and not path.suffix and bool(REPOSITORY.fullmatch(str(source)))
+    is_file = path.suffix.lower() in ENDINGS
+    return not path.expanduser().exists() and not is_file and bool(REPOSITORY.fullmatch(str(source)))
 
 
 def hub_folder(name: str, **options: Any) -> Path:

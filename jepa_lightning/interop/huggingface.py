@@ -12,6 +12,13 @@ QKV = ("query", "key", "value")
 POOLER_QKV = ("q_proj", "k_proj", "v_proj")
 MASK_TOKENS = "predictor.embeddings.mask_tokens"
 
+# what folders of Vision Transformers have beyond an encoder
+LEFT = {
+    "pooler.": "a pooler behind the class token",
+    "classifier.": "a head",
+    "decoder.": "a head",
+    "embeddings.mask_token": "it stands for masked patches, which are left out here",
+}
 # IJepaModel and ViTModel; those with a head have `ijepa.` or `vit.` before
 VIT: Table = (
     ("embeddings.position_embeddings", "pos_embed"),
@@ -165,16 +172,28 @@ def vit_weights(state: Mapping[str, Tensor], table: Table, prefixes: tuple[str, 
     Raises:
         ValueError: if a tensor is none of the encoder's, the pooler's or a head's.
     """
-    bare = {}
-    for name, value in state.items():
-        for prefix in prefixes:
-            name = name.removeprefix(prefix)
-        bare[name] = value
+    bare = {_without(prefixes, name): value for name, value in state.items()}
     found, unknown = translate(bare, (*table, *NEWER))
-    left = ("pooler.", "classifier.", "decoder.", "embeddings.mask_token")
-    if strange := [name for name in unknown if not name.startswith(left)]:
+    if strange := [name for name in unknown if not name.startswith(tuple(LEFT))]:
         raise ValueError(f"no encoder of this kind has {strange[0]}.")
     return join_qkv(join_qkv(found, QKV), POOLER_QKV)
+
+
+def left_out(state: Mapping[str, Tensor], prefixes: tuple[str, ...]) -> dict[str, str]:
+    """Tensors that ``vit_weights`` leaves out, each with the reason.
+
+    Args:
+        state: as there.
+        prefixes: as there.
+    """
+    each = {name: _without(prefixes, name) for name in state}
+    return {name: why for name, bare in each.items() for start, why in LEFT.items() if bare.startswith(start)}
+
+
+def _without(prefixes: tuple[str, ...], name: str) -> str:
+    for prefix in prefixes:
+        name = name.removeprefix(prefix)
+    return name
 
 
 def to_vit(state: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+MOST = 1e6  # above which a number of a configuration is none
 NEED = {"hidden_act": "gelu", "qkv_bias": True}  # what the networks here are
 
 
@@ -16,7 +17,7 @@ def check_config(config: Mapping[str, Any], folder: Path) -> None:
     """
     whole_number(config, "num_attention_heads", folder)
     eps = _given(config, "layer_norm_eps", folder)
-    if isinstance(eps, bool) or not isinstance(eps, (int, float)) or not 0 <= eps < math.inf:
+    if isinstance(eps, bool) or not isinstance(eps, (int, float)) or not 0 <= eps < MOST:
         raise ValueError(
             f"cannot use {folder}: its layer_norm_eps is {eps!r}, and a small number is what it should be."
         )
@@ -54,7 +55,7 @@ def image_size(config: Mapping[str, Any], patch: int, tokens: int, folder: Path)
     value = _given(config, "image_size", folder)
     sides = value if isinstance(value, (list, tuple)) else [value, value]
     whole = len(sides) == 2 and all(isinstance(side, int) and not isinstance(side, bool) for side in sides)
-    if not whole or math.prod(side // patch for side in sides) != tokens or min(sides) < 1:
+    if not whole or patch < 1 or math.prod(side // patch for side in sides) != tokens or min(sides) < 1:
         raise ValueError(
             f"cannot use {folder}: its image_size is {value!r}, and its table of positions has {tokens} patches of "
             f"{patch} pixels."

@@ -11,6 +11,7 @@ from jepa_lightning.interop.huggingface import (
     VIT,
     VJEPA2_ENCODER,
     VJEPA2_PREDICTOR,
+    left_out,
     probe_weights,
     translate,
     vit_weights,
@@ -47,6 +48,7 @@ def open_huggingface(folder: Path) -> Reference:
     try:
         if kind == "ijepa":
             found.networks["encoder"] = vit_weights(state, VIT, ("ijepa.",))
+            found.skipped = left_out(state, ("ijepa.",))
         else:
             _take_vjepa2(found, state)
     except ValueError as error:

@@ -1,15 +1,18 @@
 """Preprocessors of ``transformers``: what they do to pixels is what a module does in validation, both ways."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from jepa_lightning.interop.huggingface_config import MOST, whole_number
 from jepa_lightning.interop.reading import read_json
 from jepa_lightning.interop.report import LoadReport
 
 BILINEAR = 2  # of PIL
 PROCESSORS = ("preprocessor_config.json", "video_preprocessor_config.json")  # of images, of clips
 HALF = [0.5, 0.5, 0.5]
+MOST_CHANNELS = 1 << 12
+CLOSE = 1e-4  # statistics are written with three digits
 
 
 def processor_of(module: Any, clips: bool) -> dict[str, dict[str, Any]]:
@@ -43,7 +46,9 @@ def statistics_of(folder: Path, config: Mapping[str, Any], report: LoadReport) -
     said = read_json(path)
     found = {ours: said.get(theirs) for ours, theirs in (("mean", "image_mean"), ("std", "image_std"))}
     if not said.get("do_normalize", True):
-        channels = int(config.get("num_channels", 3))
+        channels = whole_number({"num_channels": 3, **config}, "num_channels", folder)
+        if channels > MOST_CHANNELS:
+            raise ValueError(f"cannot use {folder}: its num_channels is {channels}, and no images have as many.")
         found = {"mean": [0.0] * channels, "std": [1.0] * channels}
     by_default = str(said.get("image_processor_type", "ViT")).startswith("ViT")
     if config.get("model_type") == "ijepa" and by_default and found == {"mean": HALF, "std": HALF}:
@@ -51,12 +56,38 @@ def statistics_of(folder: Path, config: Mapping[str, Any], report: LoadReport) -
         return {}
     given = {name: value for name, value in found.items() if value is not None}
     for name, value in given.items():
-        numbers = isinstance(value, list) and all(type(one) in (int, float) for one in value)
+        numbers = isinstance(value, list) and all(type(one) in (int, float) and -MOST < one < MOST for one in value)
         if not numbers or (name == "std" and min(value, default=1) <= 0):
             raise ValueError(f"cannot use {path}: its image_{name} is {value!r}, and numbers are what it should be.")
     if given:
         report.notes.append(f"mean and std are those of its {path.name}")
     return given
+
+
+def say_other_statistics(module: Any, folder: Path, config: Mapping[str, Any], report: LoadReport) -> None:
+    """Says where a module that has been built normalizes otherwise than a folder of weights has been trained with.
+
+    Args:
+        module: with or without ``mean`` and ``std``.
+        folder: as of ``statistics_of``.
+        config: likewise.
+        report: gets what differs.
+
+    Raises:
+        ValueError: as of ``statistics_of``.
+    """
+    for name, there in statistics_of(folder, config, LoadReport(str(folder))).items():
+        here = getattr(module, name, None)
+        if here is not None and not _close(here, there):
+            report.notes.append(f"{name} is {_few(there)} there and stays {_few(here)} here: give {name} for the same")
+
+
+def _close(here: Sequence[float], there: Sequence[float]) -> bool:
+    return len(here) == len(there) and all(abs(one - other) <= CLOSE for one, other in zip(here, there, strict=True))
+
+
+def _few(numbers: Sequence[float]) -> str:
+    return f"[{', '.join(f'{number:g}' for number in numbers)}]"
 
 
 def _of_images(module: Any) -> dict[str, Any]:

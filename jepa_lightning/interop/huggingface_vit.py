@@ -87,7 +87,8 @@ def _like_timm(encoder: nn.Module) -> tuple[dict[str, Tensor], int]:
     """The tensors of an encoder under timm's names, and the rows of its table of positions before the patches."""
     if isinstance(encoder, (TimmViT, TimmBackbone)):
         model = encoder.model
-        _check_timm(model)
+        if fault := timm_fault(model):
+            raise ValueError(f"{fault}: {OTHER}")
         return dict(model.state_dict()), 0 if model.no_embed_class else model.num_prefix_tokens
     if type(encoder) not in (VisionTransformer, ClassTokenViT):
         raise ValueError(f"its encoder is a {type(encoder).__name__}: {OTHER}")
@@ -97,8 +98,8 @@ def _like_timm(encoder: nn.Module) -> tuple[dict[str, Tensor], int]:
     return state, 0
 
 
-def _check_timm(model: Any) -> None:
-    """Refuses what a network of timm may have that its tensors do not tell."""
+def timm_fault(model: Any) -> str | None:
+    """What a network of timm has that none of these models has, and that its tensors do not tell; None if nothing."""
     reason = None
     if type(model) is not TimmVisionTransformer:
         reason = f"its encoder is timm's {type(model).__name__}"
@@ -113,8 +114,7 @@ def _check_timm(model: Any) -> None:
             reason = f"the blocks of its encoder are of {', '.join(part.__name__ for part in parts)}"
         elif not isinstance(block.mlp.act, (nn.GELU, GELU)) or getattr(block.mlp.act, "approximate", "none") != "none":
             reason = f"the MLPs of its encoder have {block.mlp.act}, and GELU is what is written"
-    if reason:
-        raise ValueError(f"{reason}: {OTHER}")
+    return reason
 
 
 def _with_class_position(state: Mapping[str, Tensor], rows: int) -> dict[str, Tensor]:

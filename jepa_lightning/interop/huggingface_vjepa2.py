@@ -35,6 +35,8 @@ def _check(module: Any, encoder: Any, probe: AttentiveClassifier | None) -> None
     reason = None
     if encoder.levels is not None or encoder.images or encoder.rope_grid is not None:
         reason = "it has what V-JEPA 2.1 has beyond V-JEPA 2: convert to reference or safetensors"
+    elif encoder.reg_token is not None:
+        reason = "its encoder has register tokens, and that of VJEPA2Model has none: convert to safetensors"
     elif encoder.rope is None:
         reason = "it adds its positions to clips, and VJEPA2Model rotates: convert to reference or safetensors"
     elif encoder.rope == "exact":

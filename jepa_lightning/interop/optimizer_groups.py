@@ -1,7 +1,8 @@
 """Groups of the optimizer of the reference, whose parameters go by numbers.
 
 Its groups are the decayed parameters of the encoder, those of the predictor, and then the others of each, in the order
-in which the networks have them; frozen position tables are among them. Source: the code of I-JEPA, V-JEPA and V-JEPA 2.
+in which the networks have them; frozen position tables are among them. A file has its tensors in that order too, so
+that the file alone tells what a number stands for. Source: the code of I-JEPA, V-JEPA and V-JEPA 2.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -11,6 +12,8 @@ from torch import Tensor
 
 NETWORKS = {"encoder": "context_encoder", "predictor": "predictor"}  # entries of the file, and what moves here
 TABLES = ("pos_embed", "predictor_pos_embed")  # that the reference counts among the parameters
+# of the predictor of clips, whose mask tokens come behind the embedding; parameters of its own come before its layers
+PREDICTOR = ("predictor_pos_embed", "video_mod_embed", "img_mod_embed", "predictor_embed", "mask_tokens")
 # of a group of AdamW; the reference adds its own
 KEPT = ("lr", "betas", "eps", "weight_decay", "amsgrad", "maximize", "foreach", "capturable", "differentiable", "fused")
 
@@ -32,6 +35,17 @@ class Group(NamedTuple):
     def label(self) -> str:
         """The name that the group has here."""
         return self.network if self.decay else f"{self.network}-no_decay"
+
+
+def in_order(predictor: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The state dict of a predictor of clips in the order of the reference; ours has its mask tokens first.
+
+    Args:
+        predictor: under the names of the reference.
+    """
+    places = {part: place for place, part in enumerate(PREDICTOR)}
+    names = sorted(predictor, key=lambda name: places.get(name.partition(".")[0], len(PREDICTOR)))
+    return {name: predictor[name] for name in names}
 
 
 def groups_of(networks: Mapping[str, Mapping[str, Tensor]], tables: bool = True) -> Iterator[Group]:

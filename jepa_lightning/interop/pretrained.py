@@ -6,7 +6,8 @@ from typing import Any, NamedTuple
 
 from jepa_lightning.interop.entries import open_reference
 from jepa_lightning.interop.hub import hub_folder, is_repository
-from jepa_lightning.interop.huggingface_timm import TIMM_KINDS, module_on_timm, timm_of
+from jepa_lightning.interop.huggingface_timm import module_on_timm
+from jepa_lightning.interop.huggingface_vit_reader import VIT_KINDS
 from jepa_lightning.interop.one_file import config_of
 from jepa_lightning.interop.other_libraries import is_foreign, module_of_foreign
 from jepa_lightning.interop.own_checkpoint import class_of_checkpoint, is_checkpoint
@@ -52,8 +53,8 @@ def load_pretrained(cls: Any, source: Any, options: Mapping[str, Any], **hub: An
         config = read_config(path)
         if is_own(config):
             return _ready(*read_own(cls, path, config, read_weights(path).content, options))
-        if config.get("model_type") in TIMM_KINDS:
-            return _ready(*module_on_timm(cls, path, *timm_of(path), options))
+        if config.get("model_type") in VIT_KINDS:
+            return _ready(*module_on_timm(cls, path, options))
         return _ready(*module_of(cls, open_reference(path), options))
     weights = read_weights(path) if path.is_file() else None
     if weights and (own := config_of(weights.metadata)):

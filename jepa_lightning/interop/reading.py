@@ -109,6 +109,8 @@ def tensors_of(content: Any, path: Any, what: str = "it") -> dict[str, Tensor]:
         raise ValueError(f"cannot use {path}: {what} is no state dict, {wrong[0]} is not a tensor.")
     if strange := [name for name, value in content.items() if not _is_plain(value)]:
         raise ValueError(f"cannot use {path}: {strange[0]} is sparse, quantized or without values.")
+    if strange := [name for name, value in content.items() if value.is_complex()]:
+        raise ValueError(f"cannot use {path}: {strange[0]} is complex, and weights are real numbers.")
     return {name: value.detach() for name, value in content.items()}
 
 
@@ -123,8 +125,12 @@ def check_finite(state: Mapping[str, Tensor], path: Any) -> None:
         ValueError: if a value is NaN or infinite.
     """
     for name, value in state.items():
-        if value.is_floating_point() and not value.isfinite().all():
-            number = int(value.isfinite().logical_not().sum())
+        if not value.is_floating_point():
+            continue
+        # torch tells nothing of numbers of 8 bits
+        finite = (value.float() if value.element_size() == 1 else value).isfinite()
+        if not finite.all():
+            number = int(finite.logical_not().sum())
             raise ValueError(f"cannot use {path}: {number} values of {name} are not finite, the run had diverged.")
 
 

@@ -23,6 +23,7 @@ from jepa_lightning.interop.reference_file import TARGETS, Reference
 from jepa_lightning.interop.reference_probe import probe_network
 from jepa_lightning.interop.report import LoadReport
 from jepa_lightning.nn import Predictor, VisionTransformer
+from jepa_lightning.nn.norm_eps import NORM_EPS
 
 FRAMES = 16  # in a clip of V-JEPA, where a file does not say
 SIDE = 256  # pixels, likewise for rotary positions
@@ -118,8 +119,10 @@ def encoder_network(
             levels=levels_of(state, form.size.depth, levels, reference.path),
             **options,
             **positions_of(reference.family, state),
+            **norm_options(reference, report),
         )
     fit_(network, state, report, reference, "encoder")
+    report.skipped |= reference.skipped
     return network, report
 
 
@@ -148,6 +151,14 @@ def input_options(
     return {"image_size": image_size, "num_frames": frames, "tubelet_size": form.tubelet_size}
 
 
+def norm_options(reference: Reference, report: LoadReport) -> dict[str, Any]:
+    """The eps of the norms, where it is not the one that networks have here."""
+    if reference.eps == NORM_EPS:
+        return {}
+    report.notes.append(f"norms have eps={reference.eps:g} as in the file")
+    return {"norm_eps": reference.eps}
+
+
 def _predictor(
     reference: Reference, heads: int | None, image_size: int | Sequence[int] | None, num_frames: int | None
 ) -> tuple[Predictor, LoadReport]:
@@ -170,6 +181,7 @@ def _predictor(
             form.size.width,
             **predictor_form(state, reference.predictor_heads, form.size.heads, reference.family),
             **positions_of(reference.family, state),
+            **norm_options(reference, report),
         )
     fit_(network, state, report, reference, "predictor")
     return network, report

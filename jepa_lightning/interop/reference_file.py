@@ -34,6 +34,7 @@ class Reference:
         heads: of the encoder, where the file says it.
         predictor_heads: likewise, of the predictor.
         eps: of the norms, where the file says it.
+        skipped: what else is there, each with the reason that it is left out.
         alone: its one encoder is not said to be the target or the other.
     """
 
@@ -48,6 +49,7 @@ class Reference:
     heads: int | None = None
     predictor_heads: int | None = None
     eps: float = 1e-6
+    skipped: dict[str, str] = field(default_factory=dict)
     alone: bool = False
 
     def checked(self) -> "Reference":

@@ -10,7 +10,7 @@ from jepa_lightning.interop.empty import without_weights
 from jepa_lightning.interop.fitting import fit_
 from jepa_lightning.interop.huggingface_processor import statistics_of
 from jepa_lightning.interop.reading import read_config
-from jepa_lightning.interop.reference import input_options
+from jepa_lightning.interop.reference import input_options, norm_options
 from jepa_lightning.interop.reference_ac import ac_predictor_refusal
 from jepa_lightning.interop.reference_file import Reference
 from jepa_lightning.interop.report import LoadReport
@@ -39,6 +39,8 @@ def reference_options(reference: Reference, given: Mapping[str, Any], report: Lo
     if form.in_channels != 3:
         options["in_channels"] = form.in_channels
     options |= input_options(reference, form, given.get("image_size"), given.get("num_frames"), report)
+    if "norm_eps" not in given:
+        options |= norm_options(reference, report)
     if form.tubelet_size is not None and reference.family in ROTARY:
         options |= {"rope": True, "rope_style": "vjepa2"}
     if reference.path.is_dir():  # of transformers or of timm
@@ -151,6 +153,7 @@ def load_networks_(module: Any, reference: Reference, report: LoadReport) -> Non
         _fit(getattr(module, ours), reference, theirs, "encoder", ours, report, copy=same)
         if same or (ours == CONTEXT and theirs != "encoder"):
             report.notes.append(f"{ours} starts as {theirs}, since the file has no other")
+    report.skipped |= reference.skipped
     if predictor_for(reference) is not None:
         _fit(module.predictor, reference, "predictor", "predictor", "predictor", report)
         return

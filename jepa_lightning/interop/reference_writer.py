@@ -4,15 +4,18 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from jepa_lightning.checkpoints import OPTIMIZERS, read_shards
 from jepa_lightning.interop.folders import file_appearing
+from jepa_lightning.interop.optimizer_groups import in_order
 from jepa_lightning.interop.own_checkpoint import is_checkpoint
 from jepa_lightning.interop.reading import CONFIG, read_weights
 from jepa_lightning.interop.torch_file import write_torch
 from jepa_lightning.interop.training_state_writer import reference_loop
 from jepa_lightning.nn import Predictor, VisionTransformer
+from jepa_lightning.nn.norm_eps import NORM_EPS
+from jepa_lightning.nn.patch_embed import PatchEmbed
 
 
 def reference_content(module: Any, checkpoint: Mapping[str, Any] | None = None) -> dict[str, Any]:
@@ -20,8 +23,9 @@ def reference_content(module: Any, checkpoint: Mapping[str, Any] | None = None) 
 
     Args:
         module: an ``IJEPA`` or a ``VJEPA`` with the encoder of a named size.
-        checkpoint: that the module is of, for the optimizer of I-JEPA; that of the others has an order of parameters
-            that is not known here, and is left out.
+        checkpoint: that the module is of, for its optimizer. Its parameters are numbered in the order of the tensors
+            in the file, which is the order that ``training_state.resumable`` reads, and that of the networks of the
+            reference. The second version has 10 mask tokens, and its optimizer takes such a file with as many.
 
     Raises:
         ValueError: if the reference has no such networks.
@@ -42,12 +46,23 @@ def reference_content(module: Any, checkpoint: Mapping[str, Any] | None = None) 
         raise ValueError(
             "the reference rotates in the style vjepa2, and this module's is exact: convert to safetensors."
         )
+    if module.context_encoder.reg_token is not None:
+        raise ValueError("the reference has no register tokens: convert to safetensors, or to timm.")
+    if not isinstance(module.context_encoder.patch_embed, PatchEmbed):
+        raise ValueError("the reference has no patch_embedding like convolutional: convert to safetensors.")
     if module.predictor.attention != "full":
         raise ValueError("the reference has no predictor_attention like shared: convert to safetensors.")
+    if module.norm_eps != NORM_EPS:
+        raise ValueError(
+            f"the reference has norms with eps={NORM_EPS:g}, and this module's have {module.norm_eps:g}: convert to hf "
+            "or safetensors."
+        )
     prefix = "module.backbone." if clips else "module."
-    found: dict[str, Any] = {name: _state(network, prefix) for name, network in networks.items() if network}
     bare = {name: network.state_dict() for name, network in networks.items() if network}
-    loop = {} if clips or checkpoint is None else reference_loop(checkpoint, bare)
+    if clips:
+        bare["predictor"] = in_order(bare["predictor"])
+    found: dict[str, Any] = {name: _state(state, prefix) for name, state in bare.items()}
+    loop = {} if checkpoint is None else reference_loop(checkpoint, bare)
     rest = {"opt": None, "scaler": None, "epoch": 0, "loss": 0.0, "batch_size": 0, "world_size": 1, "lr": 0.0}
     return {**found, **rest, **loop}
 
@@ -72,8 +87,6 @@ def write_reference(module: Any, path: Path, source: str | None = None) -> str |
         write_torch(content, place)
     if content["opt"] is not None or checkpoint is None or not checkpoint.get("optimizer_states"):
         return None
-    if len(module.context_encoder.patch) == 3:
-        return "the reference numbers parameters, and where it counts the mask tokens of V-JEPA is not known"
     return f"the reference has AdamW, and the checkpoint {', '.join(checkpoint.get(OPTIMIZERS, ['an unknown one']))}"
 
 
@@ -87,5 +100,5 @@ def _checkpoint(source: str | None) -> dict[str, Any] | None:
     return dict(weights.content) if is_checkpoint(weights.content) else None
 
 
-def _state(network: nn.Module, prefix: str) -> dict[str, Tensor]:
-    return {prefix + name: value.detach().cpu() for name, value in network.state_dict().items()}
+def _state(state: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {prefix + name: value.detach().cpu() for name, value in state.items()}

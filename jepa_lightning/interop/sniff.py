@@ -6,7 +6,7 @@ from typing import Any
 
 from jepa_lightning.interop.entries import open_reference
 from jepa_lightning.interop.hub import hub_folder, is_repository
-from jepa_lightning.interop.huggingface_timm import TIMM_KINDS
+from jepa_lightning.interop.huggingface_vit_reader import VIT_KINDS
 from jepa_lightning.interop.one_file import config_of
 from jepa_lightning.interop.own_checkpoint import is_checkpoint
 from jepa_lightning.interop.own_folder import is_own
@@ -36,7 +36,7 @@ def method_of(source: Any) -> str | None:
         config = read_config(path)
         if is_own(config):
             return None
-        if config.get("model_type") in TIMM_KINDS:
+        if config.get("model_type") in VIT_KINDS:
             return "IJEPA"
     elif path.exists():
         weights = read_weights(path)

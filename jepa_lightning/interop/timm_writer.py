@@ -9,6 +9,8 @@ from jepa_lightning.interop.folders import file_appearing
 from jepa_lightning.interop.safetensors_file import write_safetensors
 from jepa_lightning.interop.torch_file import write_torch
 from jepa_lightning.nn import VIT_SIZES, TimmBackbone, TimmViT, VisionTransformer
+from jepa_lightning.nn.norm_eps import NORM_EPS
+from jepa_lightning.nn.patch_embed import PatchEmbed
 
 # networks of timm of the sizes here, whose options are those of its `vit_*_ijepa`
 NEAR = {
@@ -55,9 +57,7 @@ def timm_state(encoder: Any, module: Any) -> tuple[dict[str, Tensor], str]:
     """
     if isinstance(encoder, (TimmViT, TimmBackbone)):
         call, eps = _call(*_timm_options(encoder, module)), getattr(encoder, "hparams", {}).get("norm_eps")
-        if eps is not None:
-            call += f", norm_layer=functools.partial(torch.nn.LayerNorm, eps={eps!r})"
-        return dict(encoder.model.state_dict()), call
+        return dict(encoder.model.state_dict()), call + _norms(eps)
     if type(encoder) is not VisionTransformer:
         raise ValueError(f"timm has no network like {type(encoder).__name__}: convert to safetensors.")
     if len(encoder.patch) == 3:
@@ -66,7 +66,10 @@ def timm_state(encoder: Any, module: Any) -> tuple[dict[str, Tensor], str]:
         raise ValueError("timm has no encoder with a norm for each level: convert to safetensors.")
     if encoder.rope is not None:
         raise ValueError("timm has no encoder that rotates as this one does: convert to safetensors.")
-    return dict(encoder.state_dict()), _call(*_vit_options(encoder, module))
+    if not isinstance(encoder.patch_embed, PatchEmbed):
+        raise ValueError("timm has no patch_embedding like convolutional: convert to safetensors.")
+    eps = encoder.norm.eps
+    return dict(encoder.state_dict()), _call(*_vit_options(encoder, module)) + _norms(None if eps == NORM_EPS else eps)
 
 
 def _vit_options(encoder: VisionTransformer, module: Any) -> tuple[str, dict[str, Any]]:
@@ -81,6 +84,8 @@ def _vit_options(encoder: VisionTransformer, module: Any) -> tuple[str, dict[str
     if named is None:
         options |= {**size, "mlp_ratio": hidden / encoder.width}
     options |= {"class_token": False, "global_pool": "avg", "fc_norm": False, "num_classes": 0}
+    if encoder.reg_token is not None:
+        options |= {"reg_tokens": encoder.reg_token.shape[1], "no_embed_class": True}  # they have no position
     if module.in_channels != 3:
         options["in_chans"] = module.in_channels
     return NEAR[named] if named else "vit_base_patch16_224", options
@@ -95,6 +100,11 @@ def _timm_options(encoder: Any, module: Any) -> tuple[str, dict[str, Any]]:
     if module.in_channels != 3:
         options["in_chans"] = module.in_channels
     return name, options
+
+
+def _norms(eps: float | None) -> str:
+    """The argument for norms of another eps than timm's."""
+    return "" if eps is None else f", norm_layer=functools.partial(torch.nn.LayerNorm, eps={eps!r})"
 
 
 def _call(name: str, options: dict[str, Any]) -> str:

@@ -40,6 +40,16 @@ def test_a_program_of_torch(case: str, request: Any, tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["a.pt2"]
 
 
+def test_registers_and_convolutions_in_patches_take_batches_of_any_size(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    module = IJEPA("vit_tiny", width=24, depth=1, heads=3, image_size=16, patch_size=4, predictor_depth=1,
+                   predictor_dim=24, min_keep=2, registers=2, patch_embedding="convolutional").eval()  # fmt: skip
+    export(module, tmp_path / "a.pt2", "tokens")
+    x = torch.randn(5, 3, 16, 16)
+    found = torch.export.load(tmp_path / "a.pt2").module()(x)
+    torch.testing.assert_close(found, expected(module, x, {"output": "tokens"}), atol=1e-4, rtol=0)
+
+
 def test_a_probe_gives_logits(vjepa2: VJEPA, tmp_path: Path) -> None:
     torch.manual_seed(0)
     probe = AttentiveClassifier(72, 5, depth=2, heads=3, generation=2).eval()

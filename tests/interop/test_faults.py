@@ -16,6 +16,7 @@ from jepa_lightning.cli.main import main
 from jepa_lightning.interop.hub import hub_folder
 from jepa_lightning.interop.huggingface_writer import write_huggingface
 from jepa_lightning.interop.reading import read_weights
+from jepa_lightning.interop.start import start_from_
 from jepa_lightning.nn import TimmViT
 
 Change = Callable[[Path], None]
@@ -78,7 +79,28 @@ def content(text: str) -> Change:
     return lambda folder: (folder / "model.safetensors").write_text(text) and None
 
 
+PIXELS = "preprocessor_config.json"
+NAN = torch.full((48,), float("nan"))
+
+
+def channels(value: Any) -> Change:
+    def change(folder: Path) -> None:
+        config("num_channels", value)(folder)
+        config("do_normalize", False, PIXELS)(folder)
+
+    return change
+
+
+def pieces(name: str) -> Change:
+    def change(folder: Path) -> None:
+        (folder / "model.safetensors").unlink()
+        (folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": {"a": name}}))
+
+    return change
+
+
 LAYER = "encoder.layer.0.attention"
+PATCHES = "embeddings.patch_embeddings.projection.weight"
 FOLDERS: dict[str, tuple[str, Change, str]] = {
     "a page": ("ijepa", content("<html>"), "model.safetensors as weights: it is a web page"),
     "a pointer": ("ijepa", content("version https://git-lfs.github.com/spec/v1"), "it is a pointer of Git LFS"),
@@ -89,8 +111,23 @@ FOLDERS: dict[str, tuple[str, Change, str]] = {
     "size of another kind": ("dinov2", config("image_size", [32]), "its image_size is [32]"),
     "no multiple": ("dinov2", config("num_attention_heads", 5), "width 48 is no multiple of 5 heads"),
     "frames": ("vjepa2", config("frames_per_clip", 0.5), "its frames_per_clip is 0.5, and a whole number"),
-    "mean": ("dinov2", config("image_mean", ["a"], "preprocessor_config.json"), "its image_mean is ['a']"),
-    "std": ("dinov2", config("image_std", [0, 0, 0], "preprocessor_config.json"), "its image_std is [0, 0, 0]"),
+    "mean": ("dinov2", config("image_mean", ["a"], PIXELS), "its image_mean is ['a']"),
+    "std": ("dinov2", config("image_std", [0, 0, 0], PIXELS), "its image_std is [0, 0, 0]"),
+    "an eps of 400 digits": ("dinov2", config("layer_norm_eps", 10**400), "and a small number is what it should be"),
+    "mean that is none": ("dinov2", config("image_mean", [float("nan")] * 3, PIXELS), "is [nan, nan"),
+    "mean of 400 digits": ("dinov2", config("image_mean", [10**400] * 3, PIXELS), "its image_mean is"),
+    "channels": ("dinov2", channels("x"), "its num_channels is 'x', and a whole number"),
+    "a billion channels": ("dinov2", channels(10**9), "its num_channels is 1000000000, and no images have as many"),
+    "class token": ("dinov2", weights("embeddings.cls_token", torch.ones(1, 1, 40)), "cls_token has the shape [1, 1"),
+    "two tables": ("dinov2", weights("embeddings.position_embeddings", torch.ones(2, 17, 48)), "the shape [2, 17, 48]"),
+    "no pixels": ("dinov2", weights(PATCHES, torch.ones(48, 3, 0, 0)), "has 16 patches of 0 pixels"),
+    "no width": ("dinov2", weights(PATCHES, torch.ones(0, 3, 8, 8)), "its tokens a width of 0"),
+    "no width of an I-JEPA": ("ijepa", weights(PATCHES, torch.ones(0, 3, 8, 8)), "no Vision Transformer of the"),
+    "complex": ("dinov2", weights("layernorm.weight", torch.ones(48) * 1j), "is complex, and"),
+    "8 bits": ("dinov2", weights("layernorm.weight", NAN.to(torch.float8_e5m2)), "48 values"),
+    "not finite": ("dinov2", weights("layernorm.weight", NAN), "48 values of norm.weight are"),
+    "a piece elsewhere": ("dinov2", pieces("../other.safetensors"), "names a piece outside of its folder"),
+    "no configuration": ("dinov2", lambda path: (path / "config.json").unlink(), "no config.json"),
     "queries": ("ijepa", weights(f"{LAYER}.attention.key.bias", torch.ones(3)), "have query, key, value of several"),
     "patches": ("dinov2", weights("embeddings.patch_embeddings.projection.weight", torch.ones(3)), "of 4 axes"),
     "a number": ("vjepa2", weights("encoder.layer.0.mlp.fc1.weight", torch.tensor(1.0)), "has the shape []"),
@@ -104,6 +141,19 @@ def test_a_folder(case: str, written: Path, capsys: Any) -> None:
     shutil.copytree(written / name, "given")
     change(Path("given"))
     assert said in error(capsys, "convert", "given", "out.ckpt", "--to", "torch")
+
+
+@pytest.mark.parametrize("case", [case for case in FOLDERS if FOLDERS[case][0] == "dinov2"])
+def test_a_run_that_starts_from_a_folder(case: str, written: Path) -> None:
+    _, change, said = FOLDERS[case]
+    shutil.copytree(written / "dinov2", "given")
+    change(Path("given"))
+    network = TimmViT("vit_tiny_patch16_224", (32, 32), options=TINY)
+    module = IJEPA(encoder=network, image_size=32, predictor_depth=1, predictor_dim=24, min_keep=2)
+    with pytest.raises((ValueError, FileNotFoundError)) as error:
+        start_from_(module, "given")
+    assert said in str(error.value)
+    assert "\n" not in str(error.value)
 
 
 @pytest.mark.timeout(20)

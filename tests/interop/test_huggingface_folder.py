@@ -10,6 +10,7 @@ import torch
 from jepa_lightning import IJEPA, VJEPA
 from jepa_lightning.interop import load_reference
 from jepa_lightning.interop.huggingface_writer import write_huggingface
+from jepa_lightning.interop.own_checkpoint import write_checkpoint
 from jepa_lightning.nn import AttentiveClassifier, take_tokens
 
 transformers = pytest.importorskip("transformers")
@@ -65,7 +66,29 @@ def test_norms_take_the_eps_of_the_file(tmp_path: Path) -> None:
     network, report = load_reference(tmp_path)
     image = torch.randn(2, 3, 32, 32)
     torch.testing.assert_close(network(image), theirs(image).last_hidden_state, **CLOSE)
-    assert "eps=0.1" in report.notes[-1]
+    assert "norms have eps=0.1 as in the file" in report.notes
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("kind", ["IJepaModel", "VJEPA2Model"])
+def test_the_eps_of_the_file_is_in_checkpoints_of_the_module(kind: str, tmp_path: Path) -> None:
+    clips = kind == "VJEPA2Model"
+    theirs = built(kind, tmp_path / "hf", **{**(CLIPS if clips else IMAGES), "layer_norm_eps": 1e-2})
+    cls: Any = VJEPA if clips else IJEPA
+    module = cls.from_pretrained(tmp_path / "hf", **({"min_keep": 2} if clips else SMALL))
+    assert module.hparams["norm_eps"] == 1e-2
+    write_checkpoint(module, tmp_path / "a.ckpt")
+    again = cls.load_from_checkpoint(tmp_path / "a.ckpt").eval()
+    view = torch.randn(2, 3, 8, 32, 32) if clips else torch.randn(2, 3, 32, 32)
+    expected = theirs(view.transpose(1, 2), skip_predictor=True) if clips else theirs(view)
+    for network in (again.context_encoder, again.target_encoder):
+        torch.testing.assert_close(network(view), expected.last_hidden_state, **CLOSE)
+    assert torch.equal(again(view), module(view))
+    write_huggingface(again, tmp_path / "back")
+    assert cls.from_pretrained(tmp_path / "back").hparams["norm_eps"] == 1e-2
+    # it matters
+    plain = cls.load_from_checkpoint(tmp_path / "a.ckpt", norm_eps=1e-6).eval()
+    assert (plain(view) - again(view)).abs().max() > 1e-3
 
 
 @torch.no_grad()

@@ -155,22 +155,6 @@ def test_a_missing_entry_and_a_wrong_one_are_named(ijepa: IJEPA, tmp_path: Path)
         load_reference(path)
 
 
-def test_heads_of_known_sizes_follow_the_family(ijepa: IJEPA) -> None:
-    from jepa_lightning.interop.architecture import encoder_form
-
-    def state(width: int, depth: int, hidden: int) -> dict[str, torch.Tensor]:
-        blocks = {f"blocks.{i}.mlp.fc1.weight": torch.empty(hidden, width, device="meta") for i in range(depth)}
-        return {"patch_embed.proj.weight": torch.empty(width, 3, 16, 16, device="meta"), **blocks}
-
-    for width, depth, hidden, family, heads in (
-        (1280, 32, 5120, "ijepa", 16),
-        (1408, 40, 6144, "ijepa", 16),
-        (1408, 40, 6144, "vjepa2", 22),
-        (1024, 24, 4096, "vjepa", 16),
-    ):
-        assert encoder_form(state(width, depth, hidden), family, None, "x").size.heads == heads
-
-
 def test_a_file_that_has_the_name_of_another_model(ijepa: IJEPA, reference_file: Write) -> None:
     path = reference_file(ijepa, "ijepa").rename(Path(reference_file(ijepa, "ijepa").parent, "vith.pt"))
     network, _ = load_reference(path, heads=3)

@@ -11,6 +11,8 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from jepa_lightning import IJEPA, VJEPA, SimCLR
+from jepa_lightning.interop.huggingface_writer import write_huggingface
+from jepa_lightning.interop.reference_writer import reference_content
 from jepa_lightning.interop.timm_reader import is_ijepa, of_network
 from jepa_lightning.interop.timm_writer import write_timm
 from jepa_lightning.nn import TimmViT
@@ -74,10 +76,55 @@ def test_the_eps_of_the_norms_goes_with_them(tmp_path: Path) -> None:
     again = eval(write_timm(module, tmp_path / "a.pth"), {"timm": timm, "torch": torch, "functools": functools}).eval()
     image = torch.randn(2, 3, 32, 32)
     torch.testing.assert_close(again.forward_features(image)[:, 1:], module.target_encoder(image), atol=1e-5, rtol=0)
+    sizes = {"width": 48, "depth": 1, "heads": 3, "image_size": 32, "patch_size": 8}
+    module = IJEPA("vit_tiny", **sizes, **{**SMALL, "min_keep": 1}, norm_eps=0.1).eval()
+    again = eval(write_timm(module, tmp_path / "b.pth"), {"timm": timm, "torch": torch, "functools": functools}).eval()
+    torch.testing.assert_close(again.forward_features(image), module.target_encoder(image), atol=1e-5, rtol=0)
+    with pytest.raises(ValueError, match=r"norms with eps=1e-06, and this module's have 0\.1: convert to hf"):
+        reference_content(module)
+
+
+@torch.no_grad()
+def test_registers_go_with_the_rest(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    sizes = {"width": 48, "depth": 2, "heads": 3, "image_size": (32, 48), "patch_size": 8}
+    module = IJEPA("vit_tiny", **sizes, **SMALL, registers=3).eval()
+    stir(module.target_encoder)
+    again = eval(write_timm(module, tmp_path / "a.safetensors"), {"timm": timm}).eval()
+    image = torch.randn(2, 3, 32, 48)
+    expected = module.target_encoder(image)
+    torch.testing.assert_close(again.forward_features(image)[:, 3:], expected, atol=1e-5, rtol=0)
+    torch.testing.assert_close(again(image), expected.mean(dim=1), atol=1e-5, rtol=0)
 
 
 @pytest.mark.parametrize(
-    ("options", "said"), [({"num_frames": 4}, "no encoder of clips"), ({"num_frames": 1, "rope": True}, "that rotates")]
+    ("option", "said"), [({"registers": 2}, "register tokens"), ({"patch_embedding": "convolutional"}, "patch_embed")]
+)
+def test_what_the_reference_and_transformers_have_not(option: dict[str, Any], said: str, tmp_path: Path) -> None:
+    sizes = {"width": 48, "depth": 1, "heads": 3, "image_size": 32, "patch_size": 8}
+    module = IJEPA("vit_tiny", **sizes, **SMALL, **option)
+    with pytest.raises(ValueError, match=rf"the reference has no {said}.*: convert to") as error:
+        reference_content(module)
+    assert "\n" not in str(error.value)
+    with pytest.raises(ValueError, match=rf"IJEPA has no like in transformers: its encoder has {said}.*: convert to"):
+        write_huggingface(module, tmp_path / "hf")
+    assert not list(tmp_path.iterdir())
+
+
+def test_registers_of_an_encoder_of_clips_have_no_like_in_transformers(tmp_path: Path) -> None:
+    module = VJEPA("vit_tiny", depth=1, image_size=32, patch_size=8, min_keep=2, num_frames=4, rope=True,
+                   rope_style="vjepa2", registers=2)  # fmt: skip
+    with pytest.raises(ValueError, match=r"has register tokens, and that of VJEPA2Model has none: convert to"):
+        write_huggingface(module, tmp_path / "hf")
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"num_frames": 4}, "no encoder of clips"),
+        ({"num_frames": 1, "rope": True}, "that rotates"),
+        ({"num_frames": 1, "patch_embedding": "convolutional"}, "no patch_embedding like convolutional"),
+    ],
 )
 def test_what_timm_has_not(options: dict[str, Any], said: str, tmp_path: Path) -> None:
     module = VJEPA("vit_tiny", depth=1, image_size=32, patch_size=8, min_keep=2, **options)
