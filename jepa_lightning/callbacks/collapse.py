@@ -18,8 +18,8 @@ from jepa_lightning.callbacks.probes.fresh import FreshCallback
 from jepa_lightning.callbacks.probes.named import NamedCallback
 from jepa_lightning.callbacks.sources import Source, is_skipped, normalized
 from jepa_lightning.distributed import gather_samples, sum_over_ranks
-from jepa_lightning.energy import blind_energy
-from jepa_lightning.energy.sides import has_sides
+from jepa_lightning.energy.blind import blind_energy_of
+from jepa_lightning.energy.sides import energy_of, has_sides
 from jepa_lightning.features import eval_mode
 from jepa_lightning.losses import content_share, feature_std, mean_cosine, ranks
 from jepa_lightning.options import Interval, PositiveInt, check_options
@@ -217,14 +217,10 @@ class CollapseMonitor(NamedCallback, FreshCallback):
         if pairs:
             values["ema_drift"] = _drift(pairs)
         views = few._replace(views=[first, last])
-        true = pl_module.energy(views).mean()
-        other = pl_module.energy(few._replace(views=[first, last.roll(1, 0)])).mean()
-        values |= {"energy": true, "energy_other": other, "energy_gap": _gap(true, other)}
+        values |= (energies := _energies(pl_module, views))
         if (actions := views.extras.get("actions")) is not None:
             others = views._replace(extras={**views.extras, "actions": actions.roll(1, 0)})
-            values["action_gap"] = _gap(true, pl_module.energy(others).mean())
-        if has_sides(pl_module) and getattr(pl_module, "can_fragment", True):
-            values["energy_blind"] = blind_energy(pl_module, views).mean()
+            values["action_gap"] = _gap(energies["energy"], pl_module.energy(others).mean())
         return values
 
 
@@ -236,6 +232,22 @@ def has_energy(module: Any, batch: Any) -> bool:
 def _features(pooled: Tensor) -> dict[str, Tensor]:
     rank, effective = ranks(pooled)
     return {"rank": rank, "effective_rank": effective, "std": feature_std(pooled), "cosine": mean_cosine(pooled)}
+
+
+def _energies(module: Any, views: Batch) -> dict[str, Tensor]:
+    """Energies of true pairs, of pairs with another image's target, and of a blind prediction where there is one."""
+    if not has_sides(module):
+        first, last = views.views
+        true = module.energy(views).mean()
+        other = module.energy(views._replace(views=[first, last.roll(1, 0)])).mean()
+        return {"energy": true, "energy_other": other, "energy_gap": _gap(true, other)}
+    sides = module.sides(views)  # encoded once for all three
+    others = sides._replace(target=sides.target.roll(1, 0))
+    true, other = (energy_of(each, views.masks, module.distance).mean() for each in (sides, others))
+    found = {"energy": true, "energy_other": other, "energy_gap": _gap(true, other)}
+    if getattr(module, "can_fragment", True):
+        found["energy_blind"] = blind_energy_of(sides, views.masks, module.distance).mean()
+    return found
 
 
 def _gap(true: Tensor, other: Tensor) -> Tensor:

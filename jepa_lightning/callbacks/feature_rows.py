@@ -38,15 +38,20 @@ class RowWriter:
     Args:
         folder: of all ranks.
         rank: of this process.
-        resume: continue behind the rows of the last ``save`` in this folder, if there was one.
+        resume: continue behind the rows of the last ``save`` in this folder. Where there was none, or a file holds less
+            than its note says, it begins anew.
+
+    Attributes:
+        reached: what the last ``save`` was told; 0 at the beginning.
     """
 
     def __init__(self, folder: Path, rank: int, resume: bool = False) -> None:
         self._folder, self._rank, self._rows = folder, rank, 0
         self._forms: dict[str, _Form] = {}
         self._paths: list[str] = []
-        if resume and self._note.is_file():
-            self._restore(json.loads(self._note.read_text()))
+        self._resume, self.reached = resume, 0
+        if resume:
+            self._restore()
 
     def __len__(self) -> int:
         """Rows so far."""
@@ -69,7 +74,8 @@ class RowWriter:
             form = _Form(str(array.dtype), array.shape[1:])
             if name not in self._forms:
                 self._forms[name] = form
-                self._extend(name, _unlabeled(form, self._rows))
+                # a run that was killed before its first note may have left a file of this name
+                self._extend(name, _unlabeled(form, self._rows), "wb")
             if form != (known := self._forms[name]):
                 raise ValueError(
                     f"{name} is {form} in one batch and {known} in those before: all samples must have labels of one "
@@ -81,9 +87,18 @@ class RowWriter:
         self._rows += size
         self._paths.extend(paths or [""] * size)
 
-    def save(self) -> None:
-        """Leaves a note of what the files hold, for `Rows`, and to resume from."""
-        note = {"rows": self._rows, "forms": self._forms, "paths": self._paths}
+    def save(self, reached: int = 0) -> None:
+        """Leaves a note of what the files hold, for `Rows`, and to resume from.
+
+        Args:
+            reached: how far the caller is, for a later one.
+        """
+        if self._resume:  # a machine that loses power must not keep the note alone
+            for name in self._forms:
+                with _file(self._folder, self._rank, name, self._forms).open("rb+") as file:
+                    os.fsync(file.fileno())
+        self.reached = reached
+        note = {"rows": self._rows, "forms": self._forms, "paths": self._paths, "reached": reached}
         with appearing(self._note) as path:
             path.write_text(json.dumps(note))
 
@@ -91,14 +106,22 @@ class RowWriter:
     def _note(self) -> Path:
         return self._folder / f"{self._rank}.json"
 
-    def _restore(self, note: dict[str, Any]) -> None:
-        self._rows, self._paths = note["rows"], note["paths"]
-        self._forms = {name: _Form(kind, tuple(shape)) for name, (kind, shape) in note["forms"].items()}
-        for name, form in self._forms.items():  # what came after the note is written again
-            os.truncate(_file(self._folder, self._rank, name, self._forms), self._rows * form.nbytes)
+    def _restore(self) -> None:
+        try:
+            note = json.loads(self._note.read_text())
+            rows, paths, reached = int(note["rows"]), list(note["paths"]), int(note["reached"])
+            forms = {name: _Form(kind, tuple(shape)) for name, (kind, shape) in note["forms"].items()}
+            files = {_file(self._folder, self._rank, name, forms): rows * form.nbytes for name, form in forms.items()}
+            if any(path.stat().st_size < size for path, size in files.items()):
+                return
+        except (OSError, ValueError, TypeError, KeyError, AttributeError):  # there is none, or the disk has damaged it
+            return
+        for path, size in files.items():  # what came after the note is written again
+            os.truncate(path, size)
+        self._rows, self._paths, self._forms, self.reached = rows, paths, forms, reached
 
-    def _extend(self, name: str, values: Array) -> None:
-        with _file(self._folder, self._rank, name, self._forms).open("ab") as file:
+    def _extend(self, name: str, values: Array, mode: str = "ab") -> None:
+        with _file(self._folder, self._rank, name, self._forms).open(mode) as file:
             file.write(np.ascontiguousarray(values).data)
 
 

@@ -18,7 +18,7 @@ from jepa_lightning.planning import MPPI, Planner, RandomPolicy, episode_generat
 from jepa_lightning.planning.episodes import Policy, Scene
 from jepa_lightning.planning.latent import Reduce
 from jepa_lightning.planning.making import make_task
-from jepa_lightning.planning.protocol import build_planner, replanning
+from jepa_lightning.planning.protocol import build_planner, reduction, replanning
 from jepa_lightning.planning.task import Control, Task
 from jepa_lightning.worlds.purposes import options_for
 
@@ -42,7 +42,7 @@ class OnlinePlanning(NamedCallback, FreshCallback):
         episodes: E, which run side by side.
         planner: looks for actions; None is ``MPPI`` with what ``--protocol quick`` of ``jepa-lightning plan`` has.
         replan_every: actions that are executed of each plan; None is that protocol's too.
-        cost: the distance to the goal at all steps of a plan, or at the last one.
+        cost: the distance to the goal in sum over the steps of a plan, or at the last one; None is that protocol's too.
         max_steps: actions of an episode; None is the environment's limit.
         frame_skip: actions of the environment for one step of the model; None is the model's own, which it
             has from the data.
@@ -71,7 +71,7 @@ class OnlinePlanning(NamedCallback, FreshCallback):
         episodes: PositiveInt = 8,
         planner: Planner | None = None,
         replan_every: PositiveInt | None = None,
-        cost: Reduce = "sum",
+        cost: Reduce | None = None,
         max_steps: PositiveInt | None = None,
         frame_skip: PositiveInt | None = None,
         env_options: Mapping[str, Any] | None = None,
@@ -164,7 +164,8 @@ class OnlinePlanning(NamedCallback, FreshCallback):
 
     def _controlled(self, skip: int) -> Control:
         planner = self.planner or build_planner(MPPI, {}, "quick", skip)
-        return Control(planner, replanning(self.replan_every, planner, "quick", skip), self.cost)
+        every, cost = replanning(self.replan_every, planner, "quick", skip), reduction(self.cost, "quick")
+        return Control(planner, every, cost)
 
     def _share(self, trainer: Trainer, task: Task, policy: Policy, memory: int = 1) -> float:
         """Share of the episodes that reach their goal; the same on all ranks."""

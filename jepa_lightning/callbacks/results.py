@@ -1,6 +1,8 @@
 """What a run has found and left: accuracies of its probes, places on the disk, and commands that use them."""
 
+import json
 import os
+import shlex
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -51,7 +53,7 @@ def is_repeated(key: str, keys: Iterable[str]) -> bool:
 def places(trainer: Trainer) -> list[tuple[str, str]]:
     """Pairs of ``run``, ``logs`` or ``checkpoint`` and a path, with the score of the best checkpoint behind it."""
     folder = trainer.log_dir or ""
-    found = [("run", short(folder))] if _is_configured(trainer) else []
+    found = [("run", short(folder))] if folder and _is_configured(trainer) else []
     logs = [("logs", short(logger.log_dir)) for logger in trainer.loggers if logger.log_dir]
     found += [place for place in logs if not found or place[1] != found[0][1]]
     return found + [("checkpoint", f"{path}{note}") for path, note in dict(_checkpoints(trainer)).items()]
@@ -61,15 +63,17 @@ def next_commands(trainer: Trainer, pl_module: LightningModule) -> list[str]:
     """Commands that use what the run has left."""
     folder, saved = trainer.log_dir or "", dict(_checkpoints(trainer))
     boards = [logger for logger in trainer.loggers if isinstance(logger, TensorBoardLogger)]
-    commands = [f"tensorboard --logdir {short(board.root_dir)}" for board in boards[:1]]
+    commands = [f"tensorboard --logdir {shlex.quote(short(board.root_dir))}" for board in boards[:1]]
     config = Path(folder, "config.yaml")
     # the commands are for modules of this package
     known = hasattr(pl_module, "predict_layers")
-    if saved and known and (_is_configured(trainer) or (trainer.loggers and config.is_file())):
-        chosen = f"--config {short(config)} --ckpt_path {next(iter(saved))}"
+    best = next(iter(saved), "")
+    if best and known and folder and (_is_configured(trainer) or (trainer.loggers and config.is_file())):
+        chosen = f"--config {shlex.quote(short(config))} --ckpt_path {shlex.quote(best)}"
         commands += [f"jepa-lightning {command} {chosen}" for command in ("validate", "predict")]
-    elif saved:
-        commands.append(f'{type(pl_module).__name__}.load_from_checkpoint("{next(iter(saved))}")')
+    elif best:
+        # a string of JSON is one of Python
+        commands.append(f"{type(pl_module).__name__}.load_from_checkpoint({json.dumps(best, ensure_ascii=False)})")
     return commands
 
 
@@ -88,13 +92,17 @@ def _checkpoints(trainer: Trainer) -> Iterable[tuple[str, str]]:
     savers: list[Any] = [saver for saver in trainer.checkpoint_callbacks if isinstance(saver, ModelCheckpoint)]
     for saver in sorted(savers, key=lambda saver: saver.monitor is None):
         if saver.best_model_path:
-            score = f" (best {saver.monitor}: {float(saver.best_model_score):.3f})" if saver.monitor else ""
+            # a run that was resumed in another folder knows the best checkpoint and not its score
+            known = saver.monitor and saver.best_model_score is not None
+            score = f" (best {saver.monitor}: {float(saver.best_model_score):.3f})" if known else ""
             yield short(saver.best_model_path), score
         if saver.last_model_path:
             yield short(saver.last_model_path), ""
 
 
 def short(path: str | Path) -> str:
-    """The path from the working folder, where it is below that."""
+    """The path from the working folder, where it is below that; an address as it is."""
+    if "://" in str(path):
+        return str(path)
     relative = os.path.relpath(path)
     return str(path) if relative.startswith("..") else relative

@@ -18,7 +18,7 @@ from jepa_lightning.report.provenance import command_line, versions
 
 SHOWN = 500  # characters of an option
 RECORDS = 2000  # after this number the distance between records doubles
-RATES = ("lr", "lr-", "lr/")  # names that LearningRateMonitor gives, and ours
+RATE, RATES = "lr", ("lr-", "lr/")  # our name, and the beginnings of those that LearningRateMonitor gives
 Values = dict[str, float]
 
 
@@ -76,9 +76,7 @@ class RunHistory:
     def add_step(self, trainer: Trainer, values: Values) -> None:
         """Records a training step."""
         changed = {
-            name: value
-            for name, value in values.items()
-            if name.startswith(RATES) or not _same(self._last.get(name), value)
+            name: value for name, value in values.items() if _is_rate(name) or not _same(self._last.get(name), value)
         }
         self._add_values(trainer, changed)
 
@@ -128,6 +126,10 @@ class RunHistory:
         return round(time.monotonic() - self.began, 3)
 
 
+def _is_rate(name: str) -> bool:
+    return name == RATE or name.startswith(RATES)
+
+
 def _same(before: float | None, value: float) -> bool:
     return before == value or (before is not None and math.isnan(before) and math.isnan(value))
 
@@ -135,6 +137,6 @@ def _same(before: float | None, value: float) -> bool:
 def logged_values(trainer: Trainer) -> Values:
     """The last value of each name, and the learning rate where no callback logs it. All ranks ask together."""
     values = {name: float(value) for name, value in trainer.callback_metrics.items() if value.numel() == 1}
-    if trainer.optimizers and not any(name.startswith(RATES) for name in values):
-        values["lr"] = float(trainer.optimizers[0].param_groups[0]["lr"])
+    if trainer.optimizers and not any(_is_rate(name) for name in values):
+        values[RATE] = float(trainer.optimizers[0].param_groups[0]["lr"])
     return values

@@ -1,10 +1,8 @@
 """A new run that starts from the weights of another one."""
 
-from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import Callback, LightningModule, Trainer
-from lightning_utilities.core.rank_zero import rank_zero_info
 
-from jepa_lightning.interop.start import NotLikeError, is_source, start_from_
+from jepa_lightning.interop.start import refuse_missing, start_run_
 from jepa_lightning.options import Source, check_options
 
 
@@ -18,7 +16,9 @@ class StartFrom(Callback):
     Args:
         path: a checkpoint of the Trainer, such as ``logs/VJEPA/version_0/checkpoints/last.ckpt``, a file or a folder
             of shards; a folder of ``save_pretrained`` or of ``transformers``; a file of the authors of I-JEPA and
-            V-JEPA, or its published name, such as ``ijepa_vith14_1k``, see ``interop.published.PUBLISHED``.
+            V-JEPA, or its published name, such as ``ijepa_vith14_1k``, see ``interop.published.PUBLISHED``; or a
+            repository on the hub of Hugging Face, such as ``facebook/ijepa_vith14_1k``, which is downloaded into its
+            cache if need be.
 
     Example:
         >>> from lightning.pytorch import Trainer
@@ -29,6 +29,7 @@ class StartFrom(Callback):
     def __init__(self, path: Source) -> None:
         check_options(type(self), locals())
         self.path = path
+        self._missing: str | None = None
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Loads, before any strategy takes the weights.
@@ -37,19 +38,13 @@ class StartFrom(Callback):
             MisconfigurationException: if the weights are not those of this module.
             ValueError: if the file is damaged or holds more than plain data.
         """
-        if stage != "fit" or not is_source(self.path):
-            return
-        try:
-            report = start_from_(pl_module, self.path)
-        except NotLikeError as error:
-            raise MisconfigurationException(f"StartFrom: {error}") from error
-        rank_zero_info(f"Started from the weights of {report}")
+        if stage == "fit":
+            self._missing = start_run_(pl_module, self.path, "StartFrom")
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Refuses to start from nothing; a run that is resumed no longer needs the checkpoint.
 
         Raises:
-            MisconfigurationException: if there is no such checkpoint.
+            MisconfigurationException: if there is no such checkpoint, or it cannot be downloaded.
         """
-        if trainer.ckpt_path is None and not is_source(self.path):
-            raise MisconfigurationException(f"StartFrom: there is no checkpoint {self.path}.")
+        refuse_missing(self._missing, trainer.ckpt_path, "StartFrom")

@@ -1,12 +1,14 @@
 # B batch, M target blocks, Kt target tokens, D width, P projection width
 """The energy of a prediction that has looked at nothing."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
-from jepa_lightning.energy.sides import Energetic, has_sides
+from jepa_lightning.energy.sides import Distance, Energetic, Sides, has_sides
 from jepa_lightning.nn import blocks_of
-from jepa_lightning.types import Batch
+from jepa_lightning.types import Batch, Masks
 
 
 def blind_energy(module: Energetic, batch: Batch) -> Tensor:
@@ -44,7 +46,21 @@ def blind_energy(module: Energetic, batch: Batch) -> Tensor:
             f"{type(module).__name__} defines energy without sides and distance, so its targets are not known: write "
             "these two methods, see jepa_lightning.energy.Sided."
         )
-    context, tokens = module.sides(batch)
-    targets = [blocks_of(tokens, kind) for kind in batch.masks[: len(context)]] or [tokens]
+    return blind_energy_of(module.sides(batch), batch.masks, module.distance)
+
+
+def blind_energy_of(sides: Sides, masks: Sequence[Masks], distance: Distance) -> Tensor:
+    """The same of sides that are known already.
+
+    Args:
+        sides: of a batch.
+        masks: the batch's, of the contexts.
+        distance: the module's.
+
+    Returns:
+        ``[B]``.
+    """
+    context, tokens = sides
+    targets = [blocks_of(tokens, kind) for kind in masks[: len(context)]] or [tokens]
     means = [target.mean(dim=tuple(range(target.ndim - 1)), keepdim=True).expand_as(target) for target in targets]
-    return torch.stack([module.distance(*pair) for pair in zip(means, targets, strict=True)]).mean(dim=0)
+    return torch.stack([distance(*pair) for pair in zip(means, targets, strict=True)]).mean(dim=0)

@@ -108,13 +108,13 @@ def energy_of(sides: Sides, masks: Sequence[Masks], distance: Distance) -> Tenso
 
 
 def has_sides(module: Energetic) -> TypeGuard[Sided]:
-    """Whether the energy of a module is that of its sides: a subclass may have an ``energy`` of its own.
+    """Whether the energy of a module is that of its sides: a subclass, or a module, may have an ``energy`` of its own.
 
     Args:
         module: any method.
     """
     if not isinstance(module, Sided):
         return False
-    classes = type(module).__mro__
-    energy, sides = (next(i for i, cls in enumerate(classes) if name in vars(cls)) for name in ("energy", "sides"))
+    places = [module, *type(module).__mro__]
+    energy, sides = (next(i for i, each in enumerate(places) if name in vars(each)) for name in ("energy", "sides"))
     return energy >= sides

@@ -1,4 +1,4 @@
-# S samples, N tokens, D width, H W height and width of labels, C classes
+# S samples, N tokens, D width, T frames, H W height and width of labels, C classes
 """Segmentation and depth: linear layers on frozen tokens, with a grid of learning rates and weight decays."""
 
 from collections.abc import Sequence
@@ -35,31 +35,34 @@ RECIPES: dict[Grid, dict[str, DenseRecipe]] = {
 
 @dataclass
 class DenseTally:
-    """What is counted of each image, so that draws of images can be weighed.
+    """What is counted of each image or clip, so that draws of these can be weighed.
 
     Attributes:
-        counts: of each image: a confusion matrix ``[C, C]`` (true classes are rows), or of depth the number of pixels,
-            their sum, the sum of their squares, of squared and of absolute errors.
+        classes: C; None for depth.
+        counts: of each: a confusion matrix ``[C, C]`` (true classes are rows), or of depth the number of pixels, their
+            sum, the sum of their squares, of squared and of absolute errors.
+        frames: T of a clip, 1 of images.
     """
 
     classes: int | None
     counts: list[Tensor]
+    frames: int = 1
 
     def add(self, outputs: Tensor, target: Tensor) -> None:
-        """Adds images.
+        """Adds images, or whole clips.
 
         Args:
-            outputs: ``[B, C, H, W]``.
-            target: ``[B, H, W]``.
+            outputs: ``[B * T, C, H, W]``.
+            target: ``[B * T, H, W]``.
         """
-        for each, truth in zip(outputs, target, strict=True):
+        for each, truth in zip(torch.split(outputs, self.frames), torch.split(target, self.frames), strict=True):
             if self.classes is None:
                 known = ~truth.isnan()
-                values, error = truth[known].double(), (each[0] - truth)[known].double()
+                values, error = truth[known].double(), (each[:, 0] - truth)[known].double()
                 sums = [values.sum(), values.square().sum(), error.square().sum(), error.abs().sum()]
                 self.counts.append(torch.stack([known.sum().double(), *sums]).cpu())
             else:
-                found = each.argmax(dim=0), truth.long()
+                found = each.argmax(dim=1), truth.long()
                 self.counts.append(
                     multiclass_confusion_matrix(*found, self.classes, ignore_index=IGNORED).double().cpu()
                 )
@@ -107,24 +110,26 @@ def dense(
     """A batch norm and a linear layer for each token, interpolated to the size of the labels.
 
     Source: V-JEPA 2.1's frozen protocols; its grids are the published ones, trained for 40 epochs here. The choice is
-    made on a fifth of the training images, and its head is then trained again on all of them.
+    made on a fifth of the training images, and its head is then trained again on all of them. Of clips, all frames are
+    labeled, and those of a tubelet have the same outputs.
 
     Args:
         protocol: ``segmentation`` or ``depth``.
         train: tokens and labels of pixels.
         test: of other images.
-        grid: rows and columns of the tokens.
+        grid: rows and columns of the tokens, before them the tubelets of clips.
         settings: of all protocols.
         names: of the classes of a mask.
 
     Returns:
-        Records by label, with an interval over images.
+        Records by label, with an interval over images, or over clips.
 
     Raises:
         ValueError: if masks have more classes than names.
     """
     label = LABELS[protocol]
     recipe, rows = RECIPES[settings.grid][protocol], torch.arange(len(train.features[label]))
+    frames = train.features[label].shape[1] if len(grid) == 3 else 1
     classes = None if protocol == "depth" else _number(names, train.features[label], test.features[label])
     fit, held = hold_out(rows, classes=False, seed=settings.seed)
 
@@ -133,7 +138,7 @@ def dense(
         heads = fit_dense(tokens, target, places, classes or 1, grid, recipe, variants, settings.seed, settings.device)
         found = []
         for table, each in parts:
-            counted = [DenseTally(classes, []) for _ in variants]
+            counted = [DenseTally(classes, [], frames) for _ in variants]
             for outputs, truth in dense_outputs(
                 heads, table.features[TOKENS], table.features[label], each, grid, settings.device
             ):

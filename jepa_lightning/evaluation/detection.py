@@ -1,7 +1,7 @@
 # S samples, n boxes, h w of the grid, H W height and width of a view
 """Detection: torchvision's Faster R-CNN on frozen tokens."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,9 +17,10 @@ from jepa_lightning.evaluation.tasks import Grid, Record, Settings
 from jepa_lightning.probing.detector import Boxes, Detector
 from jepa_lightning.probing.detector_training import DetectorRecipe, detections, fit_detector
 
+FROZEN = "frozen"  # what ``encoder`` of a record is; or fine-tuned
 RECIPES: dict[Grid, DetectorRecipe] = {
     "quick": DetectorRecipe(((1e-3, 1e-2),), epochs=20, steps=300, channels=32, hidden=128, regions=32, proposals=100),
-    # sizes of torchvision, optimizer of ViTDet, which trains the encoder too, and the length of Detectron's "1x"
+    # sizes of torchvision, optimizer of ViTDet, and the length of Detectron's "1x"
     "published": DetectorRecipe(((1e-4, 0.1), (3e-4, 0.1), (1e-3, 0.1)), epochs=12),
 }
 
@@ -39,17 +40,28 @@ class Boxed:
     @classmethod
     def of(cls, table: Table) -> "Boxed":
         """Those of a table, without the rows that fill its boxes up."""
-        columns, truth = table.features, []
-        for row, classes in enumerate(columns[BOX_CLASSES]):
-            known = torch.tensor(classes >= 0)
-            crowds = torch.tensor(columns[BOX_CROWDS][row]) if BOX_CROWDS in columns else torch.zeros_like(known)
-            boxes, labels = torch.tensor(columns[BOXES][row])[known], torch.tensor(classes)[known]
-            truth.append({"boxes": boxes, "labels": labels, "iscrowd": crowds[known].long()})
-        return cls(columns[TOKENS], truth)
+        columns, wanted = table.features, (BOXES, BOX_CLASSES, BOX_CROWDS)
+        copies = {name: torch.tensor(columns[name]) for name in wanted if name in columns}
+        return cls(columns[TOKENS], boxes_of(copies))
 
-    def targets(self) -> list[Boxes]:
-        """Boxes and labels of what is no crowd, which is no object to learn from."""
-        return [{name: each[name][each["iscrowd"] == 0] for name in ("boxes", "labels")} for each in self.truth]
+
+def boxes_of(columns: Mapping[str, Tensor]) -> list[Boxes]:
+    """Of each sample ``boxes``, ``labels`` and ``iscrowd``, without the rows that fill its boxes up.
+
+    Args:
+        columns: boxes, their classes and, where there are any, crowds, as in ``Batch.extras``.
+    """
+    truth = []
+    for row, classes in enumerate(columns[BOX_CLASSES]):
+        known = classes >= 0
+        crowds = columns[BOX_CROWDS][row] if BOX_CROWDS in columns else torch.zeros_like(known)
+        truth.append({"boxes": columns[BOXES][row][known], "labels": classes[known], "iscrowd": crowds[known].long()})
+    return truth
+
+
+def targets_of(truth: Sequence[Boxes]) -> list[Boxes]:
+    """Boxes and labels of what is no crowd, which is no object to learn from."""
+    return [{name: each[name][each["iscrowd"] == 0] for name in ("boxes", "labels")} for each in truth]
 
 
 @dataclass(frozen=True)
@@ -80,8 +92,8 @@ class _Detectors:
     def fitted(self, rows: Tensor, variant: tuple[float, float]) -> Detector:
         """One that is trained on some of the training samples."""
         return fit_detector(
-            self.train.tokens, self.train.targets(), rows, len(self.names), self.grid, self.size, self.recipe, variant,
-            self.settings.seed, self.settings.device,
+            self.train.tokens, targets_of(self.train.truth), rows, len(self.names), self.grid, self.size, self.recipe,
+            variant, self.settings.seed, self.settings.device,
         )  # fmt: skip
 
     def found(self, detector: Detector, data: Boxed, rows: Tensor) -> list[Boxes]:
@@ -135,33 +147,48 @@ def detection(
         ValueError: if classes do not fit, or there are no boxes.
     """
     data = Boxed.of(train), Boxed.of(test)
-    run = _Detectors(*data, _names(*data, names), grid, size, settings)
+    known = class_names(data[0].truth, data[1].truth, names)
+    run = _Detectors(*data, known, grid, size, settings)
     variant, choice = run.chosen()
     truth = data[1].truth
     found = run.found(run.fitted(torch.arange(len(data[0].truth)), variant), data[1], torch.arange(len(truth)))
-    figures = average_precision(found, truth, by_class=True)
+    record = figures_of(found, truth, known, settings.seed)
     if choice:
-        choice["best_on_test"] = max(choice["best_on_test"], figures["map"])
-    record = {
+        choice["best_on_test"] = max(choice["best_on_test"], record["map"])
+    return {BOXES: {**record, "encoder": FROZEN, "lr": variant[0], "weight_decay": variant[1], **choice}}
+
+
+def figures_of(found: list[Boxes], truth: list[Boxes], names: Sequence[str], seed: int) -> Record:
+    """The average precision of all classes and of each, with an interval, and how much it has been tried on.
+
+    Args:
+        found: of each image, as in ``average_precision``.
+        truth: as there.
+        names: of the classes.
+        seed: of the draws of the interval.
+    """
+    figures = average_precision(found, truth, by_class=True)
+    return {
         **figures,
-        "classes": {run.names[index]: value for index, value in figures["classes"].items()},
-        "interval": precision_interval(figures["map"], found, truth, settings.seed),
+        "classes": {names[index]: value for index, value in figures["classes"].items()},
+        "interval": precision_interval(figures["map"], found, truth, seed),
         "samples": len(truth),
         "boxes": sum(len(each["boxes"]) for each in truth),
-        "lr": variant[0],
-        "weight_decay": variant[1],
-        **choice,
     }
-    return {BOXES: record}
 
 
-def _names(train: Boxed, test: Boxed, given: Sequence[str] | None) -> list[str]:
+def class_names(train: Sequence[Boxes], test: Sequence[Boxes], given: Sequence[str] | None) -> list[str]:
     """A name for each class, which is its number where the data have none.
+
+    Args:
+        train: boxes of training samples.
+        test: of test samples.
+        given: names, where the data know them.
 
     Raises:
         ValueError: if there are no boxes, more classes than names, or classes that only test samples have.
     """
-    met = [torch.unique(torch.cat([each["labels"] for each in data.targets()])).tolist() for data in (train, test)]
+    met = [torch.unique(torch.cat([each["labels"] for each in targets_of(truth)])).tolist() for truth in (train, test)]
     for split, classes in zip(("training", "test"), met, strict=True):
         if not classes:
             raise ValueError(f"none of the {split} images shows a box, so that there is nothing to detect.")

@@ -4,7 +4,7 @@ import hashlib
 import json
 import shutil
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -13,21 +13,24 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
+import jepa_lightning
 from jepa_lightning.checkpoints import appearing
 from jepa_lightning.data.base import JEPADataModule
 from jepa_lightning.data.dense import BOX_CLASSES, BOX_CROWDS, BOXES, DEPTH, MASK
 from jepa_lightning.evaluation.attentive import TOKENS as TOKENS_COLUMN
 from jepa_lightning.evaluation.dense import dense
 from jepa_lightning.evaluation.detection import detection
-from jepa_lightning.evaluation.feature_cache import Table, cached_table
+from jepa_lightning.evaluation.feature_cache import Table, cached_table, number_cached
 from jepa_lightning.evaluation.finetune import FineTuning
 from jepa_lightning.evaluation.propagation import propagation
 from jepa_lightning.evaluation.protocols import DENSE, DETECTION, FINETUNE, POOLED, PROPAGATION, TOKENS, WANTED
 from jepa_lightning.evaluation.subjects import Subject
 from jepa_lightning.evaluation.tasks import Settings, tasks_of
+from jepa_lightning.evaluation.tuned_detection import DetectionOptions, TunedDetection
 from jepa_lightning.types import Batch
 
 Records = dict[str, dict[str, Any]]  # by label
+SPLITS = ("train", "test")
 
 
 @dataclass
@@ -45,6 +48,7 @@ class Evaluation:
         finetune: options of ``FineTuning``.
         mask_names: of the classes of masks, where the data know them.
         box_names: of the classes of boxes, where the data know them.
+        detection: options of that protocol.
     """
 
     subject: Subject
@@ -57,11 +61,13 @@ class Evaluation:
     finetune: Mapping[str, Any] = field(default_factory=dict)
     mask_names: Sequence[str] | None = None
     box_names: Sequence[str] | None = None
+    detection: DetectionOptions = field(default_factory=DetectionOptions)
 
     @cached_property
     def fingerprint(self) -> str:
-        """Of the subject and the data together."""
-        return hashlib.sha256(f"{self.subject.fingerprint()} {self.data}".encode()).hexdigest()
+        """Of the subject, the data, and the version of this package."""
+        parts = (self.subject.fingerprint(), self.data, jepa_lightning.__version__)
+        return hashlib.sha256(" ".join(parts).encode()).hexdigest()
 
     @cached_property
     def pooled(self) -> tuple[Table, Table]:
@@ -94,7 +100,7 @@ class Evaluation:
         elif protocol == PROPAGATION:
             found = propagation(self.subject, *self.loaders, self.settings)
         else:
-            found = self._dense(protocol) if protocol in DENSE else self._fitted(protocol)
+            found = self._dense(protocol, path) if protocol in DENSE else self._fitted(protocol)
         path.parent.mkdir(parents=True, exist_ok=True)
         with appearing(path) as place:
             place.write_text(json.dumps(found))
@@ -102,7 +108,12 @@ class Evaluation:
 
     def serves(self, protocol: str) -> bool:
         """Whether the subject can take part: pixels have no tokens and nothing to train."""
-        return self.subject.module is not None or protocol in (*POOLED, *DENSE, PROPAGATION)
+        on_pixels = protocol in (*POOLED, *DENSE, PROPAGATION) and not self._trains(protocol)
+        return self.subject.module is not None or on_pixels
+
+    def _trains(self, protocol: str) -> bool:
+        """Whether the encoder itself is trained."""
+        return protocol == FINETUNE or (protocol == DETECTION and not self.detection.freeze)
 
     def _fitted(self, protocol: str) -> Records:
         train, test = self.pooled if protocol in POOLED else self.tokens
@@ -114,7 +125,7 @@ class Evaluation:
             raise ValueError(WANTED[protocol])
         return records
 
-    def _dense(self, protocol: str) -> Records:
+    def _dense(self, protocol: str, path: Path) -> Records:
         batch = next(iter(self.loaders[1]))
         if DENSE[protocol] not in batch.extras:
             lacking = "boxes with classes" if protocol == DETECTION else DENSE[protocol]
@@ -122,6 +133,12 @@ class Evaluation:
                 f"the data have no {lacking} for each image, which {protocol} needs: give data with labels of pixels, "
                 "such as ShapesDataModule with --data.dense true, or leave the protocol out."
             )
+        if self._trains(protocol):
+            assert self.data_module is not None
+            return TunedDetection(
+                self.subject, self.data_module, self.loaders, path.with_suffix(""), self.settings, self.detection,
+                self.box_names,
+            ).records()  # fmt: skip
         view = batch.views[0][:1]
         grid = self.subject.grid(view, self.subject.tokens([view]).shape[1])
         if protocol == DETECTION:
@@ -144,34 +161,37 @@ class Evaluation:
     def _key(self, protocol: str) -> str:
         settings = [protocol, self.settings.grid, self.settings.seed, *self.labels]
         settings += [dict(self.finetune)] if protocol == FINETUNE else []
+        settings += [asdict(self.detection)] if protocol == DETECTION else []
+        settings += [self.loaders[0].batch_size] if self._trains(protocol) else []  # training has that of the data
         return hashlib.sha256(json.dumps([self.fingerprint, settings]).encode()).hexdigest()[:32]
 
     def _check_room(self) -> None:
-        """Refuses tokens that the disk does not take.
+        """Refuses tokens that the disk does not take beside those that are there.
 
         Raises:
             ValueError: if it does not.
         """
         batch = next(iter(self.loaders[1]))
         one = self.subject.tokens([view[:1] for view in batch.views])
-        needed = one.nbytes * sum(len(loader.dataset) for loader in self.loaders)  # type: ignore[arg-type, misc]
+        samples = sum(len(loader.dataset) for loader in self.loaders)  # type: ignore[arg-type, misc]
+        needed = one.nbytes * (samples - sum(number_cached(self._features("tokens", split)) for split in SPLITS))
         self.folder.mkdir(parents=True, exist_ok=True)
         free = shutil.disk_usage(self.folder).free
         if needed > free:
             raise ValueError(
-                f"tokens of all samples take {needed / 1e9:.1f} GB, and {self.folder} has {free / 1e9:.1f} GB left: "
+                f"tokens of all samples take {needed / 1e9:.1f} GB more, and {self.folder} has {free / 1e9:.1f} GB: "
                 "give an --output on a larger disk, or fewer samples."
             )
 
     def _tables(self, kind: str, encode: Callable[[Any], Any]) -> tuple[Table, Table]:
-        name = self.fingerprint[:32]
         train, test = (
-            cached_table(
-                self.folder / "features" / name / f"{kind}-{split}", loader, encode, f"{self.subject.name}, {split}"
-            )
-            for split, loader in zip(("train", "test"), self.loaders, strict=True)
+            cached_table(self._features(kind, split), loader, encode, f"{self.subject.name}, {split}")
+            for split, loader in zip(SPLITS, self.loaders, strict=True)
         )
         return train, test
+
+    def _features(self, kind: str, split: str) -> Path:
+        return self.folder / "features" / self.fingerprint[:32] / f"{kind}-{split}"
 
 
 def pixel_labels(batch: Batch) -> dict[str, Tensor]:

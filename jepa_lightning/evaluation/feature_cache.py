@@ -16,7 +16,6 @@ from jepa_lightning.callbacks.feature_rows import Rows, RowWriter
 from jepa_lightning.types import Batch
 
 SAVE_EVERY = 5.0  # seconds between notes to resume from
-DONE = "done"
 UNNAMED = "class"  # a label that has no name
 
 Encode = Callable[[Batch], dict[str, Tensor]]
@@ -44,10 +43,8 @@ def cached_table(folder: Path, loader: DataLoader[Any], encode: Encode, title: s
         encode: a batch to features ``[B, ...]`` by kind, float32.
         title: of the progress bar.
     """
-    if not (folder / DONE).exists():
-        folder.mkdir(parents=True, exist_ok=True)
-        _compute(folder, loader, encode, title)
-        (folder / DONE).touch()
+    folder.mkdir(parents=True, exist_ok=True)
+    _compute(folder, loader, encode, title)
     rows = Rows(folder, 1)
     columns = {name: rows.array(name) for name in rows.forms if name != "places"}
     labels = {
@@ -58,33 +55,41 @@ def cached_table(folder: Path, loader: DataLoader[Any], encode: Encode, title: s
     return Table({name: values for name, values in columns.items() if not name.startswith("labels/")}, labels)
 
 
+def number_cached(folder: Path) -> int:
+    """How many samples ``cached_table`` does not compute again.
+
+    Args:
+        folder: as of ``cached_table``.
+    """
+    return RowWriter(folder, 0, resume=True).reached
+
+
 def _compute(folder: Path, loader: DataLoader[Any], encode: Encode, title: str) -> None:
     writer = RowWriter(folder, 0, resume=True)
     size, batch_size = len(loader.dataset), int(loader.batch_size or 1)  # type: ignore[arg-type]
-    # whole batches again, so that a resumed run multiplies the same matrices
-    first = -(-_next_index(folder, writer) // batch_size) * batch_size
+    # from whole batches on, so that a resumed run multiplies the same matrices
+    reached = writer.reached
+    if 0 < size <= reached:
+        return
     rest = DataLoader(
-        Subset(loader.dataset, range(first, size)),
+        Subset(loader.dataset, range(reached, size)),
         batch_size,
         num_workers=loader.num_workers,
         collate_fn=loader.collate_fn,
     )
     saved = time.monotonic()
-    with tqdm(total=size, initial=min(first, size), desc=title, unit="sample", delay=1, leave=False) as bar:
-        for batch in rest if first < size else ():
+    with tqdm(total=size, initial=reached, desc=title, unit="sample", delay=1, leave=False) as bar:
+        for batch in rest:
             indices = torch.tensor(batch.indices)
             places = torch.stack([torch.zeros_like(indices), indices], dim=1)
             writer.append({**encode(batch), **_labels(batch)}, places, ())
+            # not all samples of a batch may be in it, and batches of the run before may have had another size
+            reached = min(reached + batch_size, size)
             bar.update(len(indices))
             if time.monotonic() - saved >= SAVE_EVERY:
-                writer.save()
+                writer.save(reached)
                 saved = time.monotonic()
-    writer.save()
-
-
-def _next_index(folder: Path, writer: RowWriter) -> int:
-    """The sample behind the last one that is there."""
-    return int(Rows(folder, 1).indices.max(initial=-1)) + 1 if len(writer) else 0
+    writer.save(reached)
 
 
 def _labels(batch: Batch) -> dict[str, Tensor]:

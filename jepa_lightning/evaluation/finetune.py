@@ -7,19 +7,16 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.utilities.seed import isolate_rng
 
-from jepa_lightning.callbacks import LastCheckpoint
-from jepa_lightning.checkpoints import class_path
 from jepa_lightning.data.base import JEPADataModule
 from jepa_lightning.evaluation.feature_cache import UNNAMED
 from jepa_lightning.evaluation.figures import Tally
 from jepa_lightning.evaluation.tasks import Grid, Record, Settings, Task
+from jepa_lightning.evaluation.training import copied_encoder, fit_in
 from jepa_lightning.features import eval_mode
 from jepa_lightning.modules import Classifier, JEPAModule
-from jepa_lightning.modules.checkpoint_encoder import CheckpointEncoder, method_options
 from jepa_lightning.probing.label_kinds import in_form
 from jepa_lightning.types import Batch
 
@@ -92,7 +89,7 @@ class FineTuning:
     def _classifier(self, tasks: list[Task], recipe: Mapping[str, Any], freeze: bool) -> Classifier:
         sizes = {task.name: task.kind.size for task in tasks}
         return Classifier(
-            _start(self.module, recipe.get("drop_path", 0.0)),
+            copied_encoder(self.module, recipe.get("drop_path", 0.0)),
             num_classes=sizes[UNNAMED] if list(sizes) == [UNNAMED] else sizes,
             freeze=freeze,
             **{name: value for name, value in recipe.items() if name != "drop_path"},
@@ -107,33 +104,9 @@ class FineTuning:
         settings: Settings,
         name: str,
     ) -> None:
-        folder = self.folder / name
-        callbacks: list[Callback] = [LastCheckpoint(str(folder))]
+        callbacks: list[Callback] = []
         if ema is not None:
             from lightning.pytorch.callbacks import EMAWeightAveraging  # since Lightning 2.6
 
             callbacks.append(EMAWeightAveraging(decay=ema))
-        gpu = settings.device.type == "cuda"
-        trainer = Trainer(
-            max_epochs=epochs,
-            accelerator="gpu" if gpu else "cpu",
-            devices=[settings.device.index or 0] if gpu else 1,
-            logger=False,
-            callbacks=callbacks,
-            enable_progress_bar=False,
-            enable_model_summary=False,
-            limit_val_batches=0,
-            default_root_dir=folder,
-        )
-        last = folder / "last.ckpt"
-        trainer.fit(classifier, datamodule=data, ckpt_path=last if last.exists() else None)
-
-
-def _start(module: JEPAModule, drop_path: float) -> CheckpointEncoder:
-    """A copy of the encoder of a module, to be trained."""
-    options = method_options(module)
-    if "drop_path" in options:
-        options["drop_path"] = drop_path
-    found = CheckpointEncoder(class_path(type(module)), options)
-    found.network.load_state_dict(module.eval_encoder.state_dict())
-    return found
+        fit_in(self.folder / name, classifier, data, settings.device, epochs, callbacks=callbacks)

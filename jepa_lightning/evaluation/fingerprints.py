@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Subset
 
 from jepa_lightning.data.media_files import MediaFiles
+from jepa_lightning.data.shards.streaming import ShardedFiles
 
 SHOWN = 32  # samples whose views are a part of it
 
@@ -19,8 +20,8 @@ SHOWN = 32  # samples whose views are a part of it
 def data_fingerprint(loader: DataLoader[Any], options: Mapping[str, Any]) -> str:
     """A hash of the options of a data set, its size, its files, and some of its samples.
 
-    Files are known by path, label, size and time of change; of other data, and of how they are shown, 32 samples spread
-    over the set are looked at, with their labels.
+    Files are known by path, label, size and time of change, shards by their index; of other data, and of how they are
+    shown, 32 samples spread over the set are looked at, with their labels.
 
     Args:
         loader: gives the deterministic views.
@@ -32,7 +33,9 @@ def data_fingerprint(loader: DataLoader[Any], options: Mapping[str, Any]) -> str
     indices: Any = range(len(dataset))
     if isinstance(source, Subset) and isinstance(source.dataset, MediaFiles):
         source, indices = source.dataset, source.indices
-    if isinstance(source, MediaFiles) and isinstance(source.root, Path):
+    if isinstance(source, ShardedFiles):  # the index tells their files from others
+        digest.update(source.shards.shard_index.content.encode())
+    elif isinstance(source, MediaFiles) and isinstance(source.root, Path):
         for index in indices:
             file = source.files[index]
             for path in source.paths_of(file):

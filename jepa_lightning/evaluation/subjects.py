@@ -1,7 +1,8 @@
-# B batch, C channels, T frames, H W height and width, D width
+# B batch, C channels, T frames, H W height and width, N tokens, h w of their grid, D width
 """What is evaluated: the frozen encoder of a module, or the pixels themselves."""
 
 import hashlib
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -9,6 +10,7 @@ import torch
 from lightning.pytorch.utilities.seed import isolate_rng
 from torch import Tensor
 
+from jepa_lightning.checkpoints import class_path
 from jepa_lightning.features import as_pixels, encode, eval_mode
 from jepa_lightning.modules import JEPAModule
 from jepa_lightning.modules.checkpoint_encoder import method_options
@@ -61,37 +63,44 @@ class Subject:
     def tokens(self, views: Sequence[Tensor]) -> Tensor:
         """Tokens of all views side by side, ``[B, N, D]``, in half precision; patches of pixels without a module."""
         if self.module is None:
-            return patchify(views[0], self.patch).half()
+            return _patches(views[0], self.patch).half()
         with eval_mode(self.module):
             return encode(self.module, [view.to(self.module.device) for view in views], pool=False).half().cpu()
 
     def grid(self, view: Tensor, tokens: int) -> tuple[int, ...]:
-        """Rows and columns of the tokens of a view.
+        """Rows and columns of the tokens of a view, and before these the tubelets of a clip.
 
         Args:
-            view: ``[B, C, H, W]``.
+            view: ``[B, C, H, W]``, or ``[B, C, T, H, W]``.
             tokens: N.
 
         Raises:
-            ValueError: if they are on no grid, or the view is a clip.
+            ValueError: if they are on no grid.
         """
         if self.module is None:
-            return view.shape[-2] // self.patch, view.shape[-1] // self.patch
+            return (*view.shape[2:-2], view.shape[-2] // self.patch, view.shape[-1] // self.patch)
         found = token_grid(self.module.eval_encoder, view, tokens)
-        if len(found) == 3 and found[0] == 1:  # an encoder of clips, which is shown an image
-            found = found[1:]
-        if len(found) != 2:
-            raise ValueError("labels of pixels are for images, and the encoder takes clips: leave the protocol out.")
-        return found
+        return found if view.ndim == 5 else found[-2:]  # an encoder of clips may be shown an image
 
     def fingerprint(self) -> str:
-        """A hash of the weights that features come from; pixels have none."""
+        """A hash of the method, its options and the weights that features come from; pixels have none."""
         digest = hashlib.sha256(f"{self.name} {self.patch}".encode() if self.module is None else b"")
         if self.module is not None:
+            # such as the number of heads, which does not show in the weights
+            options = {"method": class_path(type(self.module)), **method_options(self.module)}
+            digest.update(json.dumps(options, sort_keys=True, default=lambda value: type(value).__name__).encode())
             for name, tensor in self.module.eval_encoder.state_dict().items():
                 digest.update(name.encode())
                 digest.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes())
         return digest.hexdigest()
+
+
+def _patches(view: Tensor, side: int) -> Tensor:
+    """Patches of an image, or those of all frames of a clip side by side."""
+    if view.ndim == 4:
+        return patchify(view, side)
+    frames = patchify(view.transpose(1, 2).flatten(0, 1), side)  # [B * T, h * w, D]
+    return frames.reshape(len(view), -1, frames.shape[2])
 
 
 def untrained(module: JEPAModule, seed: int) -> JEPAModule:

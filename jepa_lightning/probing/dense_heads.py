@@ -1,4 +1,4 @@
-# S samples, B batch, N tokens, D width, h w of the grid, H W of the labels, C outputs, V variants
+# S samples, B batch, N tokens, D width, T frames, t h w of the grid, H W of the labels, C outputs, V variants
 """Linear classifiers and regressions of places: a batch norm and a linear layer for each token."""
 
 import math
@@ -73,7 +73,7 @@ class DenseRecipe:
     Attributes:
         variants: learning rate and weight decay of AdamW of each; rates fall to 0 along a cosine.
         epochs: passes over the samples.
-        batch_size: of a step.
+        batch_size: of a step: images, or frames of clips.
     """
 
     variants: tuple[tuple[float, float], ...]
@@ -96,10 +96,10 @@ def fit_dense(
 
     Args:
         tokens: ``[S, N, D]``, read from the disk as they are used.
-        target: ``[S, H, W]`` of classes or floats.
+        target: ``[S, H, W]`` of classes or floats, or ``[S, T, H, W]`` of clips.
         rows: samples to fit on.
         outputs: C.
-        grid: h and w.
+        grid: h and w, before them t of clips.
         recipe: of the training.
         variants: learning rate and weight decay of each head.
         seed: of the order.
@@ -120,7 +120,7 @@ def fit_dense(
             for head, (lr, decay) in zip(heads.heads, variants, strict=True)
         ]
     )
-    steps = torch.split(order, recipe.batch_size)
+    steps = torch.split(order, _clips(recipe.batch_size, target))
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda i: 0.5 + 0.5 * math.cos(math.pi * i / len(steps)))
     for places in steps:
         maps, truth = _read(tokens, target, rows[places], grid, device)
@@ -138,15 +138,17 @@ def dense_outputs(
 ) -> Iterator[tuple[list[Tensor], Tensor]]:
     """Outputs ``[B, C, H, W]`` of each variant for some samples, and their labels ``[B, H, W]``, in parts.
 
+    The B of clips are their frames.
+
     Args:
         heads: that have been trained.
         tokens: as in ``fit_dense``.
         target: as in ``fit_dense``.
         rows: which samples.
-        grid: h and w.
+        grid: as in ``fit_dense``.
         device: of the heads.
     """
-    for part in torch.split(rows, 16):
+    for part in torch.split(rows, _clips(16, target)):
         maps, truth = _read(tokens, target, part, grid, device)
         yield heads(maps, truth.shape[1:]), truth
 
@@ -155,5 +157,15 @@ def _read(
     tokens: Array, target: Array, rows: Tensor, grid: Sequence[int], device: torch.device
 ) -> tuple[Tensor, Tensor]:
     places = rows.numpy()
-    found = torch.from_numpy(np.asarray(tokens[places], np.float32)).to(device)
-    return as_maps(found, grid), torch.from_numpy(np.array(target[places])).to(device)
+    maps = as_maps(torch.from_numpy(np.asarray(tokens[places], np.float32)).to(device), grid)
+    truth = torch.from_numpy(np.array(target[places])).to(device)
+    if len(grid) == 2:
+        return maps, truth
+    # all frames of a tubelet have its tokens
+    each = maps.movedim(2, 1).repeat_interleave(truth.shape[1] // grid[0], dim=1)  # [B, T, D, h, w]
+    return each.flatten(0, 1), truth.flatten(0, 1)
+
+
+def _clips(images: int, target: Array) -> int:
+    """How many samples have as many images as this, but one at least."""
+    return max(1, images // target.shape[1]) if target.ndim == 4 else images

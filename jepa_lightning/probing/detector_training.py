@@ -78,7 +78,7 @@ def fit_detector(
         order = torch.cat([torch.randperm(len(rows)) for _ in range(recipe.epochs)])
         steps = torch.split(order, recipe.batch_size)[: recipe.steps]
         optimizer = torch.optim.AdamW(detector.parameters(), lr=variant[0], weight_decay=variant[1])
-        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _share(step, len(steps)))
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: share_of_rate(step, len(steps)))
         for places in steps:
             chosen = rows[places]
             given = [{name: each.to(device) for name, each in targets[i].items()} for i in chosen.tolist()]
@@ -113,6 +113,6 @@ def _maps(tokens: Array, rows: Tensor, grid: Sequence[int], device: torch.device
     return as_maps(torch.from_numpy(np.asarray(tokens[rows.numpy()], np.float32)).to(device), grid)
 
 
-def _share(step: int, steps: int) -> float:
+def share_of_rate(step: int, steps: int) -> float:
     """The learning rate of a step, as a share of the highest."""
     return min((step + 1) / max(1, WARMUP * steps), 0.5 + 0.5 * math.cos(math.pi * step / steps))

@@ -1,4 +1,4 @@
-# B batch, N tokens, D width, H W height and width, h w of the grid, C classes
+# B batch, N tokens, D width, T frames, H W height and width, t h w of the grid, C classes
 """The class of a place, scored by the mean intersection over union."""
 
 import math
@@ -14,13 +14,18 @@ from jepa_lightning.probing.linear_heads import LinearHeads
 
 
 class MaskLabel(ClassLabel):
-    """A mask int64 ``[B, H, W]``, of which each token is to tell its class; 255 is unlabeled. Scored by mIoU.
+    """A mask int64 ``[B, H, W]`` or ``[B, T, H, W]``, of which each token is to tell its class. Scored by mIoU.
 
     Args:
-        size: C.
+        size: C; 255 is unlabeled.
+        tubelet: frames of a token of a clip.
     """
 
     suffix = "miou"
+
+    def __init__(self, size: int, tubelet: int = 1) -> None:
+        super().__init__(size)
+        self.tubelet = tubelet
 
     def labeled(self, target: Tensor) -> Tensor:
         """Masks that have a labeled pixel."""
@@ -28,7 +33,7 @@ class MaskLabel(ClassLabel):
 
     def loss(self, outputs: Tensor, target: Tensor) -> Tensor:
         """Cross-entropy averaged over the ``[B, N, C]`` tokens, summed over the masks."""
-        places = classes_of_places(target, self.size, outputs.shape[1])
+        places = classes_of_places(target, self.size, outputs.shape[1], self.tubelet)
         return super().loss(outputs.flatten(0, 1), places.flatten()) / outputs.shape[1]
 
     def metrics(self) -> dict[str, Metric]:
@@ -37,7 +42,8 @@ class MaskLabel(ClassLabel):
 
     def scored(self, outputs: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
         """Outputs and classes of all tokens."""
-        return outputs.flatten(0, 1), classes_of_places(target, self.size, outputs.shape[1]).flatten()
+        places = classes_of_places(target, self.size, outputs.shape[1], self.tubelet)
+        return outputs.flatten(0, 1), places.flatten()
 
 
 class TokenHeads(LinearHeads):
@@ -51,24 +57,29 @@ class TokenHeads(LinearHeads):
         return [[each.view(*features.shape[:2], -1) for each in found]]
 
 
-def classes_of_places(mask: Tensor, classes: int, tokens: int) -> Tensor:
+def classes_of_places(mask: Tensor, classes: int, tokens: int, tubelet: int = 1) -> Tensor:
     """The class that most pixels of each place of a grid have.
 
     Args:
-        mask: int64 ``[B, H, W]`` of classes, 255 where there is none.
+        mask: int64 ``[B, H, W]``, or ``[B, T, H, W]`` of clips, of classes, 255 where there is none.
         classes: C.
-        tokens: places of the grid, which are taken to be as far apart in both directions.
+        tokens: places of the grid, which are taken to be as far apart in both directions of a frame.
+        tubelet: frames of a place of a clip.
 
     Returns:
-        int64 ``[B, h * w]``, -1 where most pixels have none.
+        int64 ``[B, t * h * w]``, -1 where most pixels have none.
 
     Raises:
         ValueError: if the places are on no such grid.
     """
-    height, width = mask.shape[1:]
-    rows = round(math.sqrt(tokens * height / width)) or 1
-    if tokens % rows:
-        raise ValueError(f"{tokens} tokens are on no grid over masks of {height} x {width} pixels.")
-    shown = F.one_hot(mask.where(mask != IGNORED, classes), classes + 1).movedim(-1, 1).float()
-    found = F.adaptive_avg_pool2d(shown, (rows, tokens // rows)).argmax(dim=1).flatten(1)
+    height, width = mask.shape[-2:]
+    tubelets = mask.shape[1] // tubelet if mask.ndim == 4 else 1
+    rows = round(math.sqrt(tokens / tubelets * height / width)) or 1
+    if tokens % (tubelets * rows):
+        over = f"{tubelets} times " if mask.ndim == 4 else ""
+        raise ValueError(f"{tokens} tokens are on no grid over {over}masks of {height} x {width} pixels.")
+    clips = mask if mask.ndim == 4 else mask[:, None]
+    shown = F.one_hot(clips.where(clips != IGNORED, classes), classes + 1).movedim(-1, 1).float()
+    grid = (tubelets, rows, tokens // (tubelets * rows))
+    found = F.adaptive_avg_pool3d(shown, grid).argmax(dim=1).flatten(1)
     return found.where(found < classes, -1)

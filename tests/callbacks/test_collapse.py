@@ -217,13 +217,28 @@ def test_a_method_that_cannot_fragment_has_no_energy_of_a_blind_prediction(tiny_
 def test_energy_is_that_of_one_crop_where_masks_point_into_it(tiny_ijepa, shapes, quiet_trainer):
     model = tiny_ijepa(regularizer="uniformity", projector_dim=16, num_crops=2, invariance=1.0)
     seen = []
-    energy = model.energy
-    model.energy = lambda batch: seen.append(batch) or energy(batch)
+    sides = model.sides
+    model.sides = lambda batch: seen.append(batch) or sides(batch)
     monitor = CollapseMonitor(every_n_steps=2, num_samples=4, memory=16)
     quiet_trainer(callbacks=[monitor], max_steps=4, limit_val_batches=0).fit(model, datamodule=shapes())
-    true, other, *_ = seen
-    assert torch.equal(true.views[0], true.views[1])
-    assert torch.equal(other.views[0].roll(1, 0), other.views[1])
+    assert len(seen) == 2  # once a measure
+    assert all(torch.equal(*batch.views) for batch in seen)
+
+
+class Blurred(IJEPA):
+    """An energy of its own, which is not that of the sides."""
+
+    def energy(self, batch):
+        return (batch.views[0] - batch.views[-1]).square().mean(dim=(1, 2, 3))
+
+
+def test_an_energy_of_the_users_own_is_asked_for_both_pairs(tiny_ijepa, shapes, quiet_trainer):
+    monitor = CollapseMonitor(every_n_steps=2, num_samples=4, memory=16)
+    trainer = quiet_trainer(callbacks=[monitor], max_steps=4, limit_val_batches=0)
+    trainer.fit(tiny_ijepa(Blurred), datamodule=shapes())
+    assert trainer.callback_metrics["collapse/energy"] == 0
+    assert trainer.callback_metrics["collapse/energy_other"] > 0
+    assert "collapse/energy_blind" not in trainer.callback_metrics
 
 
 def test_stop_ends_the_run(tiny_ijepa, shapes, quiet_trainer):

@@ -1,4 +1,5 @@
 import math
+import os
 from pathlib import Path
 from typing import Any
 
@@ -93,3 +94,40 @@ def test_ranks_without_any_row(tmp_path: Path) -> None:
     for rank in range(2):
         RowWriter(tmp_path, rank).save()
     assert len(Rows(tmp_path, 2)) == 0
+
+
+@pytest.mark.parametrize("noted", [0, 1])
+def test_rows_after_the_last_note_of_a_run_that_was_killed_are_written_again(tmp_path: Path, noted: int) -> None:
+    batches: list[tuple[dict[str, torch.Tensor], torch.Tensor]] = [
+        ({"x": torch.full((2, 3), float(i)), **({"late": torch.tensor([i, i])} if i else {})}, places(2 * i, 2 * i + 1))
+        for i in range(3)
+    ]
+    killed = RowWriter(tmp_path, 0, resume=True)
+    for i, (columns, indices) in enumerate(batches[:2]):
+        if i == noted and noted:
+            killed.save()
+        killed.append(columns, indices, ())
+    resumed = RowWriter(tmp_path, 0, resume=True)
+    assert len(resumed) == 2 * noted
+    for columns, indices in batches[noted:]:
+        resumed.append(columns, indices, ())
+    resumed.save()
+    rows = Rows(tmp_path, 1)
+    assert rows.indices.tolist() == [0, 1, 2, 3, 4, 5]
+    assert read(rows, "x")[:, 0].tolist() == [0, 0, 1, 1, 2, 2]
+    assert read(rows, "late").tolist() == [-1, -1, 1, 1, 2, 2]
+
+
+def test_rows_are_on_the_disk_before_the_note_that_counts_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real, synced = os.fsync, []
+
+    def fsync(number: int) -> None:
+        synced.append(Path(os.readlink(f"/proc/self/fd/{number}")).name)
+        real(number)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    writer = RowWriter(tmp_path, 0, resume=True)
+    writer.append({"x": torch.zeros(1)}, places(0), ())
+    writer.save(reached=7)
+    assert synced[:3] == ["0.0", "0.1", "0.json"]
+    assert RowWriter(tmp_path, 0, resume=True).reached == 7

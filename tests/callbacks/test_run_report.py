@@ -1,8 +1,6 @@
 import json
 from collections.abc import Callable
-from itertools import pairwise
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -14,7 +12,6 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from jepa_lightning.callbacks import CollapseMonitor, OnlineKNN, OnlineLinearProbe, ProbeReport, RunReport, Summary
 from jepa_lightning.callbacks.alarms import AlarmBell
-from jepa_lightning.callbacks.run_history import RunHistory
 from jepa_lightning.report.history import History, read_history
 
 Build = Callable[..., Any]
@@ -184,28 +181,6 @@ def test_a_disk_that_takes_no_report_stops_no_training(
     assert trainer.global_step == 2
 
 
-class Breaks(Callback):
-    """Puts a folder where the record is."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-
-    def on_train_batch_start(self, trainer: Trainer, pl_module: Any, batch: Any, batch_idx: int) -> None:
-        if batch_idx == 1:
-            (self.folder / "history.jsonl").unlink()
-            (self.folder / "history.jsonl").mkdir()
-
-
-def test_a_record_that_breaks_off_stops_no_training(
-    tiny_ijepa: Build, shapes: Build, quiet_trainer: Build, tmp_path: Path
-) -> None:
-    trainer = quiet_trainer(max_steps=3, log_every_n_steps=1, callbacks=[RunReport(), Breaks(tmp_path)])
-    with pytest.warns(UserWarning, match=r"cannot write .*history\.jsonl") as said:
-        trainer.fit(tiny_ijepa(), shapes())
-    assert trainer.global_step == 3
-    assert len([each for each in said if "the report ends here" in str(each.message)]) == 1
-
-
 def test_alarms_are_recorded_with_their_step(
     tiny_ijepa: Build, shapes: Build, quiet_trainer: Build, tmp_path: Path, monkeypatch: Any
 ) -> None:
@@ -226,19 +201,6 @@ def test_alarms_are_recorded_with_their_step(
     other = CollapseMonitor()
     other.load_state_dict(monitor.state_dict())
     assert other.alarms == monitor.alarms
-
-
-def test_long_runs_have_fewer_records(monkeypatch: Any, tmp_path: Path) -> None:
-    history = RunHistory(tmp_path / "history.jsonl", 0, 0.0)
-    due = [
-        step
-        for step in range(1, 1_000_001, 7)
-        if history.is_due(SimpleNamespace(global_step=step, log_every_n_steps=10))
-    ]
-    assert len(due) < 2000 * 8
-    assert len([step for step in due if step <= 20_000]) == 2000
-    gaps = [(after - before) / before for before, after in pairwise(due) if before > 20_000]
-    assert max(gaps) < 2 / 1000  # so a curve has a thousand points, however long it is
 
 
 def test_the_summary_names_the_report(

@@ -81,7 +81,7 @@ def test_weights_that_do_not_fit_are_named(first: Build, quiet_trainer: Build) -
 
 def test_a_missing_checkpoint_is_named(quiet_trainer: Build) -> None:
     trainer = quiet_trainer(max_steps=1, callbacks=[StartFrom("none.ckpt")])
-    with pytest.raises(MisconfigurationException, match=r"there is no checkpoint none\.ckpt"):
+    with pytest.raises(MisconfigurationException, match=r"StartFrom: there is no none\.ckpt"):
         trainer.fit(tiny(), clips())
 
 

@@ -69,6 +69,30 @@ def test_depth_is_read_from_tokens() -> None:
     assert dense("depth", *halves, (4, 4), Settings())["depth"]["r2"] > 0.5
 
 
+def test_clips_are_judged_on_all_frames_and_weighed_as_one() -> None:
+    torch.manual_seed(0)
+    outputs, target = torch.randn(6 * 4, 3, 5, 5), torch.randint(0, 3, (6 * 4, 5, 5))
+    tally, metric = DenseTally(3, [], frames=4), MulticlassJaccardIndex(3)
+    tally.add(outputs[:8], target[:8])
+    tally.add(outputs[8:], target[8:])
+    assert len(tally.counts) == 6
+    assert tally.value == pytest.approx(float(metric(outputs, target)))
+    third = torch.zeros(1, 6, dtype=torch.double)
+    third[0, 2] = 1
+    assert float(tally.figures(third)["miou"]) == pytest.approx(float(metric(outputs[8:12], target[8:12])))
+
+
+def test_tokens_of_a_tubelet_tell_all_its_frames_and_no_others() -> None:
+    torch.manual_seed(0)
+    mask = (torch.rand(60, 2, 4, 4) > 0.6).long().repeat_interleave(2, dim=1)  # frames of a tubelet are alike
+    tokens = F.one_hot(mask[:, ::2], 2).flatten(1, 3).float() * 4
+    halves = [table(mask[part], tokens[part]) for part in (slice(40), slice(40, 60))]
+    found = dense("segmentation", *halves, (2, 4, 4), Settings())["mask"]
+    assert (found["miou"], found["samples"]) == (1, 20)
+    mixed = [table(mask[part].flip(1), tokens[part]) for part in (slice(40), slice(40, 60))]
+    assert dense("segmentation", *mixed, (2, 4, 4), Settings())["mask"]["miou"] < 0.6
+
+
 def test_more_classes_than_names_are_refused() -> None:
     mask = torch.full((20, 2, 2), 3)
     with pytest.raises(ValueError, match="a mask has the class 3, and there are names of 2"):

@@ -70,3 +70,39 @@ def test_a_call_that_was_stopped_is_continued(
         cached_table(tmp_path / "cache", loader, Counting(last=2), "test")
     check(cached_table(tmp_path / "cache", loader, rest := Counting(), "test"), loader)
     assert rest.batches == 1
+
+
+@pytest.mark.parametrize("batch_size", [3, 8, 12])
+def test_a_call_that_was_stopped_is_continued_in_batches_of_any_size(
+    loader: DataLoader[Batch], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, batch_size: int
+) -> None:
+    monkeypatch.setattr(feature_cache, "SAVE_EVERY", 0.0)
+    with pytest.raises(KeyboardInterrupt):
+        cached_table(tmp_path / "cache", loader, Counting(last=1), "test")
+    other = DataLoader(loader.dataset, batch_size, collate_fn=loader.collate_fn)
+    check(cached_table(tmp_path / "cache", other, rest := Counting(), "test"), loader)
+    assert rest.batches == -(-12 // batch_size)
+
+
+@pytest.mark.parametrize("damage", ["cut", "gone", "no note", "a part of a note", "another note"])
+@pytest.mark.parametrize("stopped", [True, False])
+def test_files_that_a_disk_has_damaged_are_computed_again(
+    loader: DataLoader[Batch], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, damage: str, stopped: bool
+) -> None:
+    monkeypatch.setattr(feature_cache, "SAVE_EVERY", 0.0)
+    if stopped:
+        with pytest.raises(KeyboardInterrupt):
+            cached_table(tmp_path, loader, Counting(last=2), "test")
+    else:
+        cached_table(tmp_path, loader, Counting(), "test")
+    rows, note = tmp_path / "0.1", tmp_path / "0.json"
+    if damage == "cut":
+        rows.write_bytes(rows.read_bytes()[:-1])
+    elif damage == "gone":
+        rows.unlink()
+    elif damage == "no note":
+        note.unlink()
+    else:
+        note.write_text(note.read_text()[:20] if damage == "a part of a note" else '{"rows": 3}')
+    check(cached_table(tmp_path, loader, again := Counting(), "test"), loader)
+    assert again.batches == 3

@@ -25,12 +25,13 @@ def tasks(shapes: Any) -> Any:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("ema", [None, 0.9])
 def test_the_whole_encoder_and_the_head_alone_are_trained_and_a_stopped_run_resumes(
-    tmp_path: Path, tiny_ijepa: Any, shapes: Any, tasks: Any, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, tiny_ijepa: Any, shapes: Any, tasks: Any, monkeypatch: pytest.MonkeyPatch, ema: float | None
 ) -> None:
     module = tiny_ijepa()
     before = {name: each.clone() for name, each in module.state_dict().items()}
-    options = {"epochs": 2, "lr": 3e-3}
+    options = {"epochs": 2, "lr": 3e-3, **({"ema": ema} if ema else {})}
 
     def run(name: str) -> Any:
         data = shapes(num_val=32, pipeline=module.pipeline())
@@ -53,6 +54,7 @@ def test_the_whole_encoder_and_the_head_alone_are_trained_and_a_stopped_run_resu
             run("stopped")
     assert (tmp_path / "stopped" / "full" / "last.ckpt").exists()
     assert run("stopped") == whole
+    assert run("stopped") == whole  # as if it had been killed before it could write what it found
 
 
 def test_outputs_are_averaged_over_the_views_of_the_test_samples(

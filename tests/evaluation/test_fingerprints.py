@@ -4,9 +4,11 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from jepa_lightning.data import ImageFolderDataModule, ShapesDataModule
+from jepa_lightning.data import ImageFolderDataModule, ShapesDataModule, StreamingImageDataModule
 from jepa_lightning.data.base import JEPADataModule
 from jepa_lightning.data.pipelines import Pipeline, eval_view
+from jepa_lightning.data.shards.plan import plan_shards
+from jepa_lightning.data.shards.writer import write_shards
 from jepa_lightning.evaluation.fingerprints import data_fingerprint
 
 VIEW = eval_view((32, 32), (0.5,) * 3, (0.5,) * 3)
@@ -26,10 +28,10 @@ def scenes(**options: int) -> ShapesDataModule:
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     for name in ("a", "b"):
-        (tmp_path / name).mkdir()
+        (tmp_path / "files" / name).mkdir(parents=True)
         for i in range(10):
-            Image.new("RGB", (32, 32), (20 * i, 0, 0)).save(tmp_path / name / f"{i}.png")
-    return tmp_path
+            Image.new("RGB", (32, 32), (20 * i, 0, 0)).save(tmp_path / "files" / name / f"{i}.png")
+    return tmp_path / "files"
 
 
 def test_the_same_data_have_the_same_fingerprint() -> None:
@@ -54,3 +56,17 @@ def test_a_file_that_was_written_again_is_noticed(folder: Path) -> None:
     for path in folder.rglob("*.png"):
         os.utime(path, ns=(1, 1))
     assert now() != before
+
+
+def test_other_shards_are_noticed(folder: Path, tmp_path: Path) -> None:
+    pytest.importorskip("litdata", reason="needs the extra streaming")
+
+    def now(name: str) -> str:
+        data = ImageFolderDataModule(folder, val_fraction=0.5, num_workers=0)
+        write_shards(plan_shards(data), tmp_path / name)
+        return found(StreamingImageDataModule(tmp_path / name, num_workers=0, pipeline=Pipeline(VIEW, VIEW)))
+
+    before = now("first")
+    assert now("first") == now("same") == before
+    (folder / "a" / "0.png").rename(folder / "a" / "renamed.png")
+    assert now("renamed") != before

@@ -5,7 +5,7 @@ import torch
 from torchvision.ops import box_iou
 
 from jepa_lightning.probing.detector import Detector
-from jepa_lightning.probing.detector_training import DetectorRecipe, _share, detections, fit_detector
+from jepa_lightning.probing.detector_training import DetectorRecipe, detections, fit_detector, share_of_rate
 
 RECIPE = DetectorRecipe(
     ((3e-3, 0.0),), epochs=60, channels=16, hidden=64, regions=16, proposals=20, batch_size=4
@@ -14,14 +14,16 @@ CPU = torch.device("cpu")
 
 
 def squares(number: int) -> tuple[torch.Tensor, list[dict[str, torch.Tensor]]]:
-    """Tokens ``[S, 36, 4]`` of a 6 x 6 grid of 5 px each, which say what a square of 2 x 2 of them is."""
-    tokens, targets = torch.zeros(number, 6, 6, 4), []
+    """Tokens ``[S, 36, 32]`` of a 6 x 6 grid of 5 px each, which say what a square of 2 x 2 of them is."""
+    # the finest map of the pyramid has a quarter of the width, and a norm over channels leaves nothing of a single one
+    generator = torch.Generator().manual_seed(0)
+    tokens, targets, words = torch.zeros(number, 6, 6, 32), [], torch.randn(2, 32, generator=generator)
     for i in range(number):
         row, column, label = i % 5, i * 3 % 5, i % 2
-        tokens[i, row : row + 2, column : column + 2, label] = 1
+        tokens[i, row : row + 2, column : column + 2] = words[label]
         box = torch.tensor([column, row, column + 2, row + 2]) * 5.0
         targets.append({"boxes": box[None], "labels": torch.tensor([label])})
-    tokens += 0.01 * torch.randn(tokens.shape, generator=torch.Generator().manual_seed(0))
+    tokens += 0.1 * torch.randn(tokens.shape, generator=generator)
     return tokens.flatten(1, 2), targets
 
 
@@ -45,24 +47,25 @@ def test_the_seed_decides_and_nothing_else_is_drawn() -> None:
     assert torch.equal(torch.rand(1), drawn)
 
 
-@pytest.mark.slow  # 4 s of CPU time
-def test_a_detector_learns_where_things_are_and_what() -> None:
+@pytest.mark.slow  # 3 s of CPU time each
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_a_detector_learns_where_things_are_and_what(seed: int) -> None:
     tokens, targets = squares(20)
-    detector = fitted()
+    detector = fitted(seed)
     assert not detector.training
     right = []
     for found, truth in zip(
         detections(detector, tokens.numpy(), torch.arange(20), (6, 6), (30, 30), CPU), targets, strict=True
     ):
-        best = found["scores"].argmax()
-        hit = box_iou(found["boxes"][best][None], truth["boxes"]).item() > 0.5
-        right.append(hit and bool(found["labels"][best] == truth["labels"][0]))
+        # the first has the highest score; there may be none
+        hit = bool((box_iou(found["boxes"][:1], truth["boxes"]) > 0.5).any())
+        right.append(hit and bool(found["labels"][0] == truth["labels"][0]))
     assert all(right[:12])
     assert sum(right[12:]) >= 6
 
 
 def test_the_rate_rises_and_falls_to_0() -> None:
-    rates = [_share(step, 100) for step in range(100)]
+    rates = [share_of_rate(step, 100) for step in range(100)]
     assert rates[:3] == pytest.approx([0.2, 0.4, 0.6])
     assert max(rates) > 0.99
     assert rates[5:] == sorted(rates[5:], reverse=True)

@@ -1,7 +1,7 @@
-# B batch, N tokens, D width, H W height and width, C classes
+# B batch, N tokens, D width, T frames, H W height and width, C classes
 """A linear classifier of places, trained beside a module on its tokens."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -21,19 +21,20 @@ class OnlineSegmentationProbe(TrainedProbe):
 
     It logs ``val/NAME_miou``, the mean intersection over union of the classes over tokens. How it trains, and that it
     never touches the module, is ``TrainedProbe``'s. Masks are those of the view that the tokens are of, in the extras
-    of a batch, as ``ShapesDataModule(dense=True)`` gives them. ``jepa-lightning evaluate --protocol segmentation``
-    scores pixels, with a classifier that is trained to the end.
+    of a batch, as ``ShapesDataModule(dense=True)`` gives them, and ``PhysicsVideoDataModule(dense=True)`` to methods of
+    clips. ``jepa-lightning evaluate --protocol segmentation`` scores pixels, with a classifier that is trained to the
+    end.
 
     Args:
         num_classes: of masks, with the background; None takes the number of the DataModule's ``mask_names``.
-        mask: name of the masks int64 ``[B, H, W]`` in the extras of a batch; 255 is unlabeled.
+        mask: name of the masks int64 ``[B, H, W]`` or ``[B, T, H, W]`` in the extras of a batch; 255 is unlabeled.
         lr: of AdamW, constant, because the features keep changing.
         weight_decay: of AdamW.
         every_n_steps: as in ``TrainedProbe``.
         name: of the metric and of the state in checkpoints; two probes of a type need two names.
 
     Raises:
-        MisconfigurationException: in a run, if batches have no such masks, or tokens are not of these images.
+        MisconfigurationException: in a run, if batches have no such masks, or tokens are not of these views.
 
     Example:
         >>> from lightning.pytorch import Trainer
@@ -76,7 +77,8 @@ class OnlineSegmentationProbe(TrainedProbe):
                 f"{type(self).__name__} needs the number of classes of masks, 2 or more, and the data do not say it: "
                 "set num_classes, or use data with masks, such as ShapesDataModule(dense=True)."
             )
-        self._kinds = {"": MaskLabel(number)}
+        patch: Sequence[int] = getattr(getattr(pl_module, "eval_encoder", None), "patch", None) or ()
+        self._kinds = {"": MaskLabel(number, tubelet=patch[0] if len(patch) == 3 else 1)}
 
     def build_heads(self, features: Tensor, classes: list[int]) -> TokenHeads:
         """A linear layer behind a batch normalization, for each token."""
@@ -87,13 +89,13 @@ class OnlineSegmentationProbe(TrainedProbe):
         return torch.optim.AdamW(heads.parameters(), lr=self.lr, weight_decay=self.weight_decay)
 
     def labels(self, pl_module: LightningModule, batch: Any) -> dict[str, Tensor]:
-        """Masks of the batch, ``[B, H, W]``."""
+        """Masks of the batch, ``[B, H, W]`` or ``[B, T, H, W]``."""
         found = batch.extras.get(self.mask) if isinstance(batch, Batch) else None
-        if found is None or found.ndim != 3 or found.is_floating_point():
+        if found is None or found.ndim not in (3, 4) or found.is_floating_point():
             raise MisconfigurationException(
-                f"{type(self).__name__} needs masks [B, H, W] of classes, and the batch has no extras[{self.mask!r}] "
-                "of that form: use data with masks, such as ShapesDataModule(dense=True), name them (mask=), or leave "
-                "the callback out."
+                f"{type(self).__name__} needs masks [B, H, W] or [B, T, H, W] of classes, and the batch has no "
+                f"extras[{self.mask!r}] of that form: use data with masks, such as ShapesDataModule(dense=True), name "
+                "them (mask=), or leave the callback out."
             )
         return {"": found}
 
