@@ -8,6 +8,7 @@ from typing import Any, Literal
 from jsonargparse import ArgumentError, ArgumentParser
 
 from jepa_lightning.cli.errors import UsageError, explain_usage
+from jepa_lightning.cli.run_lock import locked
 from jepa_lightning.data.trajectories.writer import EpisodeParts
 from jepa_lightning.options import PositiveInt, Seed, check_values
 from jepa_lightning.seeding import seed_from
@@ -31,7 +32,7 @@ def collect(arguments: Sequence[str]) -> None:
     try:
         options = parser.parse_args(list(arguments))
     except ArgumentError as error:
-        raise UsageError(explain_usage(str(error))) from error
+        raise UsageError(explain_usage(str(error), "output")) from error
     try:
         check_values("collect", RANGES, vars(options))
     except ValueError as error:
@@ -75,15 +76,16 @@ def _record(output: Path, options: Any) -> int:
         "max_steps": options.max_steps,
     }
     parts = EpisodeParts(output, settings)
-    missing = [episode for episode in range(options.episodes) if episode not in parts]
-    with tqdm(total=options.episodes, initial=options.episodes - len(missing), unit="episode", delay=0.1) as bar:
-        for episode in missing:
-            found = record(world, options.policy, seed_from(options.seed, 0, episode) % 2**32, options.max_steps)
-            columns = {name: values for name, values in found._asdict().items() if name != "state" or values.size}
-            parts.write(episode, columns)
-            bar.update()
-    world.close()
-    return parts.join(options.episodes)
+    with locked(parts.folder):
+        missing = [episode for episode in range(options.episodes) if episode not in parts]
+        with tqdm(total=options.episodes, initial=options.episodes - len(missing), unit="episode", delay=0.1) as bar:
+            for episode in missing:
+                found = record(world, options.policy, seed_from(options.seed, 0, episode) % 2**32, options.max_steps)
+                columns = {name: values for name, values in found._asdict().items() if name != "state" or values.size}
+                parts.write(episode, columns)
+                bar.update()
+        world.close()
+        return parts.join(options.episodes)
 
 
 def _parser() -> ArgumentParser:

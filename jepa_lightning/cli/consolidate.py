@@ -26,7 +26,7 @@ def consolidate(arguments: Sequence[str]) -> None:
     try:
         options = _parser().parse_args(list(arguments))
     except ArgumentError as error:
-        raise UsageError(explain_usage(str(error))) from error
+        raise UsageError(explain_usage(str(error), "output")) from error
     folder, output = present(Path(options.folder)), Path(options.output)
     if not folder.is_dir():
         raise FileNotFoundError(

@@ -14,9 +14,12 @@ def chosen_device(name: str) -> torch.device:
     Raises:
         UsageError: if it is none, or not there.
     """
+    gone = UsageError(f"--device {name} is not there: give cpu, cuda, cuda:1 or auto.")
     try:
         place = torch.device(("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name)
         torch.zeros(1, device=place)
-    except (RuntimeError, AssertionError) as error:  # torch built without CUDA asserts
-        raise UsageError(f"--device {name} is not there: give cpu, cuda, cuda:1 or auto.") from error
+    except (RuntimeError, AssertionError, ImportError) as error:  # torch built without CUDA asserts
+        raise gone from error
+    if place.type == "meta":  # which holds no values
+        raise gone
     return place

@@ -12,7 +12,15 @@ from jsonargparse import ArgumentError, ArgumentParser, Namespace
 
 from jepa_lightning.cli.device import chosen_device
 from jepa_lightning.cli.errors import UsageError, explain_usage
-from jepa_lightning.cli.evaluating.output import RESULTS, ROW, check_output, earlier_results, write
+from jepa_lightning.cli.evaluating.output import (
+    RESULTS,
+    ROW,
+    check_output,
+    check_same_encoder,
+    earlier_results,
+    joined_baselines,
+    write,
+)
 from jepa_lightning.cli.evaluating.subjects import Shown, shown_by
 from jepa_lightning.cli.evaluating.table import markdown, table
 from jepa_lightning.cli.run_lock import locked
@@ -23,9 +31,10 @@ from jepa_lightning.evaluation.evaluate import Evaluation
 from jepa_lightning.evaluation.evaluate import evaluate as run_protocols
 from jepa_lightning.evaluation.feature_cache import UNNAMED
 from jepa_lightning.evaluation.fingerprints import data_fingerprint
-from jepa_lightning.evaluation.protocols import DETECTION, NAMES, PROPAGATION
+from jepa_lightning.evaluation.protocols import DETECTION, FINETUNE, NAMES, PROPAGATION
 from jepa_lightning.evaluation.regression import names_by_label
 from jepa_lightning.evaluation.tasks import Grid, Settings
+from jepa_lightning.evaluation.tuned_detection import DetectionOptions
 from jepa_lightning.options import PositiveInt, Seed, check_values
 from jepa_lightning.report.provenance import command_line, versions
 
@@ -51,12 +60,15 @@ def evaluate(arguments: Sequence[str]) -> None:
     protocols = _protocols(options.protocol)
     if DETECTION in protocols:
         require_package()
+    detection = _detection(options, protocols)
+    if options.finetune and FINETUNE not in protocols:
+        raise UsageError("--finetune is for the protocol finetune: add it to --protocol, or leave --finetune out.")
     folder = check_output(options.output)
     settings = Settings(options.grid, options.seed, chosen_device(options.device))
     begin = time.perf_counter()
     shown = shown_by(options, settings.device)
     with locked(folder):
-        evaluations = _evaluations(parser, options, shown, settings, folder)
+        evaluations = _evaluations(parser, options, shown, settings, folder, detection)
         identity = {
             "encoder": shown.subjects[0].name,
             "encoder_fingerprint": shown.subjects[0].fingerprint(),
@@ -65,17 +77,15 @@ def evaluate(arguments: Sequence[str]) -> None:
             "grid": options.grid,
         }
         earlier = earlier_results(folder, identity, options.overwrite)
+        check_same_encoder(earlier, protocols, detection.freeze)
         unfit = [name for name in protocols if not evaluations[0].serves(name)]
         if unfit:
             raise UsageError(f"pixels have no tokens and no weights: leave the protocol {unfit[0]} out.")
         found = run_protocols(evaluations, protocols, say)
-        baselines = earlier.get("baselines", {})
-        for name, records in found["baselines"].items():
-            baselines[name] = {**baselines.get(name, {}), **records}
         results: dict[str, Any] = {
             **earlier,
             **found,
-            "baselines": baselines,
+            "baselines": joined_baselines(earlier, found),
             **identity,
             **_provenance(options, time.perf_counter() - begin),
         }
@@ -99,7 +109,12 @@ def _provenance(options: Namespace, seconds: float) -> dict[str, Any]:
 
 
 def _evaluations(
-    parser: ArgumentParser, options: Namespace, shown: Shown, settings: Settings, folder: Path
+    parser: ArgumentParser,
+    options: Namespace,
+    shown: Shown,
+    settings: Settings,
+    folder: Path,
+    detection: DetectionOptions,
 ) -> list[Evaluation]:
     """Each subject on the data, which all of them are shown in the same way."""
     given, plain = options.data.init_args.as_dict(), options.clone()
@@ -109,12 +124,24 @@ def _evaluations(
     settings = replace(settings, class_names=names_by_label(data.class_names, UNNAMED))
     described = {"data": options.data.class_path, **{k: v for k, v in given.items() if k not in NOT_DATA}}
     fingerprint = "".join(data_fingerprint(loader, described)[:32] for loader in loaders)
-    named = {name: getattr(data, name, None) for name in ("mask_names", "box_names")}
+    named: dict[str, Any] = {name: getattr(data, name, None) for name in ("mask_names", "box_names")}
+    named["detection"] = detection
     build = partial(_build, parser, plain)
     return [
         Evaluation(subject, loaders, fingerprint, folder, settings, options.labels, build, options.finetune, **named)
         for subject in shown.subjects
     ]
+
+
+def _detection(options: Namespace, protocols: Sequence[str]) -> DetectionOptions:
+    """Options of detection, of which there are none to give where it is not asked for."""
+    try:
+        found = DetectionOptions(**options.detection.as_dict())
+    except ValueError as error:
+        raise UsageError(str(error)) from None
+    if found != DetectionOptions() and DETECTION not in protocols:
+        raise UsageError("--detection is for the protocol detection: add it to --protocol, or leave --detection out.")
+    return found
 
 
 def _build(parser: ArgumentParser, options: Namespace) -> JEPADataModule:
@@ -159,13 +186,16 @@ def _parser() -> ArgumentParser:
         exit_on_error=False,
     )
     add = parser.add_argument
-    add("--ckpt_path", type=str | None, default=None, help="Checkpoint of a module of this package.")
+    add("--ckpt_path", type=str | None, default=None, help="Checkpoint of a module of this package, or of your own.")
+    add("--model", type=str | None, default=None, help="The class of the checkpoint, where it is your own: my.Own.")
     add(
         "--encoder",
         type=str | None,
         default=None,
         help="In the place of a checkpoint: timm:NAME with timm's weights, which are downloaded unless they are in its "
-        "cache; random, untrained weights of the checkpoint's method, or of vit_small without one; or pixels.",
+        "cache; random, untrained weights of the checkpoint's method, or of vit_small without one; pixels; or a class "
+        "of your own, my.Encoder, which is built without arguments and brings its weights. Beside a checkpoint whose "
+        "encoder is a class of your own: that class.",
     )
     add("--image_size", type=int, default=224, help="Of views, where there is no checkpoint.")
     parser.add_subclass_arguments(
@@ -183,6 +213,7 @@ def _parser() -> ArgumentParser:
     add("--baselines", type=bool, default=True, help="Evaluate random weights and raw pixels too.")
     add("--grid", type=Grid, default="quick", help="Options that are compared: a few, or the published ones.")
     add("--finetune", type=dict[str, Any], default={}, help="Options of Classifier, epochs and ema, for finetune.")
+    add("--detection", type=DetectionOptions, default=DetectionOptions(), help="How detection treats the encoder.")
     add("--clips", type=int | None, default=None, help="Clips of a video, whose features are averaged.")
     add("--crops", type=int | None, default=None, help="Crops of each clip, whose features are averaged.")
     add("--seed", type=int, default=0, help="Of random weights and of all draws of samples.")

@@ -36,7 +36,8 @@ from jepa_lightning.modules import JEPAModule
 from jepa_lightning.options import Seed, check_values
 
 DESCRIPTION = "Trains and evaluates joint-embedding predictive architectures and their baselines."
-FROM_DATA = ("mean", "std")  # options of a model that it takes from its data, and its checkpoints hold
+# options of a model that it takes from its data, or from weights that it starts from, and its checkpoints hold
+TAKEN = ("mean", "std", "norm_eps")
 # readers of folders of shards
 FSDP = {ModelParallelStrategy: "FSDP2", FSDPStrategy: "FSDP1"}
 
@@ -113,7 +114,7 @@ class JEPACLI(LightningCLI):
             except UsageError as error:
                 raise UsageError(f"the options in the checkpoint {self.checkpoint} do not fit: {error}") from error
             given = _parse(parser, self.arguments, defaults=False)[saved.subcommand].model.as_dict()
-            for option in FROM_DATA:  # null, as in the configuration of a run, leaves them to the data that it had
+            for option in TAKEN:  # null, as in the configuration of a run, leaves them to what it had
                 if (given.get("init_args") or {}).get(option, ...) is None:
                     del given["init_args"][option]
             self.config = parser.parse_object({saved.subcommand: {"model": given}}, saved)

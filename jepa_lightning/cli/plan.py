@@ -9,14 +9,15 @@ from typing import Any
 import torch
 from lightning.pytorch import seed_everything
 
-from jepa_lightning.cli.planning.checkpoint import load_world_model, step_of
+from jepa_lightning.cli.planning.checkpoint import load_pixel_model, load_world_model, step_of
 from jepa_lightning.cli.planning.measure import measure
 from jepa_lightning.cli.planning.options import parsed
 from jepa_lightning.cli.planning.output import FILM, RESULTS, check_output, write
 from jepa_lightning.cli.planning.pictures import film, show_in_tensorboard
 from jepa_lightning.cli.planning.table import table
+from jepa_lightning.cli.run_lock import locked
 from jepa_lightning.planning.making import make_task, with_model
-from jepa_lightning.planning.protocol import replanning
+from jepa_lightning.planning.protocol import reduction, replanning
 from jepa_lightning.planning.task import Control
 from jepa_lightning.report.provenance import command_line, versions
 
@@ -34,15 +35,16 @@ def plan(arguments: Sequence[str]) -> None:
     """
     options, planner_for = parsed(list(arguments))
     output = check_output(options.output, options.overwrite)
-    model = load_world_model(options.ckpt_path, options.device)
+    model = load_world_model(options.ckpt_path, options.device, options.model, options.encoder)
     seed_everything(options.seed, verbose=False)
     begin = time.perf_counter()
     task = make_task(model, options.env, options.episodes, options.env_options, options.frame_skip, options.max_steps)
     with closing(task.env):
         planner = planner_for(task.frame_skip)
         replan_every = replanning(options.replan_every, planner, options.protocol, task.frame_skip)
-        control = Control(planner, replan_every, options.cost, options.warm_start)
-        other = with_model(task, load_world_model(options.pixels, options.device)) if options.pixels else None
+        cost = reduction(options.cost, options.protocol)
+        control = Control(planner, replan_every, cost, options.warm_start)
+        other = with_model(task, load_pixel_model(options.pixels, options.device)) if options.pixels else None
         found, episodes = measure(task, control, options.seed, other)
     checkpoint = Path(options.ckpt_path)
     results: dict[str, Any] = {
@@ -68,8 +70,10 @@ def plan(arguments: Sequence[str]) -> None:
         "versions": versions(),
     }
     gif = film(episodes)
-    write(output, results, gif)
     print(table(results))
+    with locked(output):
+        check_output(options.output, options.overwrite)  # another run may have been faster
+        write(output, results, gif)
     shown = show_in_tensorboard(gif, checkpoint, results["checkpoint_step"]) if gif else None
     files = [str(output / RESULTS), *([str(output / FILM)] if gif else [])]
     print(f"{' and '.join(files)}{f'; the film is in TensorBoard of {shown} too' if shown else ''}")

@@ -1,7 +1,6 @@
 """What the commands about weights share: a module out of any file, and how its options are given."""
 
 from collections.abc import Sequence
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +8,7 @@ from jsonargparse import ArgumentError, ArgumentParser, Namespace
 
 import jepa_lightning
 from jepa_lightning.cli.errors import UsageError, explain_usage
+from jepa_lightning.cli.named_class import named_method
 from jepa_lightning.interop import LoadReport, load_pretrained
 from jepa_lightning.interop.published import PUBLISHED
 from jepa_lightning.interop.sniff import method_of
@@ -43,7 +43,7 @@ def parse(parser: ArgumentParser, arguments: Sequence[str], usage: str) -> Names
     try:
         return parser.parse_args(list(arguments))
     except ArgumentError as error:
-        raise UsageError(explain_usage(str(error))) from error
+        raise UsageError(explain_usage(str(error), "destination")) from error
 
 
 def module_of(options: Namespace) -> tuple[Any, LoadReport]:
@@ -56,21 +56,9 @@ def module_of(options: Namespace) -> tuple[Any, LoadReport]:
         FileNotFoundError: if there is no such thing.
         ValueError: if it cannot be used.
     """
-    cls = _named(options.model) if options.model else _default(options.source)
+    cls = named_method(options.model) if options.model else _default(options.source)
     given = {name: options[name] for name in GIVEN if options[name] is not None}
     return load_pretrained(cls, options.source, given)
-
-
-def _named(name: str) -> Any:
-    path = name if "." in name else f"jepa_lightning.{name}"
-    module, _, last = path.rpartition(".")
-    try:
-        found = getattr(import_module(module), last)
-    except (ImportError, AttributeError) as error:
-        raise UsageError(f"there is no class {name} ({error}).") from error
-    if not (isinstance(found, type) and issubclass(found, JEPAModule)):
-        raise UsageError(f"{name} is no JEPAModule.")
-    return found
 
 
 def _default(source: str) -> Any:

@@ -10,6 +10,7 @@ import torch
 from lightning.pytorch import LightningModule, Trainer
 
 from jepa_lightning import IJEPA
+from jepa_lightning.cli.main import main
 
 ENVS = {
     "Line": {},
@@ -100,3 +101,48 @@ def checkpoint(save: Callable[..., Path]) -> Path:
 @pytest.fixture
 def other_checkpoint(save: Callable[..., Path], tiny_ijepa: Callable[..., IJEPA]) -> Path:
     return save(tiny_ijepa(), "ijepa.ckpt")
+
+
+SIZE = {"encoder": "vit_tiny", "width": 48, "depth": 1, "heads": 3, "patch_size": 8, "image_size": 32, "min_keep": 2}
+PREDICTOR = {"predictor_depth": 1, "predictor_dim": 24, "predictor_heads": 3}
+
+
+@pytest.fixture
+def source(tmp_path: Path, monkeypatch: Any) -> IJEPA:
+    """A checkpoint in the form of the reference, in the working folder, and the module that it is of."""
+    monkeypatch.chdir(tmp_path)
+    torch.manual_seed(0)
+    module = IJEPA(**SIZE, **PREDICTOR).eval()  # type: ignore[arg-type]
+    with torch.no_grad():
+        for parameter in module.parameters():
+            parameter.add_(0.1 * torch.randn_like(parameter))
+    names = {"encoder": "context_encoder", "predictor": "predictor", "target_encoder": "target_encoder"}
+    content: dict[str, Any] = {
+        entry: {f"module.{name}": value for name, value in getattr(module, ours).state_dict().items()}
+        for entry, ours in names.items()
+    }
+    torch.save({**content, "epoch": 3}, "reference.pth.tar")
+    return module
+
+
+@pytest.fixture
+def refused(source: IJEPA, capsys: Any) -> Callable[..., str]:
+    """What a command says that is refused, which is one line; there are files of several kinds, and no new ones."""
+    source.save_pretrained("folder")
+    Path("page.pt").write_bytes(b"<html>")
+    Path("empty.pt").write_bytes(b"")
+    state = {name: torch.full_like(value, torch.nan) for name, value in source.target_encoder.state_dict().items()}
+    torch.save({"target_encoder": state}, "nan.pt")
+
+    def run(*arguments: str) -> str:
+        before = sorted(path.name for path in Path().rglob("*"))
+        with pytest.raises(SystemExit) as stop:
+            main([*arguments])
+        assert stop.value.code
+        text = str(capsys.readouterr().err)
+        assert text.startswith("jepa-lightning: error: ")
+        assert text.count("\n") == 1
+        assert sorted(path.name for path in Path().rglob("*")) == before
+        return text
+
+    return run

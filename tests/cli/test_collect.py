@@ -1,3 +1,4 @@
+import json
 import os
 import signal
 import subprocess
@@ -10,6 +11,7 @@ import pytest
 
 from jepa_lightning.cli.main import main
 from jepa_lightning.data import TrajectoryDataModule
+from jepa_lightning.data.trajectories.writer import MADE_BY
 from jepa_lightning.worlds import make_world
 from jepa_lightning.worlds.layouts import layouts_of
 from jepa_lightning.worlds.recording import record
@@ -141,3 +143,25 @@ def test_without_a_package_one_line_says_what_to_install(
         main(["collect", *SHORT, "--episodes", "1", str(tmp_path / "a.h5")])
     error = capsys.readouterr().err
     assert f"collect needs {package}, which is not installed: pip install 'jepa_lightning[worlds]'" in error
+
+
+def test_one_process_at_a_time_records_to_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "rooms.h5"
+    parts = tmp_path / "rooms.h5.parts"
+    parts.mkdir()
+    holds = (
+        "import fcntl, sys; file = open(sys.argv[1], 'a'); fcntl.lockf(file, fcntl.LOCK_EX); print(flush=True); input()"
+    )
+    command = [sys.executable, "-c", holds, str(parts / ".lock")]
+    main(["collect", *SHORT, "--episodes", "1", str(tmp_path / "other.h5")])
+    made = json.loads(h5py.File(tmp_path / "other.h5").attrs["settings"])
+    (parts / "settings.json").write_text(json.dumps({"made_by": MADE_BY, "settings": made}))
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout
+        process.stdout.readline()
+        with pytest.raises(SystemExit):
+            main(["collect", *SHORT, "--episodes", "1", str(path)])
+        process.kill()
+    assert f"another run is writing to {parts} (" in capsys.readouterr().err
+    main(["collect", *SHORT, "--episodes", "1", str(path)])
+    assert contents(path) == contents(tmp_path / "other.h5")

@@ -14,9 +14,10 @@ import torch
 from lightning.pytorch import Trainer
 from PIL import Image
 
-from jepa_lightning import IJEPA
+from jepa_lightning import IJEPA, VJEPA
+from jepa_lightning.callbacks.feature_rows import Rows
 from jepa_lightning.cli.main import main
-from jepa_lightning.data import ShapesDataModule
+from jepa_lightning.data import PhysicsVideoDataModule, ShapesDataModule
 from jepa_lightning.evaluation import feature_cache
 from jepa_lightning.evaluation.subjects import Subject
 
@@ -167,6 +168,8 @@ def test_a_run_that_is_killed_continues_with_the_same_result(folder: Path) -> No
         (("--protocol", "regression"), "regression is for labels that are numbers"),
         (("--protocol", "segmentation"), "the data have no mask for each image"),
         (("--protocol", "detection"), "the data have no boxes with classes for each image, which detection needs"),
+        (("--protocol", "knn", "--detection.freeze", "false"), "--detection is for the protocol detection"),
+        (("--protocol", "knn", "--finetune", "{epochs: 1}"), "--finetune is for the protocol finetune"),
         (("--protocol", "propagation"), "propagation needs videos with the masks"),
         (("--protocol", "knn,propagation"), "give it in a call of its own"),
         (("--data.root", "nowhere"), "nowhere"),
@@ -196,6 +199,34 @@ def test_pixels_of_scenes_are_judged_beside_patches_of_pixels(folder: Path) -> N
         record = records["segmentation"]["mask"]
         assert 0 <= record["interval"][0] <= record["miou"] <= record["interval"][1] <= 1
         assert record["samples"] == 8
+
+
+@pytest.mark.slow
+def test_an_encoder_of_clips_is_shown_clips_or_images_as_the_data_have_them(
+    folder: Path, capsys: Any, quiet_trainer: Any
+) -> None:
+    module = VJEPA(
+        "vit_tiny", image_size=48, patch_size=8, num_frames=4, frame_step=1, width=24, depth=1, heads=2,
+        predictor_dim=24, predictor_depth=1,
+    )  # fmt: skip
+    trainer = quiet_trainer(max_steps=1, limit_train_batches=1, limit_val_batches=0)
+    data = PhysicsVideoDataModule(num_train=8, num_val=8, num_frames=6, image_size=32, batch_size=8, num_workers=0)
+    trainer.fit(module, datamodule=data)
+    trainer.save_checkpoint("clips.ckpt")
+    call = ["evaluate", "--ckpt_path", "clips.ckpt", "--device", "cpu", "--protocol", "segmentation"]
+    sizes = ["--data.num_train", "16", "--data.num_val", "8", "--data.dense", "true", "--data.num_workers", "0"]
+    physics = ["--data", "PhysicsVideoDataModule", "--data.num_frames", "6", "--data.batch_size", "8", *sizes]
+    main([*call, *physics, "--output", "clips"])
+    found = results("clips")
+    for records in (found, found["baselines"]["random"], found["baselines"]["pixels"]):
+        assert records["segmentation"]["mask"]["samples"] == 8
+    tokens = next(Path("clips").glob("features/*/tokens-test"))
+    assert Rows(tokens, 1).array("mask").shape == (8, 4, 48, 48)
+    main([*call, "--data", "ShapesDataModule", *sizes, "--baselines", "false", "--output", "images"])
+    tokens = next(Path("images").glob("features/*/tokens-test"))
+    assert Rows(tokens, 1).array("mask").shape == (8, 48, 48)
+    both = [*call[:-1], "segmentation,linear", *physics, "--output", "both"]
+    assert "give it in a call of its own" in error(capsys, *both)
 
 
 def test_nothing_to_evaluate_is_said(folder: Path, capsys: Any) -> None:

@@ -2,6 +2,8 @@
 
 import json
 import re
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,7 +11,9 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from jepa_lightning.cli import plan
 from jepa_lightning.cli.main import main
+from jepa_lightning.cli.planning.output import MADE_BY, results_in, write
 from jepa_lightning.evaluation import wilson_interval
 
 pytestmark = pytest.mark.usefixtures("line_envs")
@@ -52,7 +56,8 @@ def error(capsys: pytest.CaptureFixture[str], checkpoint: Path, tmp_path: Path) 
                 ["plan", "--ckpt_path", str(ckpt), "--env", env, *SMALL, "--episodes", "2", "--output", "out", *options]
             )
         assert end.value.code in (1, 2)
-        (line,) = capsys.readouterr().err.splitlines()
+        # after a second a progress bar is there, which removes itself by going back to the start of the line
+        (line,) = capsys.readouterr().err.rpartition("\r")[2].splitlines()
         return line.removeprefix("jepa-lightning: error: ")
 
     return call
@@ -127,10 +132,17 @@ def test_a_model_in_pixel_space_is_planned_with_on_the_same_episodes(
 def test_a_model_in_pixel_space_has_to_fit_too(error: Callable[..., str], save: Any) -> None:
     from jepa_lightning import WorldModel
 
-    path = save(
-        WorldModel(width=16, image_size=8, num_frames=4, rollout_steps=2, inverse_hidden=8, action_size=3), "other.ckpt"
-    )
+    pixels = WorldModel(
+        {"class_path": "jepa_lightning.nn.PixelGrid", "init_args": {"in_channels": 2, "grid": [1, 8]}},
+        image_size=8, num_frames=4, rollout_steps=2, action_size=3,
+    )  # fmt: skip
+    path = save(pixels, "other.ckpt")
     assert error("--pixels", str(path)).startswith("the world model takes actions of 3 numbers, and tests/Line-v0 has")
+
+
+def test_a_model_whose_encoder_has_weights_is_not_in_pixel_space(error: Callable[..., str], checkpoint: Path) -> None:
+    said = error("--pixels", str(checkpoint))
+    assert said.startswith(f"--pixels {checkpoint} is of a model whose encoder has weights, and so is not in pixel")
 
 
 def test_positions_give_the_curve_of_distances_in_two_rooms(run: Callable[..., Any], save: Any) -> None:
@@ -201,6 +213,31 @@ def test_results_of_another_run_stay(run: Callable[..., Any], error: Callable[..
     before = (tmp_path / "out" / "results.json").read_bytes()
     assert "is there already: give another --output, or --overwrite true" in error("--output", str(tmp_path / "out"))
     assert (tmp_path / "out" / "results.json").read_bytes() == before
+
+
+def test_a_folder_is_for_one_run_at_a_time(
+    run: Callable[..., Any], error: Callable[..., str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out, real = tmp_path / "out", plan.make_task
+
+    def another_is_faster(*arguments: Any) -> Any:
+        write(out, {"success": 1}, None)
+        return real(*arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(plan, "make_task", another_is_faster)
+        assert "is there already: give another --output" in error("--output", str(out))
+    holds = (
+        "import fcntl, sys; file = open(sys.argv[1], 'a'); fcntl.lockf(file, fcntl.LOCK_EX); print(flush=True); input()"
+    )
+    command = [sys.executable, "-c", holds, str(out / ".lock")]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout
+        process.stdout.readline()
+        said = error("--output", str(out), "--overwrite", "true")
+        process.kill()
+    assert said.startswith(f"another run is writing to {out} (")
+    assert results_in(out / "results.json", MADE_BY) == {"made_by": MADE_BY, "success": 1}
 
 
 def test_help_has_an_example(capsys: pytest.CaptureFixture[str]) -> None:

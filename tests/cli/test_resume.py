@@ -3,9 +3,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from jsonargparse import Namespace
 
+from jepa_lightning.cli.main import main
 from jepa_lightning.cli.resume import find_last, given_checkpoint, last_places, runs_folder
+from jepa_lightning.interop.own_checkpoint import write_checkpoint
 
 
 def options(*callbacks: Any, root: str | None = "logs") -> Namespace:
@@ -72,3 +75,16 @@ def test_a_checkpoint_by_its_path() -> None:
     aside = write("a/.previous/last.ckpt")
     assert given_checkpoint("a/last.ckpt") == aside
     assert given_checkpoint(str(write("a/last.ckpt"))) == Path("a/last.ckpt")
+
+
+def test_a_resumed_run_keeps_the_eps_of_the_weights_that_it_started_from(tiny_cli: str, tiny_ijepa: Any) -> None:
+    write_checkpoint(tiny_ijepa(norm_eps=1e-2), Path("start.ckpt"))
+    short = ("--trainer.max_steps", "1", "--trainer.callbacks", "[]", "--trainer.limit_val_batches", "0")
+    main(["fit", "--config", tiny_cli, *short, "--model.start_from", "start.ckpt"])
+    run = Path("logs/IJEPA/version_0")
+    assert "norm_eps: null" in (run / "config.yaml").read_text()
+    Path("start.ckpt").unlink()
+    longer = ("--trainer.max_steps", "2", "--ckpt_path", "last")
+    main(["fit", "--config", str(run / "config.yaml"), *longer])
+    saved = torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)
+    assert (saved["global_step"], saved["hyper_parameters"]["norm_eps"]) == (2, 1e-2)

@@ -92,7 +92,7 @@ METHODS: dict[str, tuple[type[JEPAModule], dict[str, Any], dict[str, Any]]] = {
     "IJEPA, small": (
         IJEPA,
         {**JEPA, "num_crops": 2, "regularizer": "variance_covariance", "invariance": 1.0, "projector_dim": 24,
-         "content": 1.0, "target_layers": 2, **SGD},
+         "content": 1.0, "target_layers": 2, "registers": 2, "patch_embedding": "convolutional", **SGD},
         {},
     ),
     "IJEPA, timm": (
@@ -131,7 +131,8 @@ METHODS: dict[str, tuple[type[JEPAModule], dict[str, Any], dict[str, Any]]] = {
         {"accumulate_grad_batches": 2},
     ),
     "VICReg": (VICReg, {"projector_dim": 32, **LARS}, {}),
-    "BarlowTwins": (BarlowTwins, {"projector_dim": 32, "loss_scale": 1.0, **SGD, "lr": 2e-4}, {}),
+    # after ten steps of 2e-4 in float32, gradients are off those in float64 by 1.4e-5
+    "BarlowTwins": (BarlowTwins, {"projector_dim": 32, "loss_scale": 1.0, **SGD, "lr": 2e-5}, {}),
     "WorldModel": (
         WorldModel,
         {"encoder": "impala", "width": 24, "depth": None, "heads": None, "patch_size": 16, "rollout_steps": 2, **WORLD,

@@ -28,11 +28,12 @@ def unknown_command(name: str) -> str:
     return f"{there_is} Commands: {', '.join(COMMANDS)}; `jepa-lightning COMMAND --help` has the options of each."
 
 
-def explain_usage(message: str) -> str:
+def explain_usage(message: str, last: str | None = None) -> str:
     """One line for what the parser says about arguments that it does not understand, with what may have been meant.
 
     Args:
         message: of the parser.
+        last: name of the command's last argument, where that is given by itself and not as an option.
     """
     if command := re.search(r"argument subcommand: invalid choice: '([^']*)'", message):
         return unknown_command(command[1])
@@ -54,6 +55,8 @@ def explain_usage(message: str) -> str:
             return _unknown_class(fault.key, name) if name else f"{fault.key}: expected the name of a class, got ''"
     if needed := re.search(r'arguments are required: ([^,\s]+)|Key "([^"]+)" is required', about):
         option = (needed[1] or needed[2]).rpartition(".")[2]
+        if option == last:
+            return f"the {last} is missing: give it as the last argument, without --{last}."
         return f"--{fault.key}.{option} is required by {_name(owner)}." if owner else f"--{option} is required."
     return _wrong_value(found) if fault.key else one_line(" ".join(fault.text for fault in found) or message)
 

@@ -78,6 +78,8 @@ def _add_episodes(parser: ArgumentParser) -> None:
     """The checkpoints, and where they plan."""
     add = parser.add_argument
     add("--ckpt_path", type=str, required=True, help="Checkpoint of a WorldModel.")
+    add("--model", type=str | None, default=None, help="The class of the checkpoint, where it is your own: my.Own.")
+    add("--encoder", type=str | None, default=None, help="The class of its encoder, where it is your own: my.Encoder.")
     add("--env", type=str, required=True, help="Name of an environment of gymnasium, whose observations are images.")
     add(
         "--env_options",
@@ -127,8 +129,9 @@ def _add_planner(parser: ArgumentParser) -> None:
     )
     add(
         "--cost",
-        type=Reduce,
-        default="sum",
-        help="The distance to the goal at all steps of a plan, or at the last one.",
+        type=Reduce | None,
+        default=None,
+        help="The distance to the goal in sum over the steps of a plan, or at the last one; by default the protocol's: "
+        "quick has last, and published sum.",
     )
     add("--warm_start", type=bool, default=True, help="Begin a search with the plan before.")

@@ -39,16 +39,20 @@ def check_output(output: str, overwrite: bool) -> Path:
 def write(folder: Path, results: Mapping[str, Any], film: bytes | None) -> None:
     """Writes both files, each of them whole.
 
+    At no moment there is a film without results, which would be taken for one of another origin, or beside others.
+
     Raises:
         RuntimeError: if they cannot be written.
     """
+    text = json.dumps({"made_by": MADE_BY, **results}, indent=1, allow_nan=False) + "\n"
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        (folder / FILM).unlink(missing_ok=True)
+        with appearing(folder / RESULTS) as path:
+            path.write_text(text)
         if film is not None:
             with appearing(folder / FILM) as path:
                 path.write_bytes(film)
-        with appearing(folder / RESULTS) as path:
-            path.write_text(json.dumps({"made_by": MADE_BY, **results}, indent=1, allow_nan=False) + "\n")
     except OSError as error:
         raise RuntimeError(f"cannot write to {folder}: {error.strerror or error}.") from error
 

@@ -2,6 +2,7 @@
 """A film of episodes: what is seen beside what is to be seen, successes and failures."""
 
 import io
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -84,7 +85,7 @@ def show_in_tensorboard(gif: bytes, checkpoint: Path, step: int) -> Path | None:
         step: of the checkpoint.
 
     Returns:
-        The folder of the run; None where it has no such records.
+        The folder of the run; None where it has no such records, or they cannot be added to.
     """
     run = checkpoint.resolve().parent.parent
     if checkpoint.resolve().parent.name != "checkpoints" or not [*run.glob("events.out.tfevents.*")]:
@@ -92,9 +93,9 @@ def show_in_tensorboard(gif: bytes, checkpoint: Path, step: int) -> Path | None:
     with Image.open(io.BytesIO(gif)) as image:
         width, height = image.size
     picture = Summary.Image(height=height, width=width, colorspace=3, encoded_image_string=gif)
-    writer = FileWriter(str(run))
     try:
-        writer.add_summary(Summary(value=[Summary.Value(tag=TAG, image=picture)]), step)
-    finally:
-        writer.close()
+        with closing(FileWriter(str(run))) as writer:
+            writer.add_summary(Summary(value=[Summary.Value(tag=TAG, image=picture)]), step)
+    except OSError:  # the run may be another person's, and the film is in the output anyway
+        return None
     return run

@@ -61,3 +61,9 @@ def test_a_value_where_a_class_is_needed() -> None:
     assert explain_usage("Parser key \"model.lr\":\n  Expected a <class 'float'>. Got value: ") == (
         "model.lr: expected float, got ''"
     )
+
+
+def test_an_argument_that_is_no_option_is_not_asked_for_as_one() -> None:
+    message = 'Key "output" is required but not included in config object or its value is None.'
+    assert explain_usage(message) == "--output is required."
+    assert explain_usage(message, "output") == "the output is missing: give it as the last argument, without --output."

@@ -13,6 +13,7 @@ from PIL import Image
 from jepa_lightning.cli.main import main
 from jepa_lightning.evaluation import average_precision
 from jepa_lightning.evaluation.detection import RECIPES
+from jepa_lightning.evaluation.tuned_detection import TUNED
 
 SMALL = ("--data.num_workers", "0", "--data.batch_size", "8", "--device", "cpu", "--protocol", "detection")
 SHAPES = ("--data", "ShapesDataModule", "--data.num_train", "32", "--data.num_val", "8", "--data.image_size", "32")
@@ -27,6 +28,7 @@ def evaluate(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("sys.argv", ["jepa-lightning", "evaluate"])
     monkeypatch.setitem(RECIPES, "quick", dataclasses.replace(RECIPES["quick"], steps=2))
+    monkeypatch.setitem(TUNED, "quick", dataclasses.replace(TUNED["quick"], detector=RECIPES["quick"]))
 
     def run(*arguments: str) -> dict[str, Any] | str:
         try:
@@ -66,6 +68,7 @@ def test_scenes_have_figures_baselines_and_a_row(evaluate: Any, capsys: Any) -> 
     found = evaluate(*SHAPES, "--data.dense", "true")
     for records in (found, found["baselines"]["random"], found["baselines"]["pixels"]):
         record = records["detection"]["boxes"]
+        assert record["encoder"] == "frozen"
         assert 0 <= record["interval"][0] <= record["interval"][1] <= 1
         assert all(0 <= value <= 1 for value in (record["map"], record["map_50"], *record["classes"].values()))
         assert record["samples"] == 8
@@ -73,6 +76,31 @@ def test_scenes_have_figures_baselines_and_a_row(evaluate: Any, capsys: Any) -> 
     head, _, row = Path("out/results.md").read_text().strip().splitlines()
     assert "detection boxes, map" in head
     assert found["data_fingerprint"][:12] in row
+
+
+def test_the_encoder_is_trained_on_request_and_results_say_so(evaluate: Any, other_checkpoint: Path) -> None:
+    before = other_checkpoint.read_bytes()
+    found = evaluate(*SHAPES, "--data.dense", "true", "--detection.freeze", "false", "--detection.layer_decay", "0.5")
+    for records in (found, found["baselines"]["random"]):
+        record = records["detection"]["boxes"]
+        assert (record["encoder"], record["layer_decay"]) == ("fine-tuned", 0.5)
+    assert found["baselines"]["pixels"] == {}  # which have nothing to train
+    assert other_checkpoint.read_bytes() == before
+    said = evaluate(*SHAPES, "--data.dense", "true")
+    assert "detection in the results is over a fine-tuned encoder, and a frozen one is asked for" in said
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--detection.layer_decay", "0.5"), "layer_decay is for an encoder that is trained"),
+        (("--detection.freeze", "false", "--detection.layer_decay", "0"), "is out of range"),
+        (("--detection.freeze", "false", "--detection.layer_decay", "x"), "detection.layer_decay"),
+        (("--detection.freeze", "maybe"), "detection.freeze"),
+    ],
+)
+def test_options_of_the_encoder_that_are_wrong_end_in_one_line(evaluate: Any, arguments: Any, message: str) -> None:
+    assert message in evaluate(*SHAPES, "--data.dense", "true", *arguments)
 
 
 def test_boxes_in_a_file_are_detected_and_a_changed_file_is_noticed(evaluate: Any, images: dict[str, Any]) -> None:

@@ -108,11 +108,11 @@ def test_labels_of_pixels_of_images_are_for_encoders_of_clips_too(evaluate: Any,
     found = evaluate("--ckpt_path", vjepa, *dense, "--protocol", "segmentation,depth")
     assert set(found["depth"]) == {"depth"}
     said = evaluate("--ckpt_path", vjepa, *dense, "--protocol", "knn,segmentation")
-    assert "segmentation is shown images, and VJEPA takes clips for the other protocols" in said
+    assert "segmentation shows VJEPA the images of data of images, and other protocols show it clips" in said
     said = evaluate("--ckpt_path", vjepa, *dense, "--protocol", "knn", "--overwrite", "true")
     assert "takes masks of the frames of videos, and the samples have mask, depth, boxes" in said
     said = evaluate("--ckpt_path", vjepa, *CLIPS, "--protocol", "depth", "--overwrite", "true")
-    assert "this method takes images and was given a video" in said
+    assert "the data have no depth for each image, which depth needs" in said
 
 
 @pytest.mark.parametrize("encoder", ["impala", "vit_tiny", "timm:test_resnet"])

@@ -51,7 +51,7 @@ def test_a_frozen_encoder_is_fitted_on_and_planned_with(kind: str, encoders: Any
     given = ["--ckpt_path", LAST, "--env", "TwoRooms", *PLANNER, "--episodes", "2", "--max_steps", "10"]
     main(["plan", *given, "--output", "plans", "--device", "cpu"])
     results = json.loads(Path("plans/results.json").read_text())
-    assert results["checkpoint_step"] == 2
+    assert (results["checkpoint_step"], results["cost"]) == (2, "last")
     assert (results["oracle"], len(results["episode_success"])) == (0.0, 2)  # the expert needs more steps
     errors = results["rollout_error"]
     assert errors["true"] != errors["shuffled"] != errors["none"]

@@ -1,5 +1,10 @@
+import itertools
 import json
+import os
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -58,3 +63,29 @@ def test_results_that_are_not_finite_are_no_json(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="Out of range float"):
         write(tmp_path, {"success": float("nan")}, None)
     assert not (tmp_path / "results.json").exists()
+
+
+@pytest.mark.parametrize("moment", range(8))
+def test_a_folder_of_a_run_that_was_killed_while_it_wrote_can_be_used_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: int
+) -> None:
+    for older in (False, True):
+        folder = tmp_path / str(older)
+        if older:
+            write(folder, {"success": 0.5}, b"old")
+        moments = itertools.count()
+
+        def at(real: Any, *arguments: Any, moments: Any = moments) -> Any:
+            if next(moments) == moment:
+                raise KeyboardInterrupt
+            return real(*arguments)
+
+        with monkeypatch.context() as patch, suppress(KeyboardInterrupt):
+            for name in ("replace", "fsync"):
+                patch.setattr(os, name, partial(at, getattr(os, name)))
+            write(folder, {"success": 1}, b"new")
+        assert check_output(str(folder), overwrite=True) == folder
+        results, gif = folder / "results.json", folder / "episodes.gif"
+        found = json.loads(results.read_text())["success"] if results.exists() else None
+        film = gif.read_bytes() if gif.exists() else None
+        assert (found, film) in [(None, None), (0.5, None), (1, None), (1, b"new")]

@@ -6,6 +6,7 @@ import torch
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from jepa_lightning.cli.planning import pictures
 from jepa_lightning.cli.planning.pictures import colors, film, show_in_tensorboard
 from jepa_lightning.planning.episodes import Episodes
 
@@ -68,3 +69,15 @@ def test_a_film_comes_into_the_tensorboard_of_the_run(tmp_path: Path) -> None:
     (event,) = board.Images("plan/episodes")
     assert (event.step, event.encoded_image_string) == (7, gif)
     assert show_in_tensorboard(gif, tmp_path / "last.ckpt", 7) is None
+
+
+def test_a_run_that_cannot_be_written_to_is_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(folder: str) -> None:
+        raise PermissionError(13, "Permission denied", folder)
+
+    (tmp_path / "checkpoints").mkdir()
+    (tmp_path / "events.out.tfevents.1.host").touch()
+    gif = film(episodes([True]))
+    assert gif is not None
+    monkeypatch.setattr(pictures, "FileWriter", refused)
+    assert show_in_tensorboard(gif, tmp_path / "checkpoints" / "last.ckpt", 7) is None
