@@ -205,7 +205,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--depth", type=int, default=2)
     parser.add_argument("--train-scenes", type=int, default=4096)
     parser.add_argument("--probe-scenes", type=int, default=512, help="to fit the probe, and as many to score it")
-    parser.add_argument("--precision", default="bf16-mixed", help="of the Trainer")
+    parser.add_argument("--precision", default="32-true", help="of the Trainer, such as bf16-mixed")
     parser.add_argument("--out", type=Path, default=Path("collapse"), help="writes OUT.csv, OUT.md and OUT.png")
     options = parser.parse_args(arguments)
     if options.quick:

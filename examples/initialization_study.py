@@ -5,16 +5,17 @@ python examples/initialization_study.py --methods IJEPA --patches 4 --image-size
 
 The two parts are those of `nn.init.init_weights`: patch embeddings at the scale of the position table, and output
 projections that shrink with depth. Each run trains a small ViT, and judges pooled features of the evaluation encoder by
-logistic regression and by 20 nearest neighbors, before and after training. Rows are appended to OUT.csv as they come.
+logistic regression and by 20 nearest neighbors, before and after training. OUT.csv has a row for each finished run, and
+a study that was killed continues there.
 """
 
 import argparse
-import csv
 import itertools
 from pathlib import Path
 from typing import Any
 
 import torch
+from kept_rows import KeptRows
 from lightning.pytorch import Trainer, seed_everything
 from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import KNeighborsClassifier
@@ -41,10 +42,7 @@ OPTIONS = {
     "VICReg": {"projector_dim": 512},
 }  # fmt: skip
 TOKENS = 8  # a side, where no image size is given
-COLUMNS = (
-    "method", "data", "patch", "scaled patches", "scaled depth", "seed", "steps",
-    "linear before", "knn before", "linear", "knn",
-)  # fmt: skip
+SETTINGS = ("steps", "batch_size", "image_size", "width", "depth", "precision")  # that all rows share
 
 
 def build_data(name: str, **options: Any) -> JEPADataModule:
@@ -93,8 +91,8 @@ def judge(module: JEPAModule, data: JEPADataModule) -> tuple[float, float]:
     return float(linear.score(val, truth)), float(knn.score(val - mean, truth))
 
 
-def run(name: str, patch: int, scales: tuple[bool, bool], seed: int, options: argparse.Namespace) -> tuple[object, ...]:
-    """One row of the table."""
+def run(name: str, patch: int, scales: tuple[bool, bool], seed: int, options: argparse.Namespace) -> dict[str, object]:
+    """One row of the table, beside its settings."""
     seed_everything(seed, workers=True, verbose=False)
     module = build_module(name, patch, options.image_size or TOKENS * patch, options.width, options.depth)
     initialize_(module, *scales)
@@ -109,7 +107,12 @@ def run(name: str, patch: int, scales: tuple[bool, bool], seed: int, options: ar
     before = judge(module, data)
     trainer.fit(module.train(), datamodule=data)
     after = judge(module, data)
-    return name, options.data, patch, *map(int, scales), seed, options.steps, *(f"{x:.3f}" for x in (*before, *after))
+    judged = dict(zip(("linear before", "knn before", "linear", "knn"), (*before, *after), strict=True))
+    return {
+        "method": name, "data": options.data, "patch": patch,
+        "scaled patches": int(scales[0]), "scaled depth": int(scales[1]),
+        **{column: f"{value:.3f}" for column, value in judged.items()},
+    }  # fmt: skip
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -123,19 +126,18 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--batch-size", type=int, default=64)
     parser.add_argument("--width", type=int, default=96)
     parser.add_argument("--depth", type=int, default=4)
-    parser.add_argument("--precision", default="bf16-mixed")
+    parser.add_argument("--precision", default="32-true")
     parser.add_argument("--num-workers", type=int, default=0)
     parser.add_argument("--out", type=Path, default=Path("initialization"))
     options = parser.parse_args(arguments)
-    path = options.out.with_suffix(".csv")
-    path.parent.mkdir(parents=True, exist_ok=True)
+    kept = KeptRows(options.out.with_suffix(".csv"), {name: getattr(options, name) for name in SETTINGS})
     parts = list(itertools.product((False, True), repeat=2))
     for name, patch, seed, scales in itertools.product(options.methods, options.patches, options.seeds, parts):
-        row = run(name, patch, scales, seed, options)
-        new = not path.exists()
-        with path.open("a", newline="") as file:
-            csv.writer(file).writerows([COLUMNS, row] if new else [row])
-        print("  ".join(map(str, row)), flush=True)
+        title = f"{name} on {options.data}, patch {patch}, scales {scales[0]:d} {scales[1]:d}"
+        if not kept.has(title, seed):
+            row = run(name, patch, scales, seed, options)
+            kept.add(title, seed, [row])
+            print("  ".join(map(str, [*row.values(), seed])), flush=True)
 
 
 if __name__ == "__main__":

@@ -11,19 +11,19 @@ import jepa_lightning.worlds  # noqa: F401  # registers the environment
 from jepa_lightning import WorldModel
 from jepa_lightning.data import TwoRoomsDataModule
 from jepa_lightning.evaluation import wilson_interval
+from jepa_lightning.nn import StridedEncoder
 from jepa_lightning.planning import MPPI, Bounds, PlanningPolicy, episode_generators, run_episodes
 
 
 def learn(steps: int, width: int) -> WorldModel:
     """From walks with known actions alone: neither goals nor rewards are seen."""
-    small = {"image_size": [65, 65], "in_channels": 2, "width": width, "channels": [8, 16, 16]}
-    encoder = {"class_path": "jepa_lightning.nn.ImpalaEncoder", "init_args": small}
+    encoder = StridedEncoder((65, 65), in_channels=2, width=width)
     predictor = {"predictor": "mlp", "predictor_depth": 3, "predictor_hidden": 512, "rollout_steps": 4}
+    terms = {"rollout_from": "every", "covariance": 24.0, "similarity": 4.0, "inverse": 8.0, "lr": 2e-3}
     # frames are 4 steps of a walk apart, and an action has those of all 4
-    model = WorldModel(encoder, **predictor, num_frames=5, action_size=8, similarity=4.0, inverse=4.0, lr=2e-3)
-    data = TwoRoomsDataModule(64 * steps, 64, num_frames=5, frame_skip=4, batch_size=64, std=(0.0369, 0.2))
-    trainer = Trainer(max_steps=steps, gradient_clip_val=2.0, logger=False, limit_val_batches=0)
-    trainer.fit(model, datamodule=data)
+    model = WorldModel(encoder, num_frames=5, action_size=8, **predictor, **terms)
+    data = TwoRoomsDataModule(64 * steps, 64, 5, frame_skip=4, straight=0.5, std=(0.0369, 0.1), batch_size=64)
+    Trainer(max_steps=steps, gradient_clip_val=2.0, logger=False, limit_val_batches=0).fit(model, datamodule=data)
     return model.eval().requires_grad_(False)
 
 
@@ -42,9 +42,9 @@ def main(args: list[str] | None = None) -> None:
     # walls and doors here were in no walk to learn from
     env = gymnasium.make_vec("jepa_lightning/TwoRooms-v0", num_envs=options.episodes)
     bounds = Bounds(*(torch.tensor([side, side], device=model.device) for side in (-2.45, 2.45)), max_norm=2.45)
-    planner = MPPI(80, num_samples=64, num_elites=8, iterations=4, sigma=0.5, temperature=0.02, beta=2.5)
+    planner = MPPI(80, num_samples=64, num_elites=8, iterations=4, sigma=1.0, temperature=0.02, beta=2.5)
     generators, skip = episode_generators(0, options.episodes), model.frame_skip or 1
-    policy = PlanningPolicy(model, planner, bounds, generators, replan_every=skip, frame_skip=skip)
+    policy = PlanningPolicy(model, planner, bounds, generators, replan_every=skip, reduce="last", frame_skip=skip)
     episodes = run_episodes(env, policy, range(options.episodes), options.max_steps, size=2, record=1)
 
     reached = int(episodes.success.sum())

@@ -1,4 +1,3 @@
-# B batch, C channels, H W height and width, N tokens, D width
 """What may help a method on small images, each alone beside the method as it is."""
 
 from dataclasses import replace
@@ -7,7 +6,7 @@ from typing import Any, NamedTuple
 
 import yaml
 from small_methods import ENCODER, OPTIONS
-from torch import Tensor, nn
+from torch import nn
 
 import jepa_lightning
 from jepa_lightning import IJEPA, JEPAModule
@@ -52,42 +51,6 @@ class ScaledPositionsIJEPA(IJEPA):
         return encoder
 
 
-class PatchStem(nn.Module):
-    """Convolutions within each patch, that see no pixel of another, so that nothing of a masked patch leaks.
-
-    Args:
-        patch: side of a patch in pixels.
-        in_channels: C.
-        width: D.
-        hidden: channels of the convolutions.
-    """
-
-    def __init__(self, patch: int, in_channels: int, width: int, hidden: int = 32) -> None:
-        super().__init__()
-        self.patch = patch
-        self.layers = nn.Sequential(
-            nn.Conv2d(in_channels, hidden, 3, padding=1), nn.GELU(), nn.Conv2d(hidden, hidden, 3, padding=1), nn.GELU()
-        )
-        self.proj = nn.Linear(hidden * patch**2, width)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """``[B, C, H, W]`` to ``[B, N, D]``."""
-        side = self.patch
-        patches = x.unflatten(3, (-1, side)).unflatten(2, (-1, side)).permute(0, 2, 4, 1, 3, 5)
-        tokens: Tensor = self.proj(self.layers(patches.flatten(0, 2)).flatten(1))
-        return tokens.unflatten(0, (len(x), -1))
-
-
-class StemIJEPA(IJEPA):
-    """Convolutions in place of the linear patch embedding."""
-
-    def build_encoder(self) -> nn.Module:
-        """The encoder, with another patch embedding."""
-        encoder: Any = super().build_encoder()
-        encoder.patch_embed = PatchStem(self.patch_size, self.in_channels, encoder.width)
-        return encoder
-
-
 class ColorIJEPA(IJEPA):
     """Changed colors, for those who allow augmentations."""
 
@@ -117,6 +80,8 @@ class Direction(NamedTuple):
 
 
 FOUR = {"num_targets": 4, "target_scale": (0.15, 0.2), "context_scale": (0.85, 1.0)}
+STEM = {"patch_embedding": "convolutional"}
+REGISTERS = {"registers": 4}
 TWO_VIEWS = ("SimCLR", "MoCo", "BYOL", "SimSiam", "DINO", "VICReg", "BarlowTwins", "LeJEPA")
 
 
@@ -130,7 +95,8 @@ def preset(method: str, name: str) -> dict[str, Any]:
 
 DIRECTIONS = (
     Direction("IJEPA"),
-    Direction("IJEPA", "convolutional stem", module=StemIJEPA),
+    Direction("IJEPA", "convolutional stem", STEM),
+    Direction("IJEPA", "4 registers", REGISTERS),
     *(
         Direction("IJEPA", f"positions x {factor}", {"positions": factor}, ScaledPositionsIJEPA)
         for factor in (0.25, 0.5)
@@ -146,6 +112,8 @@ DIRECTIONS = (
     Direction("IJEPA", "without content", {"content": 0.0}),
     Direction("IJEPA", "batch 256", batch_size=256),
     Direction("MAE"),
+    Direction("MAE", "convolutional stem", STEM),
+    Direction("MAE", "4 registers", REGISTERS),
     Direction("MAE", "flips", {"flip": 0.5}),
     *(Direction(method, name, preset(method, name)) for method in TWO_VIEWS for name in (AS_IT_IS, "small", "crops")),
 )

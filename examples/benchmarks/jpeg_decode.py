@@ -7,7 +7,7 @@ as long as photographs. "view" has the training view of I-JEPA at 224 px with cr
 has all the pixels that it can show where 410 are left of the shorter side. The last column is what the loader limits a
 training to on 16 cores.
 
-Seed 0, commit 239b212, one thread of a busy CPU, CPU time over that of decoding whole by PIL: files of 500 x 375 pixels
+Seed 0, commit cc23ce2, one thread of a busy CPU, CPU time over that of decoding whole by PIL: files of 500 x 375 pixels
 are below 410 at half their size, and gain nothing from min_side 410 (.92 of the time, with the view .98); 180 has .77
 (.80). Of 1,600 x 1,200 pixels 410 has .76 (.65), and 180 .66 (.56). torchvision has .98 (.81) and .77 (.69): a part of
 what it saves is the conversion from PIL. With the view a core reads 303 images of 500 x 375 pixels a second, 16 cores

@@ -6,7 +6,7 @@ python examples/benchmarks/predictor_attention.py --precision bf16
 Steps take turns and CPU time is measured, on one thread, so that other processes count little. What is printed is the
 share of the full attention's time, the median over pairs of steps, each on a batch with masks of its own.
 
-Seed 0, commit ea39d7a, ViT-S/16, 160 px, batch 16, 4 blocks, one thread of a busy CPU, 5 pairs: .74 of the time in fp32
+Seed 0, commit d818a04, ViT-S/16, 160 px, batch 16, 4 blocks, one thread of a busy CPU, 5 pairs: .74 of the time in fp32
 (.71 to .83) and .77 in bf16 (.72 to .84), at .75 of the FLOPs of forward and backward pass. The full attention has its
 last block compute the targets alone, which takes .95 of the FLOPs of a step in which it computes all tokens (commit
 924d4a9), so that shared attention has .71 of those.

@@ -1,16 +1,35 @@
 import csv
 from pathlib import Path
 
+import pytest
 import torch
 
 
-def test_it_writes_a_row_for_each_part_on_and_off(example, folder: Path) -> None:
+def test_it_writes_a_row_for_each_part_on_and_off_and_continues(
+    example, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     study = example("initialization_study.py")
     small = ["--steps", "1", "--batch-size", "4", "--width", "24", "--depth", "1", "--precision", "32-true"]
-    study.main(["--methods", "SimCLR", "--patches", "8", "--image-size", "16", "--data", str(folder), *small])
-    head, *rows = csv.reader(Path("initialization.csv").read_text().splitlines())
-    assert [row[3:5] for row in rows] == [["0", "0"], ["0", "1"], ["1", "0"], ["1", "1"]]
-    assert all(0 <= float(accuracy) <= 1 for row in rows for accuracy in row[head.index("linear before") :])
+    command = ["--methods", "SimCLR", "--patches", "8", "--image-size", "16", "--data", str(folder), *small]
+    real, done = study.run, []
+
+    def run(*arguments):
+        if len(done) == 2:
+            raise KeyboardInterrupt
+        done.append(arguments)
+        return real(*arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(study, "run", run)
+        with pytest.raises(KeyboardInterrupt):
+            study.main(command)
+    study.main(command)
+    rows = list(csv.DictReader(Path("initialization.csv").read_text().splitlines()))
+    parts = [(row["scaled patches"], row["scaled depth"]) for row in rows]
+    assert parts == [("0", "0"), ("0", "1"), ("1", "0"), ("1", "1")]
+    assert all(0 <= float(row[name]) <= 1 for row in rows for name in ("linear before", "knn before", "linear", "knn"))
+    with pytest.raises(SystemExit, match=r"holds runs with .*'width': '24'.* has .*'width': '48'"):
+        study.main([*command, "--width", "48"])
 
 
 def test_both_parts_reach_every_transformer(example) -> None:

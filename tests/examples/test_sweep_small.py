@@ -58,16 +58,6 @@ def test_every_direction_differs_from_the_method_as_it_is_and_learns(directions)
         seen.add((direction.method, direction.name))
 
 
-def test_the_stem_of_a_patch_sees_no_other_patch(directions):
-    torch.manual_seed(0)
-    stem, image = directions.PatchStem(4, 3, 8), torch.rand(1, 3, 12, 8)
-    before = stem(image)
-    assert before.shape == (1, 6, 8)
-    image[:, :, 4:8, 4:8] += 1  # the patch in row 1, column 1
-    moved = (stem(image) - before).abs().amax(dim=(0, 2))
-    assert (moved > 0).tolist() == [False, False, False, True, False, False]
-
-
 def test_positions_are_scaled(directions):
     options = {"encoder": "vit_tiny", "depth": 1, "image_size": 32, "patch_size": 8, "predictor_depth": 1,
                "predictor_dim": 24, "predictor_heads": 3}  # fmt: skip
