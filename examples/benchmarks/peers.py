@@ -4,23 +4,26 @@ python -m venv peers && peers/bin/pip install lightly stable-pretraining .
 peers/bin/python examples/benchmarks/peers.py
 
 The peers are timm's Vision Transformer in a plain loop, lightly's modules and stable-pretraining's methods; those that
-are not installed are left out. A step is forward pass, backward pass, AdamW and EMA, in fp32, of one batch of random
-images that is in memory. Optimizer and EMA are the same code for all. Sizes are the papers' (a predictor of 6 blocks
-of width 384, a decoder of 8 blocks of width 512, a head of 2048 and 128), on an encoder without class token. All take
-turns, step by step, so that a busy machine slows all alike. ``CPU`` is the time of the processor in all threads, which
-others on the machine change little; ``wall`` is that on the clock. A ratio is that of medians, and below 1 a peer is
-faster than this package; the range is that of the middle half of all rounds. ``GFLOP`` are the operations of forward
-and backward pass, counted by torch.
+are not installed are left out. A step is forward pass, backward pass, AdamW and EMA of one batch of random images that
+is in memory; ``--precision bf16`` is autocast to bfloat16, as the Trainer's bf16-mixed. Optimizer and EMA are the same
+code for all. Sizes are the papers' (a predictor of 6 blocks of width 384, a decoder of 8 blocks of width 512, a head of
+2048 and 128), on an encoder without class token. All take turns, step by step, so that a busy machine slows all alike.
+``CPU`` is the time of the processor in all threads, which others on the machine change little; ``wall`` is that on the
+clock. A ratio is that of medians, and below 1 a peer is faster than this package; the range is that of the middle half
+of all rounds. ``GFLOP`` are the operations of forward and backward pass, counted by torch, which
+counts none of fused attention on a CPU.
 
 What differs:
-    plain loop          learned positions, where others have fixed ones.
+    plain loop          learned positions, where others have fixed ones. ``explicit`` has matrix products and a softmax
+                        in place of torch's fused attention, whose backward pass is slow in bfloat16 on a CPU.
     lightly             one pass through the network for each of SimCLR's views; MAE's decoder takes all tokens, as the
                         plain loop's does.
     stable-pretraining  I-JEPA and MAE draw masks in the step, one context and one set of targets for the whole batch in
                         I-JEPA. It predicts all targets together in one pass, not each block on its own, which is less
                         work and another method.
     this package        the last block of predictor and decoder computes masked tokens alone; masks come from the data
-                        loader.
+                        loader. ``compiled`` has ``compile=True``; it is left out without ``--compiled``, as its first
+                        step takes a minute.
 """
 
 import argparse
@@ -33,7 +36,7 @@ from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 
 import torch
-from peers_step import Contest, Entry, Step, step_of
+from peers_step import PRECISIONS, Contest, Entry, Step, step_of
 from torch.utils.flop_counter import FlopCounterMode
 
 from jepa_lightning.masking import MultiBlockMask, RandomMask
@@ -43,8 +46,10 @@ OURS = "jepa_lightning"
 # what is shown, its package, and the file and the table of its entries
 PARTIES = {
     OURS: (OURS, "peers_ours", "METHODS"),
+    "compiled": (OURS, "peers_ours", "COMPILED"),
     "shared attention": (OURS, "peers_ours", "SHARED"),
     "timm, plain loop": ("timm", "peers_plain", "METHODS"),
+    "timm, explicit": ("timm", "peers_plain", "EXPLICIT"),
     "lightly": ("lightly", "peers_lightly", "METHODS"),
     "stable-pretraining": ("stable-pretraining", "peers_stable_pretraining", "METHODS"),
 }
@@ -62,10 +67,12 @@ def contest_of(options: argparse.Namespace) -> Contest:
     return Contest(options.encoder, options.patch_size, images, others, blocks, random)
 
 
-def present() -> dict[str, Methods]:
+def present(compiled: bool) -> dict[str, Methods]:
     """The entries of all that are installed; a line for each of the others."""
     found: dict[str, Methods] = {}
     for name, (package, file, table) in PARTIES.items():
+        if name == "compiled" and not compiled:
+            continue
         try:
             shown = f"{name} {version(package)}"
         except PackageNotFoundError:
@@ -107,7 +114,9 @@ def compare(method: str, parties: dict[str, Methods], contest: Contest, options:
     """Prints the rows of a method."""
     entries = {name: methods[method](contest) for name, methods in parties.items() if method in methods}
     flops = {name: flops_of(entry) for name, entry in entries.items()}
-    times = in_turns({name: step_of(entry) for name, entry in entries.items()}, options.rounds, options.warm_up)
+    times = in_turns(
+        {name: step_of(entry, options.precision) for name, entry in entries.items()}, options.rounds, options.warm_up
+    )
     for name in entries:
         print(f"{method:<8}{name:<26}{flops[name]:>7.1f}{''.join(cells(times[clock], name) for clock in CLOCKS)}")
 
@@ -121,6 +130,8 @@ def main(args: list[str] | None = None) -> None:
     parser.add_argument("--rounds", type=int, default=12, help="steps of each, at least 2")
     parser.add_argument("--warm-up", type=int, default=2, help="steps of each that do not count")
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--precision", default="fp32", choices=PRECISIONS)
+    parser.add_argument("--compiled", action="store_true", help="this package with compiled blocks, too")
     parser.add_argument("--methods", nargs="+", default=METHODS, choices=METHODS)
     options = parser.parse_args(args)
     if options.rounds < 2:
@@ -128,10 +139,10 @@ def main(args: list[str] | None = None) -> None:
     warnings.simplefilter("ignore")
     torch.set_num_threads(options.threads)
     torch.manual_seed(0)
-    parties, contest = present(), contest_of(options)
+    parties, contest = present(options.compiled), contest_of(options)
     print(
-        f"{options.encoder}/{options.patch_size}, {options.image_size} px, batch {options.batch_size}, fp32, "
-        f"{options.threads} thread(s), {options.rounds} rounds, torch {version('torch')}, "
+        f"{options.encoder}/{options.patch_size}, {options.image_size} px, batch {options.batch_size}, "
+        f"{options.precision}, {options.threads} thread(s), {options.rounds} rounds, torch {version('torch')}, "
         f"Python {platform.python_version()}"
     )
     clocks = "".join(f"{f'{clock}, s':>9}{'ratio':>8}{'middle half':>14}" for clock in CLOCKS)

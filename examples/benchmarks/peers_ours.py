@@ -6,6 +6,7 @@ from functools import partial
 from peers_step import Contest, Entry
 
 from jepa_lightning import IJEPA, MAE, JEPAModule, SimCLR
+from jepa_lightning.nn import compile_blocks
 from jepa_lightning.nn.predictor import PredictorAttention
 from jepa_lightning.types import Batch
 
@@ -44,5 +45,18 @@ def simclr(contest: Contest) -> Entry:
     return entry_of(module, Batch([contest.images, contest.other_images]))
 
 
+def compiled(method: Callable[[Contest], Entry]) -> Callable[[Contest], Entry]:
+    """A method with each of its transformer blocks compiled."""
+
+    def build(contest: Contest) -> Entry:
+        entry = method(contest)
+        for network in entry.networks:
+            compile_blocks(network)
+        return entry
+
+    return build
+
+
 METHODS: dict[str, Callable[[Contest], Entry]] = {"I-JEPA": ijepa, "MAE": mae, "SimCLR": simclr}
 SHARED = {"I-JEPA": partial(ijepa, attention="shared")}
+COMPILED = {name: compiled(method) for name, method in METHODS.items()}

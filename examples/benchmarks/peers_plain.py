@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import torch
 from peers_step import Contest, Entry
-from timm.models.vision_transformer import Block, VisionTransformer
+from timm.models.vision_transformer import Attention, Block, VisionTransformer
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -113,4 +113,19 @@ def simclr(contest: Contest) -> Entry:
     return Entry([encoder, head], loss)
 
 
+def explicit(method: Callable[[Contest], Entry]) -> Callable[[Contest], Entry]:
+    """A method without torch's fused attention."""
+
+    def build(contest: Contest) -> Entry:
+        entry = method(contest)
+        targets = [target for _, target in entry.pairs]
+        for module in (each for network in (*entry.networks, *targets) for each in network.modules()):
+            if isinstance(module, Attention):
+                module.fused_attn = False
+        return entry
+
+    return build
+
+
 METHODS: dict[str, Callable[[Contest], Entry]] = {"I-JEPA": ijepa, "MAE": mae, "SimCLR": simclr}
+EXPLICIT = {name: explicit(method) for name, method in METHODS.items()}

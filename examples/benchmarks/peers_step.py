@@ -12,6 +12,7 @@ from jepa_lightning.types import Masks
 
 Step = Callable[[], object]
 DECAY = 0.996  # of EMA targets
+PRECISIONS = ("fp32", "bf16")
 
 
 class Contest(NamedTuple):
@@ -78,14 +79,20 @@ class Entry(NamedTuple):
         return [each for network in self.networks for each in network.parameters() if each.requires_grad]
 
 
-def step_of(entry: Entry) -> Step:
-    """Forward pass, backward pass, AdamW and EMA: the same code for all."""
+def step_of(entry: Entry, precision: str = "fp32") -> Step:
+    """Forward pass, backward pass, AdamW and EMA: the same code for all.
+
+    Args:
+        entry: whose step.
+        precision: one of ``PRECISIONS``; bf16 is autocast to bfloat16.
+    """
     optimizer = torch.optim.AdamW(entry.parameters, lr=1e-4, weight_decay=0.05)
     sources = [each for online, _ in entry.pairs for each in online.parameters()]
     moved = [each for _, target in entry.pairs for each in target.parameters()]
 
     def step() -> None:
-        loss = entry.loss()
+        with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16"):
+            loss = entry.loss()
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()

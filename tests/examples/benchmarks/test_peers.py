@@ -77,6 +77,30 @@ def test_a_step_trains_all_weights_and_moves_targets(example, contest, file, met
     assert not before or any(not a.equal(b) for a, b in zip(before, after, strict=True))
 
 
+@pytest.mark.parametrize("method", ["I-JEPA", "MAE", "SimCLR"])
+def test_explicit_attention_computes_the_same(example, contest, method):
+    plain = example("benchmarks/peers_plain.py")
+    losses = []
+    for table in (plain.METHODS, plain.EXPLICIT):
+        torch.manual_seed(0)
+        entry = table[method](contest)
+        losses.append(entry.loss())
+    torch.testing.assert_close(*losses, rtol=1e-4, atol=1e-5)
+    networks = (*entry.networks, *(target for _, target in entry.pairs))
+    fused = [each.fused_attn for network in networks for each in network.modules() if hasattr(each, "fused_attn")]
+    assert fused
+    assert not any(fused)
+
+
+def test_half_precision_is_autocast(example, contest):
+    seen = []
+    entry = example("benchmarks/peers_ours.py").METHODS["SimCLR"](contest)
+    watched = entry._replace(loss=lambda: (seen.append(torch.is_autocast_enabled("cpu")), entry.loss())[1])
+    for precision in example("benchmarks/peers_step.py").PRECISIONS:
+        example("benchmarks/peers_step.py").step_of(watched, precision)()
+    assert seen == [False, True]
+
+
 def test_it_prints_a_row_for_each_that_is_installed_and_a_line_for_the_others(example, capsys, monkeypatch):
     benchmark = example("benchmarks/peers.py")
     missing = {"lightly": ("no-such-package", "peers_lightly", "METHODS"), "stable-pretraining": ("", "", "")}
@@ -86,13 +110,15 @@ def test_it_prints_a_row_for_each_that_is_installed_and_a_line_for_the_others(ex
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "no-such-package is not installed, and is left out: pip install no-such-package."
     rows = [[cell.strip() for cell in (line[:8], line[8:34], *line[34:].split())] for line in lines[3:]]
-    assert [row[0] for row in rows] == ["SimCLR", "SimCLR"]
-    assert [row[1].rsplit(maxsplit=1)[0] for row in rows] == ["jepa_lightning", "timm, plain loop"]
+    assert [row[0] for row in rows] == ["SimCLR"] * 3
+    assert [row[1].rsplit(maxsplit=1)[0] for row in rows] == ["jepa_lightning", "timm, plain loop", "timm, explicit"]
     for _, _, flops, cpu, ratio, low, _, high, *_ in rows:
         assert float(cpu) > 0
         assert 0.2 < float(ratio) < 5
         assert float(low) <= float(high)
-        assert flops == rows[0][2]  # the plain loop does the same work
+        assert float(flops) == pytest.approx(float(rows[0][2]), abs=0.2)
+    assert rows[1][2] == rows[0][2]  # the plain loop does the same work
+    assert float(rows[2][2]) > float(rows[0][2])  # torch does not count the products of fused attention on a CPU
 
 
 def test_too_few_rounds_are_refused(example, capsys):
