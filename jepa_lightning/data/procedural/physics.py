@@ -24,7 +24,7 @@ PHYSICS_CLASS_NAMES = {
     "shape": tuple(SHAPES),
     "color": COLORS,
 }
-MASK_NAMES = ("background", "large body", "small body", "other small body")
+MASK_NAMES = ("background", "large body", "small body")
 DRAWN = ("direction", "speed", "gravity", "shape", "color")  # the collisions follow
 
 
@@ -43,8 +43,8 @@ class PhysicsVideoDataset(Dataset[Any]):
         offset: index of the first clip.
         textured: a motley background, another one in each clip, instead of a dark plain one, before which tokens of
             random weights tell much of the motion already.
-        dense: give, as a `jepa_lightning.types.Sample`, the extra ``mask`` int64 ``[T, H, W]`` too: the number of the
-            body that each pixel shows, the large one is 1, and 0 where there is none.
+        dense: give, as a `jepa_lightning.types.Sample`, the extra ``mask`` int64 ``[T, H, W]`` too: what each
+            pixel shows, 0 is no body, 1 the large one, and 2 a small one. Two small ones are alike but for their order.
 
     Example:
         >>> from jepa_lightning.data import PhysicsVideoDataset
@@ -83,7 +83,8 @@ class PhysicsVideoDataset(Dataset[Any]):
         frames = render(scene, motion, self.num_frames, self.image_size, draw, self.textured)
         if not self.dense:
             return frames, labels, None
-        return Sample(frames, labels, None, {MASK: body_masks(scene, motion, self.num_frames, self.image_size)})
+        bodies = body_masks(scene, motion, self.num_frames, self.image_size)
+        return Sample(frames, labels, None, {MASK: bodies.clamp(max=len(MASK_NAMES) - 1)})
 
 
 def draw_labels(draw: UniformDraw) -> dict[str, int]:

@@ -156,3 +156,11 @@ def test_a_trainer_shows_vjepa_clips_and_masks_whatever_the_workers(quiet_traine
         assert torch.equal(first.views[0], second.views[0])
         assert all(torch.equal(first.labels[name], second.labels[name]) for name in PHYSICS_CLASS_NAMES)
         assert all(torch.equal(a.context, b.context) and torch.equal(a.target, b.target) for a, b in kinds)
+
+
+def test_masks_tell_the_large_body_from_small_ones_and_never_one_small_body_from_another() -> None:
+    dense = PhysicsVideoDataset(64, num_frames=2, dense=True)
+    found = torch.stack([sample.extras["mask"] for sample in dense])
+    large, small = (found == 1).sum(), (found == 2).sum()
+    assert found.unique().tolist() == [0, 1, 2]
+    assert large > small  # there are up to two small ones, each of less than a third of the area
