@@ -1,3 +1,4 @@
+from jepa_lightning.callbacks.best_checkpoint import BestCheckpoint
 from jepa_lightning.callbacks.collapse import CollapseMonitor
 from jepa_lightning.callbacks.feature_writer import FeatureWriter
 from jepa_lightning.callbacks.hyperparameters import HyperparameterMetrics
@@ -24,6 +25,7 @@ from jepa_lightning.callbacks.throughput import Throughput
 from jepa_lightning.ema import EMACallback
 
 __all__ = [
+    "BestCheckpoint",
     "CollapseMonitor",
     "EMACallback",
     "EmbeddingPlot",

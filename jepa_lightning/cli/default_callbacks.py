@@ -3,9 +3,10 @@
 from typing import Any
 
 from lightning.pytorch import Callback
-from lightning.pytorch.callbacks import Checkpoint, LearningRateMonitor, ModelCheckpoint, ThroughputMonitor
+from lightning.pytorch.callbacks import Checkpoint, LearningRateMonitor, ThroughputMonitor
 
 from jepa_lightning.callbacks import (
+    BestCheckpoint,
     HyperparameterMetrics,
     LastCheckpoint,
     OnlineLinearProbe,
@@ -54,14 +55,7 @@ def _checkpoints(callbacks: list[Any]) -> list[Callback]:
         return []
     added: list[Callback] = [] if saving else [LastCheckpoint()]
     if _has(callbacks, OnlineLinearProbe):
-        best = ModelCheckpoint(
-            filename="best",
-            monitor="val/linear",
-            mode="max",
-            save_on_train_epoch_end=False,
-            enable_version_counter=False,
-        )
-        added.append(best)
+        added.append(BestCheckpoint())
     return added
 
 

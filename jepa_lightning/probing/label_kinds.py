@@ -228,6 +228,9 @@ class TagLabel(LabelKind):
         return _weighted_mean(weights, values.to(weights.dtype))
 
 
+SUFFIXES = tuple(kind.suffix for kind in (ClassLabel, ValueLabel, TagLabel))
+
+
 def form_of(target: Tensor) -> tuple[type[LabelKind], int] | None:
     """The kind of a label as a batch has it, and its columns; None where it is none of them.
 
