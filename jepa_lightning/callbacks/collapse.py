@@ -102,7 +102,7 @@ class CollapseMonitor(NamedCallback, FreshCallback):
 
     @property
     def alarm_kinds(self) -> list[str]:
-        """Kinds of the alarms given so far: ``rank``, ``std``, ``content``, ``gap``, ``fragments``."""
+        """Kinds of the alarms given so far: ``rank``, ``std``, ``content``, ``gap``, ``actions``, ``fragments``."""
         return self._bell.kinds
 
     def reset(self) -> None:

@@ -19,7 +19,12 @@ from jepa_lightning.interop.timm_reader import is_ijepa, is_timm_name
 
 
 class LoadedModule(NamedTuple):
-    """A module in eval mode, and what became of each tensor of its file."""
+    """A module in eval mode, and what became of each tensor of its file.
+
+    Attributes:
+        module: of the class that was asked for.
+        report: names of the tensors that were loaded, left out or reshaped.
+    """
 
     module: Any
     report: LoadReport

@@ -30,7 +30,12 @@ SIDE = 256  # pixels, likewise for rotary positions
 
 
 class Loaded(NamedTuple):
-    """A network in eval mode, and what became of each tensor of its file."""
+    """A network in eval mode, and what became of each tensor of its file.
+
+    Attributes:
+        network: an encoder, a predictor, or an attentive probe.
+        report: names of the tensors that were loaded, left out or reshaped.
+    """
 
     network: nn.Module
     report: LoadReport

@@ -32,8 +32,8 @@ class IJEPA(LatentPrediction):
 
     Args:
         encoder: named size of the Vision Transformer: vit_tiny, vit_small, vit_base, vit_large, vit_huge, vit_giant,
-            vit_giant_xformers or vit_gigantic; or ``timm:NAME``, or a network of your own or its class path, see
-            ``EncoderModule``.
+            vit_giant_xformers, vit_gigantic or vit_gigantic_xformers; or ``timm:NAME``, or a network of your own or its
+            class path, see ``EncoderModule``.
         image_size: height and width of the views in pixels, or one number for both.
         patch_size: side of a patch in pixels.
         predictor_depth: number of predictor blocks; the paper has 6 for ViT-B, 12 for L and H, 16 for G.

@@ -45,8 +45,8 @@ class LatentPrediction(LatentTargets):
 
     Args:
         encoder: a named size: vit_tiny, vit_small, vit_base, vit_large, vit_huge, vit_giant,
-            vit_giant_xformers (V-JEPA 2's ViT-g) or vit_gigantic; or ``timm:NAME``, a network of your own, or the class
-            path of one, see ``EncoderModule``.
+            vit_giant_xformers (V-JEPA 2's ViT-g), vit_gigantic or vit_gigantic_xformers (V-JEPA 2.1's ViT-G); or
+            ``timm:NAME``, a network of your own, or the class path of one, see ``EncoderModule``.
         image_size: height and width of the input in pixels, or one number for both.
         patch_size: side of a patch in pixels.
         width: width of the tokens, instead of that of the named size.

@@ -51,8 +51,8 @@ class VJEPA(ImagesAndClips):
 
     Args:
         encoder: named size of the Vision Transformer: vit_tiny, vit_small, vit_base, vit_large, vit_huge, vit_giant,
-            vit_giant_xformers or vit_gigantic; or ``timm:NAME``, or a network of your own or its class path, see
-            ``EncoderModule``.
+            vit_giant_xformers, vit_gigantic or vit_gigantic_xformers; or ``timm:NAME``, or a network of your own or its
+            class path, see ``EncoderModule``.
         image_size: height and width of the frames in pixels, or one number for both.
         patch_size: side of a patch in pixels.
         num_frames: number of frames in a clip; 1 makes it a model of images.

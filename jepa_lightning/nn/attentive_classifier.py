@@ -12,9 +12,9 @@ class AttentiveClassifier(nn.Module):
     Args:
         width: D.
         classes: C.
-        depth: blocks of the pooler, as in ``AttentivePooler``, as are
-        heads: and
-        generation: and
+        depth: blocks of the pooler, one of which is the cross-attention.
+        heads: attention heads of each block.
+        generation: 1 or 2, the order of the pooler's blocks, see ``AttentivePooler``.
         eps: of the norms; the reference has 1e-5, ``transformers`` 1e-6.
 
     Example:
