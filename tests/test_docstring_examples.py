@@ -6,7 +6,22 @@ from typing import Any
 
 import pytest
 
-from jepa_lightning import callbacks, data, energy, evaluation, losses, modules, planning
+from jepa_lightning import (
+    callbacks,
+    checkpoints,
+    data,
+    distributed,
+    ema,
+    energy,
+    evaluation,
+    losses,
+    masking,
+    modules,
+    nn,
+    optim,
+    planning,
+)
+from jepa_lightning.interop import LoadReport
 from jepa_lightning.losses import info_nce
 from jepa_lightning.masking import covering_masks
 from jepa_lightning.probing.attentive import attentive_probe
@@ -16,14 +31,16 @@ from jepa_lightning.worlds import ImageWorld, TwoRooms, TwoRoomsVector, make_wor
 from jepa_lightning.worlds.layouts import layouts_of
 from jepa_lightning.worlds.policies import Wanderer
 
-PACKAGES = (modules, losses, data, callbacks, energy, planning)
+PACKAGES = (
+    modules, losses, data, callbacks, energy, planning, nn, masking, optim, ema, distributed, checkpoints,
+)  # fmt: skip
 CLASSES = [
     value
     for package in PACKAGES
     for value in map(package.__dict__.get, package.__all__)
     if inspect.isclass(value) and value.__module__.startswith("jepa_lightning")
 ]
-CLASSES += [Batch, ImageWorld, Sample, TwoRooms, TwoRoomsVector, Wanderer]
+CLASSES += [Batch, ImageWorld, LoadReport, Sample, TwoRooms, TwoRoomsVector, Wanderer]
 PLANNING = [value for value in map(planning.__dict__.get, planning.__all__) if inspect.isfunction(value)]
 ENERGY = [value for value in map(energy.__dict__.get, energy.__all__) if inspect.isfunction(value)]
 EVALUATION = map(evaluation.__dict__.get, evaluation.__all__)

@@ -20,6 +20,11 @@ class CheckpointFiles(TorchCheckpointIO):
     between two disks that is a copy under the final name, which a kill leaves half-written. With this one, single
     devices and ddp resume what FSDP2 has written. The command line uses it; in Python it is
     ``Trainer(plugins=[CheckpointFiles()])``.
+
+    Example:
+        >>> from lightning.pytorch import Trainer
+        >>> from jepa_lightning.checkpoints import CheckpointFiles
+        >>> trainer = Trainer(plugins=[CheckpointFiles()])
     """
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:

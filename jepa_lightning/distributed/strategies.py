@@ -27,6 +27,12 @@ class FSDP2Strategy(ModelParallelStrategy):
 
     Raises:
         ValueError: if there is to be no copy, or, once processes have met, if the devices cannot be shared out evenly.
+
+    Example:
+        >>> from jepa_lightning import FSDP2Strategy
+        >>> strategy = FSDP2Strategy(replicas=2)  # Trainer(strategy=strategy, num_nodes=2)
+        >>> strategy.replicas
+        2
     """
 
     def __init__(

@@ -70,6 +70,16 @@ class EMAPair:
 
     Raises:
         ValueError: as ``check_pair``.
+
+    Example:
+        >>> import torch
+        >>> from jepa_lightning.ema import EMAPair, frozen_copy
+        >>> encoder = torch.nn.Linear(1, 1, bias=False)
+        >>> target = frozen_copy(encoder)
+        >>> _ = torch.nn.init.ones_(encoder.weight), torch.nn.init.zeros_(target.weight)
+        >>> EMAPair(encoder, target).update_(0.75)
+        >>> target.weight.item()
+        0.25
     """
 
     def __init__(self, online: nn.Module, target: nn.Module) -> None:

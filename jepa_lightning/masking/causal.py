@@ -19,6 +19,12 @@ class CausalMask:
 
     Raises:
         ValueError: if no frame is left on one side.
+
+    Example:
+        >>> from jepa_lightning.masking import CausalMask
+        >>> masks = CausalMask((4, 6, 6), context_frames=1)(batch_size=2)
+        >>> masks.context.shape, masks.target.shape  # [B, Kc], [B, M, Kt]
+        (torch.Size([2, 36]), torch.Size([2, 1, 108]))
     """
 
     def __init__(

@@ -44,6 +44,15 @@ class MultiBlockMask:
     Raises:
         ValueError: if an argument is out of its range, or if blocks of these scales leave a context of ``min_keep``
             tokens on this grid never, or less than once in a hundred draws.
+
+    Example:
+        >>> import torch
+        >>> from jepa_lightning.masking import MultiBlockMask
+        >>> masks = MultiBlockMask(14)(batch_size=2, generator=torch.Generator().manual_seed(0))
+        >>> masks.target.shape[:2]  # [B, M, Kt]: four blocks a sample
+        torch.Size([2, 4])
+        >>> bool(torch.isin(masks.context[0], masks.target[0]).any())  # no context token is a target
+        False
     """
 
     def __init__(

@@ -45,6 +45,13 @@ class MultiBlock3DMask:
     Raises:
         ValueError: if an argument is out of its range, or if blocks of these scales leave a context of ``min_keep``
             tokens on this grid never, or less than once in a hundred draws.
+
+    Example:
+        >>> import torch
+        >>> from jepa_lightning.masking import MultiBlock3DMask
+        >>> masks = MultiBlock3DMask((4, 14, 14))(batch_size=2, generator=torch.Generator().manual_seed(0))
+        >>> masks.target.shape[:2]  # [B, M, Kt]: all blocks of a sample are one target
+        torch.Size([2, 1])
     """
 
     def __init__(

@@ -22,6 +22,12 @@ class RandomMask:
 
     Raises:
         ValueError: if the ratio leaves no token on one side.
+
+    Example:
+        >>> from jepa_lightning.masking import RandomMask
+        >>> masks = RandomMask(8, ratio=0.75)(batch_size=2)
+        >>> masks.context.shape, masks.target.shape  # [B, Kc], [B, M, Kt]
+        (torch.Size([2, 16]), torch.Size([2, 1, 48]))
     """
 
     def __init__(self, grid_size: int | Sequence[int], ratio: float = 0.75) -> None:

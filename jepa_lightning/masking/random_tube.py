@@ -23,6 +23,12 @@ class RandomTubeMask:
 
     Raises:
         ValueError: if the ratio leaves no position on one side.
+
+    Example:
+        >>> from jepa_lightning.masking import RandomTubeMask
+        >>> masks = RandomTubeMask((4, 6, 6), ratio=0.75)(batch_size=2)
+        >>> masks.context.shape, masks.target.shape  # [B, Kc], [B, M, Kt]
+        (torch.Size([2, 36]), torch.Size([2, 1, 108]))
     """
 
     def __init__(self, grid_size: Sequence[int], ratio: float = 0.9) -> None:

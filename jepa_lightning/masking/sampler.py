@@ -6,7 +6,14 @@ from jepa_lightning.types import Masks
 
 
 class MaskSampler(Protocol):
-    """Draws the masks of one batch; called at collate time, so it must survive pickling into a worker."""
+    """Draws the masks of one batch; called at collate time, so it must survive pickling into a worker.
+
+    Example:
+        >>> from jepa_lightning.masking import MaskSampler, RandomMask
+        >>> sampler: MaskSampler = RandomMask(8)
+        >>> sampler(batch_size=2).target.shape  # [B, M, Kt]
+        torch.Size([2, 1, 48])
+    """
 
     def __call__(
         self, batch_size: int, generator: torch.Generator | None = None, sizes: torch.Generator | None = None

@@ -73,6 +73,12 @@ class SelfAttention(nn.Module):
     Args:
         width: D.
         heads: A.
+
+    Example:
+        >>> import torch
+        >>> from jepa_lightning.nn import SelfAttention
+        >>> SelfAttention(48, heads=3)(torch.rand(2, 16, 48)).shape
+        torch.Size([2, 16, 48])
     """
 
     def __init__(self, width: int, heads: int) -> None:

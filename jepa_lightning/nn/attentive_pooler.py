@@ -47,6 +47,12 @@ class AttentivePooler(nn.Module):
         generation: 1 has the cross-attention first and the other blocks on the queries; 2 has the other blocks on the
             tokens and the cross-attention last.
         eps: of the norms.
+
+    Example:
+        >>> import torch
+        >>> from jepa_lightning.nn import AttentivePooler
+        >>> AttentivePooler(48, num_queries=3, depth=2, heads=3, generation=2)(torch.rand(2, 16, 48)).shape
+        torch.Size([2, 3, 48])
     """
 
     def __init__(

@@ -32,6 +32,12 @@ class TimmBackbone(nn.Module):
 
     Raises:
         ValueError: if there is no such network, or the stem is not for it.
+
+    Example:
+        >>> import torch
+        >>> from jepa_lightning.nn import TimmBackbone
+        >>> TimmBackbone("resnet18", (32, 32), stem="cifar")(torch.rand(2, 3, 32, 32)).shape  # 4 x 4 places
+        torch.Size([2, 16, 512])
     """
 
     def __init__(

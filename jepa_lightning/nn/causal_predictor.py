@@ -27,6 +27,13 @@ class CausalPredictor(nn.Module):
 
     Attributes:
         reach: number of frames that a prediction depends on: the window.
+
+    Example:
+        >>> import torch
+        >>> from jepa_lightning.nn import CausalPredictor
+        >>> predictor = CausalPredictor(48, action_size=2, depth=1, heads=2, head_width=16, hidden=64)
+        >>> predictor(torch.rand(2, 5, 48), torch.rand(2, 5, 2)).shape
+        torch.Size([2, 5, 48])
     """
 
     def __init__(

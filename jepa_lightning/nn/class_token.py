@@ -23,6 +23,12 @@ class ClassTokenViT(VisionTransformer):
         heads: attention heads per block.
         mlp_ratio: hidden width of the MLP over D.
         in_channels: C.
+
+    Example:
+        >>> import torch
+        >>> from jepa_lightning.nn import ClassTokenViT
+        >>> ClassTokenViT((32, 32), patch_size=8, width=48, depth=1, heads=3)(torch.rand(2, 3, 32, 32)).shape
+        torch.Size([2, 1, 48])
     """
 
     def __init__(

@@ -20,6 +20,12 @@ class GRUPredictor(nn.Module):
 
     Attributes:
         reach: number of frames that a prediction depends on.
+
+    Example:
+        >>> import torch
+        >>> from jepa_lightning.nn import GRUPredictor
+        >>> GRUPredictor(48, action_size=2)(torch.rand(2, 5, 48), torch.rand(2, 5, 2)).shape
+        torch.Size([2, 5, 48])
     """
 
     reach = 1

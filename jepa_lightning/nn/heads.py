@@ -62,6 +62,12 @@ class PrototypeHead(nn.Module):
         bottleneck: width of the prototypes.
         prototypes: P.
         layers: linear layers before the prototypes.
+
+    Example:
+        >>> import torch
+        >>> from jepa_lightning.nn import PrototypeHead
+        >>> PrototypeHead(48, hidden=64, bottleneck=16, prototypes=100)(torch.rand(2, 48)).shape
+        torch.Size([2, 100])
     """
 
     def __init__(

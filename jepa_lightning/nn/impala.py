@@ -29,6 +29,12 @@ class ImpalaEncoder(nn.Module):
     Attributes:
         grid_size: rows and columns of tokens, of which there is one.
         input_size: the image size.
+
+    Example:
+        >>> import torch
+        >>> from jepa_lightning.nn import ImpalaEncoder
+        >>> ImpalaEncoder((65, 65), in_channels=2, width=48)(torch.rand(2, 2, 65, 65)).shape
+        torch.Size([2, 1, 48])
     """
 
     def __init__(

@@ -14,6 +14,15 @@ class KeyQueue(nn.Module):
     Args:
         size: Q.
         width: P.
+
+    Example:
+        >>> import torch
+        >>> from jepa_lightning.nn import KeyQueue
+        >>> queue = KeyQueue(size=4, width=2)
+        >>> queue(torch.tensor([[1.0, 0.0], [0.0, 1.0]]))
+        >>> queue.keys[:2]
+        tensor([[1., 0.],
+                [0., 1.]])
     """
 
     def __init__(self, size: int, width: int) -> None:

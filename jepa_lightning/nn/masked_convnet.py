@@ -37,6 +37,13 @@ class MaskedConvNet(nn.Module):
 
     Raises:
         ValueError: if widths and depths differ in length, or a token does not divide the image.
+
+    Example:
+        >>> import torch
+        >>> from jepa_lightning.nn import MaskedConvNet
+        >>> encoder = MaskedConvNet(64, widths=(16, 32, 48), depths=(1, 1, 1))
+        >>> encoder(torch.rand(2, 3, 64, 64), keep=torch.tensor([[0, 5], [3, 4]])).shape  # [B, K, D]
+        torch.Size([2, 2, 48])
     """
 
     def __init__(

@@ -22,6 +22,13 @@ class MLPPredictor(nn.Module):
 
     Attributes:
         reach: number of frames that a prediction depends on.
+
+    Example:
+        >>> import torch
+        >>> from jepa_lightning.nn import MLPPredictor
+        >>> states = torch.rand(2, 5, 48)
+        >>> torch.equal(MLPPredictor(48, action_size=2)(states, torch.rand(2, 5, 2)), states)  # before training
+        True
     """
 
     reach = 1

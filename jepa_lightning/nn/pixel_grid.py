@@ -26,6 +26,12 @@ class PixelGrid(nn.Module):
 
     Raises:
         ValueError: if a number is out of its range, or the grid has not two of them.
+
+    Example:
+        >>> import torch
+        >>> from jepa_lightning.nn import PixelGrid
+        >>> PixelGrid(2, grid=(8, 8))(torch.rand(4, 2, 65, 65)).shape
+        torch.Size([4, 1, 128])
     """
 
     def __init__(self, in_channels: int, grid: Sequence[int] = (8, 8)) -> None:

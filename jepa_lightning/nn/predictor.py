@@ -52,6 +52,14 @@ class Predictor(nn.Module):
 
     Raises:
         ValueError: if the width is not a multiple of the heads, or there is no such attention.
+
+    Example:
+        >>> import torch
+        >>> from jepa_lightning.nn import Predictor
+        >>> predictor = Predictor((6, 6), encoder_width=192, width=96, depth=1, heads=3)
+        >>> seen, wanted = torch.tensor([[0, 1, 2]]), torch.tensor([[[20, 21], [28, 34]]])  # [B, Kc], [B, M, Kt]
+        >>> predictor(torch.rand(1, 3, 192), seen, wanted).shape
+        torch.Size([1, 2, 2, 192])
     """
 
     def __init__(

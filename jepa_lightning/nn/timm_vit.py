@@ -46,6 +46,14 @@ class TimmViT(nn.Module):
     Raises:
         ValueError: if there is no such model, if it has no way to leave tokens out, or if its patches do not divide the
             image.
+
+    Example:
+        >>> import torch
+        >>> from jepa_lightning.nn import TimmViT
+        >>> encoder = TimmViT("vit_tiny_patch16_224", (64, 64), options={"depth": 1})
+        >>> images = torch.rand(2, 3, 64, 64)
+        >>> encoder(images).shape, encoder(images, keep=torch.tensor([[0], [5]])).shape  # [B, N, D], [B, K, D]
+        (torch.Size([2, 16, 192]), torch.Size([2, 1, 192]))
     """
 
     def __init__(

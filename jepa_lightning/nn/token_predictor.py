@@ -35,6 +35,13 @@ class TokenPredictor(nn.Module):
 
     Attributes:
         reach: number of frames that a prediction depends on, through all blocks: ``1 + depth * (window - 1)``.
+
+    Example:
+        >>> import torch
+        >>> from jepa_lightning.nn import TokenPredictor
+        >>> predictor = TokenPredictor(48, 2, grid_size=(4, 4), dim=32, depth=1, heads=2, head_width=16, hidden=64)
+        >>> predictor(torch.rand(2, 5, 16, 48), torch.rand(2, 5, 2)).shape
+        torch.Size([2, 5, 16, 48])
     """
 
     def __init__(

@@ -25,6 +25,12 @@ class TransformerBlock(nn.Module):
         mlp_ratio: hidden width of the MLP over D.
         drop_path: stochastic depth rate.
         eps: of the norms.
+
+    Example:
+        >>> import torch
+        >>> from jepa_lightning.nn import TransformerBlock
+        >>> TransformerBlock(48, heads=3)(torch.rand(2, 16, 48)).shape
+        torch.Size([2, 16, 48])
     """
 
     def __init__(

@@ -24,7 +24,13 @@ from jepa_lightning.nn.transformer_block import build_blocks, run_block
 
 
 class ViTSize(NamedTuple):
-    """Width, depth, heads and MLP ratio of a named encoder."""
+    """Width, depth, heads and MLP ratio of a named encoder.
+
+    Example:
+        >>> from jepa_lightning.nn import VIT_SIZES
+        >>> VIT_SIZES["vit_base"]
+        ViTSize(width=768, depth=12, heads=12, mlp_ratio=4.0)
+    """
 
     width: int
     depth: int
@@ -93,6 +99,14 @@ class VisionTransformer(nn.Module):
     Raises:
         ValueError: if the patch does not divide the image, the width is not a multiple of the heads, the levels are
             none of this encoder, an encoder of images alone is to have ``images``, or one of clips convolutions.
+
+    Example:
+        >>> import torch
+        >>> from jepa_lightning.nn import VisionTransformer
+        >>> encoder = VisionTransformer(48, patch_size=8, depth=2)
+        >>> images, keep = torch.rand(2, 3, 48, 48), torch.tensor([[0, 1, 7], [2, 3, 9]])
+        >>> encoder(images).shape, encoder(images, keep=keep).shape  # [B, N, D], [B, K, D]
+        (torch.Size([2, 36, 192]), torch.Size([2, 3, 192]))
     """
 
     def __init__(

@@ -40,6 +40,17 @@ class WarmupCosine(LRScheduler):
     Raises:
         ValueError: if the horizon is not a positive number of steps, the warm-up does not end before it, or the
             optimizer's learning rate is 0.
+
+    Example:
+        >>> import torch
+        >>> from jepa_lightning.optim import WarmupCosine
+        >>> optimizer = torch.optim.AdamW([torch.nn.Parameter(torch.ones(2))], lr=1e-3, weight_decay=0.04)
+        >>> schedule = WarmupCosine(optimizer, total_steps=100, warmup_steps=10, weight_decay_end=0.4)
+        >>> for _ in range(10):
+        ...     optimizer.step()
+        ...     schedule.step()
+        >>> optimizer.param_groups[0]["lr"]  # the peak, at the end of the warm-up
+        0.001
     """
 
     def __init__(
