@@ -8,6 +8,7 @@ from tqdm import tqdm
 
 from jepa_lightning.cli.errors import UsageError, explain_usage
 from jepa_lightning.data.folder import FilesDataModule, FolderDataModule
+from jepa_lightning.data.images.masks import MaskFolderDataModule
 from jepa_lightning.data.shards.plan import plan_shards
 from jepa_lightning.data.shards.records import is_address
 from jepa_lightning.data.shards.writer import write_shards
@@ -35,6 +36,11 @@ def pack(arguments: Sequence[str]) -> None:
     data: FilesDataModule = parser.instantiate_classes(options).data
     if data.in_channels is not None:
         raise UsageError("in_channels has no effect, since images in shards are read as RGB: leave it out.")
+    if isinstance(data, MaskFolderDataModule):
+        raise UsageError(
+            "shards hold no masks: pack the images alone, with --data ImageFolderDataModule --data.root "
+            f"{data.root}, or read the folder as it is."
+        )
     output = Path(options.output).expanduser()
     # shards in the folder of the files would be taken for files, or hide them
     root = data.root.resolve()

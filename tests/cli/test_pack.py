@@ -171,6 +171,15 @@ def test_channels_other_than_rgb_do_not_go_into_shards(folder: Path, error: Call
     assert not (folder / "out").exists()
 
 
+def test_masks_are_not_lost_in_shards(folder: Path, error: Callable[..., str]) -> None:
+    (folder / "masks").mkdir()
+    said = error("pack", "--data", "MaskFolderDataModule", "--data.root", ".", "--output", "out")
+    assert said.startswith(
+        "shards hold no masks: pack the images alone, with --data ImageFolderDataModule --data.root "
+    )
+    assert not (folder / "out").exists()
+
+
 def test_shards_do_not_go_into_the_folder_of_the_files(folder: Path, error: Callable[..., str]) -> None:
     assert error(*IMAGES, "images").startswith("--output images is the folder of the files themselves")
     assert sorted(path.name for path in (folder / "images").iterdir()) == ["a", "b"]
