@@ -111,8 +111,8 @@ def _parser() -> ArgumentParser:
         help="random: in TwoRooms steps that keep a direction, elsewhere drawn evenly from the action space; expert: "
         "the environment's own method expert().",
     )
-    parser.add_argument("--episodes", type=PositiveInt, required=True, help="How many.")
-    parser.add_argument("--seed", type=Seed, default=0, help="Of environment and policy.")
+    parser.add_argument("--episodes", type=PositiveInt, required=True, help="Number of episodes to record.")
+    parser.add_argument("--seed", type=Seed, default=0, help="Seed of environment and policy.")
     parser.add_argument("--max_steps", type=PositiveInt, default=1000, help="Steps after which an episode is ended.")
     parser.add_argument(
         "--env_options",

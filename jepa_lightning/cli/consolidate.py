@@ -50,5 +50,5 @@ def _parser() -> ArgumentParser:
         exit_on_error=False,
     )
     parser.add_argument("folder", type=str, help="The checkpoint, such as logs/IJEPA/version_0/checkpoints/last.ckpt.")
-    parser.add_argument("output", type=str, help="The file to write.")
+    parser.add_argument("output", type=str, help="The file to write, which must not be there yet.")
     return parser

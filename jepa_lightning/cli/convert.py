@@ -87,7 +87,7 @@ def _parser() -> ArgumentParser:
     )
     add_source(parser)
     parser.add_argument("destination", type=str, help="The file or the folder to write, which is not there yet.")
-    parser.add_argument("--to", type=To, required=True, help="The form.")
+    parser.add_argument("--to", type=To, required=True, help="The form to write, see above.")
     parser.add_argument(
         "--which",
         type=Which,

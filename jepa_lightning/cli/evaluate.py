@@ -197,7 +197,7 @@ def _parser() -> ArgumentParser:
         "of your own, my.Encoder, which is built without arguments and brings its weights. Beside a checkpoint whose "
         "encoder is a class of your own: that class.",
     )
-    add("--image_size", type=int, default=224, help="Of views, where there is no checkpoint.")
+    add("--image_size", type=int, default=224, help="Size of views in pixels, where there is no checkpoint.")
     parser.add_subclass_arguments(
         JEPADataModule, "data", required=True, help="The data, with its options, such as --data.root."
     )
@@ -216,7 +216,7 @@ def _parser() -> ArgumentParser:
     add("--detection", type=DetectionOptions, default=DetectionOptions(), help="How detection treats the encoder.")
     add("--clips", type=int | None, default=None, help="Clips of a video, whose features are averaged.")
     add("--crops", type=int | None, default=None, help="Crops of each clip, whose features are averaged.")
-    add("--seed", type=int, default=0, help="Of random weights and of all draws of samples.")
-    add("--device", type=str, default="auto", help="cpu, cuda, cuda:1 or auto.")
+    add("--seed", type=int, default=0, help="Seed of random weights and of all draws of samples.")
+    add("--device", type=str, default="auto", help="cpu, cuda, cuda:1, or auto: a GPU if there is one.")
     add("--overwrite", type=bool, default=False, help="Replace results of another evaluation in the folder.")
     return parser

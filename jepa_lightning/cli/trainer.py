@@ -37,6 +37,39 @@ class CLITrainer(Trainer):
         save = super().save_checkpoint
         save_whole(self, filepath, lambda path: save(path, weights_only, storage_options))
 
+    def fit(self, *args: Any, ckpt_path: str | Path | None = None, **options: Any) -> None:
+        """Train a model, in a folder of its own below default_root_dir.
+
+        Args:
+            args: As in Lightning.
+            ckpt_path: Checkpoint to resume from: its path, "last" for that of the run with the highest number, or
+                "auto", which is "last" if there is one and starts a new run otherwise.
+            options: As in Lightning.
+        """
+        super().fit(*args, ckpt_path=ckpt_path, **options)  # type: ignore[misc]  # args may hold it, says mypy
+
+    def validate(self, *args: Any, ckpt_path: str | Path | None = None, **options: Any) -> Any:
+        """Measure a model on the validation data.
+
+        Args:
+            args: As in Lightning.
+            ckpt_path: Checkpoint to take weights and options from: its path, or "last" for that of the run with the
+                highest number.
+            options: As in Lightning.
+        """
+        return super().validate(*args, ckpt_path=ckpt_path, **options)  # type: ignore[misc]  # as for ``fit``
+
+    def test(self, *args: Any, ckpt_path: str | Path | None = None, **options: Any) -> Any:
+        """Measure a model on the test data.
+
+        Args:
+            args: As in Lightning.
+            ckpt_path: Checkpoint to take weights and options from: its path, or "last" for that of the run with the
+                highest number.
+            options: As in Lightning.
+        """
+        return super().test(*args, ckpt_path=ckpt_path, **options)  # type: ignore[misc]  # as for ``fit``
+
     def predict(
         self,
         model: Any = None,
@@ -57,8 +90,9 @@ class CLITrainer(Trainer):
             dataloaders: Samples to predict.
             datamodule: Samples to predict.
             return_predictions: As in Lightning.
-            ckpt_path: Path of the checkpoint to take weights and options from, or "last".
-            weights_only: As in ``fit``.
+            ckpt_path: Checkpoint to take weights and options from: its path, or "last" for that of the run with the
+                highest number.
+            weights_only: As in Lightning's ``fit``.
             features: File to write, .npz or .safetensors.
             layers: Blocks of the encoder whose outputs are put side by side, such as [-4,-3,-2,-1]; the last one's
                 output by default.

@@ -27,9 +27,13 @@ def add_source(parser: ArgumentParser) -> None:
     )
     parser.add_argument("--model", type=str | None, help="The class, where the file does not say it: IJEPA or my.Own.")
     parser.add_argument("--heads", type=int | None, help="Attention heads, where the size is none of the known ones.")
-    parser.add_argument("--predictor_heads", type=int | None, help="Likewise, of the predictor.")
-    parser.add_argument("--image_size", type=int | tuple[int, int] | None, help="Of the input, in pixels.")
-    parser.add_argument("--num_frames", type=int | None, help="Of a clip.")
+    parser.add_argument("--predictor_heads", type=int | None, help="Attention heads of the predictor, likewise.")
+    parser.add_argument(
+        "--image_size",
+        type=int | tuple[int, int] | None,
+        help="Size of the input in pixels, where it is not to be that of the file.",
+    )
+    parser.add_argument("--num_frames", type=int | None, help="Frames of a clip, where the file does not say it.")
 
 
 def parse(parser: ArgumentParser, arguments: Sequence[str], usage: str) -> Namespace:

@@ -481,6 +481,16 @@ def test_features_are_an_option_of_predict_alone(capsys: Any) -> None:
         assert "return_predictions" not in printed
 
 
+@pytest.mark.parametrize("command", ["fit", "validate", "test", "predict"])
+def test_help_says_what_ckpt_path_takes_here(command: str, capsys: Any) -> None:
+    with pytest.raises(SystemExit):
+        main([command, "--help"])
+    option = " ".join(capsys.readouterr().out.split()).partition("--ckpt_path CKPT_PATH ")[2].partition(" --")[0]
+    assert '"last" for that of the run with the highest number' in option
+    assert ('"auto"' in option) == (command == "fit")
+    assert "hpc" not in option  # of Lightning's own text
+
+
 def test_runs_as_a_module() -> None:
     result = subprocess.run([sys.executable, "-m", "jepa_lightning", "--version"], capture_output=True, text=True)
     assert result.returncode == 0

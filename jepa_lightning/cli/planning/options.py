@@ -62,7 +62,7 @@ def _parser() -> ArgumentParser:
         description="Plans with a WorldModel: how often are goals reached, beside random actions, none, and an expert "
         "that knows the true state, on the same episodes. Writes results.json and episodes.gif. Example: "
         "jepa-lightning plan --ckpt_path logs/WorldModel/version_0/checkpoints/last.ckpt "
-        "--env jepa_lightning/TwoRooms-v0 --planner MPPI --episodes 100 --output plans",
+        "--env TwoRooms --planner MPPI --episodes 100 --output plans",
         exit_on_error=False,
     )
     _add_episodes(parser)
@@ -70,7 +70,7 @@ def _parser() -> ArgumentParser:
     add = parser.add_argument
     add("--output", type=str, required=True, help="Folder for the results.")
     add("--overwrite", type=bool, default=False, help="Replace results of this command in the folder.")
-    add("--device", type=str, default="auto", help="cpu, cuda, cuda:1 or auto.")
+    add("--device", type=str, default="auto", help="cpu, cuda, cuda:1, or auto: a GPU if there is one.")
     return parser
 
 
@@ -80,7 +80,12 @@ def _add_episodes(parser: ArgumentParser) -> None:
     add("--ckpt_path", type=str, required=True, help="Checkpoint of a WorldModel.")
     add("--model", type=str | None, default=None, help="The class of the checkpoint, where it is your own: my.Own.")
     add("--encoder", type=str | None, default=None, help="The class of its encoder, where it is your own: my.Encoder.")
-    add("--env", type=str, required=True, help="Name of an environment of gymnasium, whose observations are images.")
+    add(
+        "--env",
+        type=str,
+        required=True,
+        help="TwoRooms, PushT, PointMaze, or an id of gymnasium, or module:id; it must be seen in images.",
+    )
     add(
         "--env_options",
         type=dict[str, Any],
@@ -95,7 +100,7 @@ def _add_episodes(parser: ArgumentParser) -> None:
         default=None,
         help="Actions of the environment for one step of the model; by default what the checkpoint has from its data.",
     )
-    add("--seed", type=int, default=0, help="Of the first episode; the others have those that follow.")
+    add("--seed", type=int, default=0, help="Seed of the first episode; the others have those that follow.")
     add(
         "--pixels",
         type=str | None,
