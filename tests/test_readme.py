@@ -118,12 +118,17 @@ def test_extras_exist() -> None:
 
 @pytest.mark.parametrize("file", FILES)
 def test_links_lead_somewhere(file: str) -> None:
-    text = (ROOT / file).read_text()
-    headings = re.findall(r"^#+ (.*)$", text, re.MULTILINE)
-    anchors = {re.sub(r"[^\w -]", "", heading).lower().replace(" ", "-") for heading in headings}
-    assert {*re.findall(r"]\(#([^)]+)\)", text)} <= anchors
-    links = re.findall(r"]\(([^)#]+)\)", text)
-    assert [link for link in links if "://" not in link and not (ROOT / file).parent.joinpath(link).exists()] == []
+    links = re.findall(r"]\(([^)#]*)#?([^)]*)\)", (ROOT / file).read_text())
+    here = [
+        ((ROOT / file).parent / link if link else ROOT / file, anchor) for link, anchor in links if "://" not in link
+    ]
+    assert [place for place, _ in here if not place.exists()] == []
+    assert [(place, anchor) for place, anchor in here if anchor and anchor not in anchors_of(place)] == []
+
+
+def anchors_of(page: Path) -> set[str]:
+    headings = re.findall(r"^#+ (.*)$", page.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading).lower().replace(" ", "-") for heading in headings}
 
 
 def test_paths_lead_somewhere() -> None:
