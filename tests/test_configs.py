@@ -1,5 +1,7 @@
 """Every file in configs/ is parsed, what it names is built, and those with built-in data run."""
 
+import re
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,7 @@ from lightning.pytorch import Trainer
 from jepa_lightning import VJEPA
 from jepa_lightning.cli.lightning_cli import JEPACLI
 from jepa_lightning.cli.main import main
+from jepa_lightning.cli.planning.options import parsed
 
 CONFIGS = Path(__file__).parents[1] / "configs"
 TRAINERS = sorted(CONFIGS.glob("trainer/*.yaml"))
@@ -19,6 +22,7 @@ HERE = ["--trainer.accelerator=cpu", "--trainer.devices=1", "--trainer.num_nodes
 PROCEDURAL = ("ShapesDataModule", "PhysicsVideoDataModule", "TwoRoomsDataModule")
 ENCODER = "vjepa.ckpt"  # of a run before, which a recipe asks for
 WORLDS = ("quickstart.yaml", "quickstart_pixels.yaml")
+WORLDS_OF_HEADERS = ("TwoRooms", "PushT")
 LARGE = ("vit_large", "vit_huge", "vit_giant", "vit_giant_xformers", "vit_gigantic")
 
 
@@ -75,8 +79,21 @@ def test_what_a_config_names_can_be_built(path: Path) -> None:
 
 @pytest.mark.parametrize("path", names(ALL))
 def test_a_config_says_how_it_is_run(path: Path) -> None:
-    header = "".join(line for line in path.read_text().splitlines(keepends=True) if line.startswith("#"))
-    assert f"jepa-lightning fit --config configs/{path.relative_to(CONFIGS)}" in header
+    assert f"jepa-lightning fit --config configs/{path.relative_to(CONFIGS)}" in header_of(path)
+
+
+@pytest.mark.parametrize("path", names(sorted(CONFIGS.glob("world/*.yaml"))))
+def test_a_header_says_how_a_world_model_plans(path: Path) -> None:
+    commands = re.findall(r"jepa-lightning plan (.*)", header_of(path).replace("\\\n", " "))
+    assert commands
+    for command in commands:
+        options, _ = parsed(shlex.split(command))
+        assert options.env in WORLDS_OF_HEADERS
+
+
+def header_of(path: Path) -> str:
+    """The comments before a configuration, without their marks."""
+    return "\n".join(line[1:].strip() for line in path.read_text().splitlines() if line.startswith("#"))
 
 
 @pytest.mark.parametrize("model", ["quickstart.yaml", "byol/small.yaml", "vjepa/quickstart.yaml"])
