@@ -78,7 +78,10 @@ class DamagedError(Exception):
 
 
 def check_regular(path: Path) -> None:
-    """Whether a path is a file with content; a pipe would wait for a writer forever.
+    """Refuses what is no file with content; a pipe would wait for a writer forever.
+
+    Args:
+        path: of the file.
 
     Raises:
         FileNotFoundError: if there is nothing.

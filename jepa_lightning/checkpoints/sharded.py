@@ -32,6 +32,9 @@ REST = "meta.pt"
 def check_shards(folder: Path) -> Metadata:
     """The index of a folder, all of whose pieces are there, undamaged, and hold plain data alone.
 
+    Args:
+        folder: of the checkpoint.
+
     Raises:
         ValueError: if it is something else, or a piece is missing, damaged or outside the folder.
     """
@@ -146,6 +149,9 @@ def read_shards(folder: Path, optimizer: bool = True) -> dict[str, Any]:
 
 def written_by(folder: Path) -> str:
     """The strategy that wrote a folder: FSDP2 or FSDP1, which do not read each other's.
+
+    Args:
+        folder: of the checkpoint.
 
     Raises:
         ValueError: if it is no checkpoint.

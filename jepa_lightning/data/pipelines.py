@@ -46,6 +46,10 @@ class Pipeline:
 class RepeatedView:
     """The same transform of an image several times over, with new random numbers each time.
 
+    Args:
+        steps: transforms an image.
+        number: of views.
+
     Example:
         >>> import torch
         >>> from torchvision.transforms import v2
@@ -131,7 +135,17 @@ def eval_view(
     std: Sequence[float] = IMAGENET_STD,
     interpolation: Interpolation = "bilinear",
 ) -> RepeatedView:
-    """The deterministic view of an image."""
+    """The deterministic view of an image: resized to cover it, cut at the center, and normalized.
+
+    Args:
+        image_size: height and width of the view.
+        mean: subtracted, per channel, from values in [0, 1].
+        std: divides the rest.
+        interpolation: of the resized image, antialiased.
+
+    Returns:
+        A transform of an image to one float view, ``[C, H, W]``, in a list.
+    """
     return RepeatedView(to_tensor(eval_steps(image_size, interpolation=interpolation), mean, std))
 
 

@@ -13,6 +13,9 @@ from torch.distributed.fsdp.wrap import CustomPolicy, wrap
 def data_parallel_mesh(mesh: DeviceMesh) -> DeviceMesh:
     """The axes of a strategy's mesh to shard over: one, behind that of the copies if there are several.
 
+    Args:
+        mesh: all ranks of the run.
+
     Raises:
         ValueError: if layers are to be split over ranks too, which would then share their samples.
     """

@@ -46,7 +46,19 @@ def prediction_distance(
 
 
 def prediction_loss(predicted: Tensor, target: Tensor, distance: Distance = "smooth_l1") -> Tensor:
-    """The mean of ``prediction_distance`` over the batch: a scalar."""
+    """The mean of ``prediction_distance`` over the batch.
+
+    Args:
+        predicted: ``[B, ..., D]``.
+        target: ``[B, ..., D]``.
+        distance: as in ``prediction_distance``.
+
+    Returns:
+        A scalar in float32.
+
+    Raises:
+        ValueError: if the shapes differ or the distance is unknown.
+    """
     return prediction_distance(predicted, target, distance).mean()
 
 

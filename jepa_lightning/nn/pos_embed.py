@@ -11,6 +11,10 @@ from torch import Tensor
 def grid_size(size: Sequence[int], patch: Sequence[int]) -> tuple[int, ...]:
     """Tokens along each axis of an input: (rows, columns), or (frames, rows, columns) for a clip.
 
+    Args:
+        size: (H, W) in pixels, or (T, H, W) for a clip.
+        patch: height and width of a patch in pixels, behind the frames of a token for a clip.
+
     Raises:
         ValueError: if the patch does not divide the size.
     """

@@ -105,6 +105,9 @@ def compile_blocks(module: nn.Module) -> int:
 
     Blocks with stochastic depth share a graph whatever their rates: it is computed with the rate in a tensor.
 
+    Args:
+        module: a network, or a module with several of them.
+
     Returns:
         The number of blocks.
     """

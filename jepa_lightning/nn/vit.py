@@ -55,6 +55,12 @@ VIT_SIZES = {
 def vit_size(name: str, *, width: int | None = None, depth: int | None = None, heads: int | None = None) -> ViTSize:
     """A named size, with what is overridden.
 
+    Args:
+        name: one of ``VIT_SIZES``.
+        width: of the tokens; None has that of the size.
+        depth: number of blocks; None has that of the size.
+        heads: attention heads per block; None has those of the size.
+
     Raises:
         ValueError: if there is no such size.
     """

@@ -12,6 +12,9 @@ def optimizer_steps(trainer: Trainer) -> float:
 
     ``Trainer.estimated_stepping_batches`` knows that of the present epoch alone. Infinite where the run has no end, or
     is counted in epochs and the training data has no known length.
+
+    Args:
+        trainer: that trains, with its DataModule or loaders.
     """
     steps = trainer.estimated_stepping_batches
     if steps == -1:  # Lightning's max_steps where nothing else is known
