@@ -58,8 +58,9 @@ class CollapseMonitor(NamedCallback, FreshCallback):
         memory: samples over which features are measured; more than D lets the rank be full.
         patience: measures in a row that must be bad before an alarm is given.
         stop: end the run at an alarm.
-        features: as in ``OnlineProbe``.
-        images: as in ``OnlineProbe``.
+        features: dotted name of a submodule of any LightningModule, or key of the dict that its step returns; None
+            takes the features of a ``JEPAModule``, or what the step returns as ``features``.
+        images: index or key of the images in the batch: a tensor, or a sequence of views.
         name: of the measures, in place of ``collapse``, and of the state in checkpoints; two monitors need two names.
 
     Attributes:

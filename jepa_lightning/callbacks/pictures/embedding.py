@@ -41,14 +41,15 @@ class EmbeddingPlot(Picture):
     extra ``examples``.
 
     Args:
-        every_n_steps: as in ``TokenPCA``.
+        every_n_steps: optimizer steps between pictures; None draws before the first step and after each quarter of the
+            run, or every 1,000 steps where its length is not known. The end of the run is drawn in any case.
         num_images: validation samples, or as many as there are, but not fewer than 5.
         method: ``tsne``, of scikit-learn, with a perplexity of 30, or of a third of few samples; or ``umap``, where
             umap-learn is installed, with 15 neighbors.
         label: name of the label that colors are about, where there are several; None takes the first one of classes.
-        features: as in ``OnlineKNN``: the dotted name of a submodule, or None for a ``JEPAModule``.
-        labels: as in ``OnlineProbe``; batches without any are drawn in one color.
-        images: as in ``OnlineProbe``.
+        features: dotted name of a submodule, which is called on the images; None is for a ``JEPAModule``.
+        labels: index or key of the labels in the batch; batches without any are drawn in one color.
+        images: index or key of the images in the batch: a tensor, or a sequence of views.
         name: of the files, and of the tensors in the projector; two of these need two names.
 
     Example:

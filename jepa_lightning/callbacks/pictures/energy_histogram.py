@@ -33,7 +33,8 @@ class EnergyHistogram(Picture):
     with several crops the first two. Needs matplotlib, from the extra ``examples``, and a ``JEPAModule``.
 
     Args:
-        every_n_steps: as in ``TokenPCA``.
+        every_n_steps: optimizer steps between pictures; None draws before the first step and after each quarter of the
+            run, or every 1,000 steps where its length is not known. The end of the run is drawn in any case.
         num_images: validation samples, of which all pairs are compared, or as many as there are.
         name: of the files; two of these need two names.
 

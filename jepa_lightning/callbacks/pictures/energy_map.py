@@ -33,8 +33,9 @@ class EnergyMap(Picture):
     method must predict masked tokens, as ``IJEPA``, ``VJEPA`` and ``MAE``.
 
     Args:
-        every_n_steps: as in ``TokenPCA``.
-        num_images: as in ``TokenPCA``.
+        every_n_steps: optimizer steps between pictures; None draws before the first step and after each quarter of the
+            run, or every 1,000 steps where its length is not known. The end of the run is drawn in any case.
+        num_images: validation samples to show, or as many as there are; None shows 8 images or 4 clips.
         name: of the files; two of these need two names.
 
     Example:

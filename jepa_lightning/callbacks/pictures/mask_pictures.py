@@ -38,7 +38,8 @@ class MaskPictures(Picture):
     ``VJEPA`` and ``MAE``.
 
     Args:
-        every_n_steps: as in ``TokenPCA``.
+        every_n_steps: optimizer steps between pictures; None draws before the first step and after each quarter of the
+            run, or every 1,000 steps where its length is not known. The end of the run is drawn in any case.
         num_images: validation samples to show, or as many as there are; None shows 8 images or 2 clips.
         seed: of the masks.
         name: of the files; two of these need two names.

@@ -37,14 +37,15 @@ class NeighborPictures(Picture):
     strips of four frames.
 
     Args:
-        every_n_steps: as in ``TokenPCA``.
+        every_n_steps: optimizer steps between pictures; None draws before the first step and after each quarter of the
+            run, or every 1,000 steps where its length is not known. The end of the run is drawn in any case.
         num_images: validation samples to show, or as many as there are; None shows 8 images or 4 clips.
         k: neighbors of each, or as many as there are.
         max_samples: training images to search, which are drawn once and encoded for each picture.
         label: name of the label that frames are about, where there are several; None takes the first one of classes.
-        features: as in ``OnlineKNN``: the dotted name of a submodule, or None for a ``JEPAModule``.
-        labels: as in ``OnlineProbe``; batches without any are shown without frames.
-        images: as in ``OnlineProbe``.
+        features: dotted name of a submodule, which is called on the images; None is for a ``JEPAModule``.
+        labels: index or key of the labels in the batch; batches without any are shown without frames.
+        images: index or key of the images in the batch: a tensor, or a sequence of views.
         name: of the files; two of these need two names.
 
     Example:

@@ -34,7 +34,8 @@ class RolloutPictures(Picture):
     all frames, as ``WorldModel`` and its DataModules have them.
 
     Args:
-        every_n_steps: as in ``TokenPCA``.
+        every_n_steps: optimizer steps between pictures; None draws after each quarter of the run, or every 1,000 steps
+            where its length is not known. The end of the run is drawn in any case.
         num_images: validation clips to show; None shows 4.
         lr: learning rate of the decoder's AdamW.
         name: of the files, and of the state in checkpoints; two of these need two names.

@@ -40,7 +40,7 @@ class TokenPCA(Picture):
             run, or every 1,000 steps where its length is not known. The end of the run is drawn in any case.
         num_images: validation samples to show, or as many as there are; None shows 8 images or 4 clips.
         features: dotted name of a submodule that gives tokens; None for a ``JEPAModule``.
-        images: as in ``OnlineProbe``.
+        images: index or key of the images in the batch: a tensor, or a sequence of views.
         name: of the files, and of the state in checkpoints; two of these need two names.
 
     Example:

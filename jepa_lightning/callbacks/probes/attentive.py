@@ -25,20 +25,25 @@ class OnlineAttentiveProbe(TrainedProbe):
     evaluation encoder on the first view elsewhere.
 
     Args:
-        num_classes: as in ``OnlineProbe``.
+        num_classes: number of classes, or of each label by name, which also chooses the labels (for values and
+            multi-hot labels the number is K); None takes the DataModule's for class indices, and all other labels.
         lrs: of AdamW, constant, because the tokens keep changing.
         weight_decay: of AdamW; biases and norms have none.
         depth: blocks, one of which is the cross-attention; V-JEPA has 1, V-JEPA 2 has 4.
         num_heads: of each attention; None is a head for each 64 channels, or as near to it as divides them.
-        generation: order of the blocks, as in ``AttentivePooler``; the same for depth 1.
+        generation: order of the blocks: 1 has the cross-attention first, and 2 has it last; they are the same for depth
+            1.
         layers: blocks of the encoder whose tokens are put side by side; None takes the last one's.
         normalize: bring each channel of the tokens to mean 0 and variance 1 first, without which a probe of so short a
             training hardly learns; the papers' probes, which train for 20 epochs, do not.
-        every_n_steps: as in ``TrainedProbe``.
-        name: as in ``OnlineProbe``.
-        features: as in ``OnlineProbe``; tokens ``[B, N, D]``, or maps ``[B, D, H, W]`` whose places are tokens.
-        labels: as in ``OnlineProbe``.
-        images: as in ``OnlineProbe``.
+        every_n_steps: train on the batches of every n-th optimizer step. None is 1 where the step returns the features
+            anyway, and 8 where they cost a forward pass of the encoder on the full view (MAE's step returns none).
+        name: of the metrics and of the state in checkpoints; two probes of a type need two names.
+        features: dotted name of a submodule of any LightningModule, or key of the dict that its step returns; None
+            takes the features of a ``JEPAModule``, or what the step returns as ``features``. They are tokens ``[B, N,
+            D]``, or maps ``[B, D, H, W]`` whose places are tokens.
+        labels: index or key of the labels in the batch: a tensor, or a dict of tensors by name.
+        images: index or key of the images in the batch: a tensor, or a sequence of views.
 
     Raises:
         ValueError: if there are both layers and features.

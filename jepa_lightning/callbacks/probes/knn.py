@@ -39,7 +39,8 @@ class OnlineKNN(OnlineProbe):
     Source: instance discrimination, arXiv 1805.01978, without its centring.
 
     Args:
-        num_classes: as in ``OnlineProbe``.
+        num_classes: number of classes, or of each label by name, which also chooses the labels (for values and
+            multi-hot labels the number is K); None takes the DataModule's for class indices, and all other labels.
         k: neighbors that vote, or all where there are fewer.
         temperature: of the weights.
         max_samples: images in the bank, drawn once; bounds time and memory, ``[B, max_samples]`` for each batch.
@@ -47,10 +48,11 @@ class OnlineKNN(OnlineProbe):
         every_n_epochs: skip the validations of the other epochs. None takes part in the first validation, in the last,
             and in those before which training has seen 25 times as many images as the bank has, so that it takes about
             2 % of a long run.
-        name: as in ``OnlineProbe``.
-        features: as in ``OnlineProbe``; the name of a submodule, which is called on the images of the bank.
-        labels: as in ``OnlineProbe``.
-        images: as in ``OnlineProbe``.
+        name: of the metrics and of the state in checkpoints; two probes of a type need two names.
+        features: dotted name of a submodule of any LightningModule, which is called on the images of the bank; None is
+            for a ``JEPAModule``.
+        labels: index or key of the labels in the batch: a tensor, or a dict of tensors by name.
+        images: index or key of the images in the batch: a tensor, or a sequence of views.
 
     Raises:
         ValueError: if k, temperature, max_samples or every_n_epochs is not positive.

@@ -17,14 +17,17 @@ class OnlineLinearProbe(TrainedProbe):
     logged as ``val/linear``, is ``OnlineProbe``'s.
 
     Args:
-        num_classes: as in ``OnlineProbe``.
+        num_classes: number of classes, or of each label by name, which also chooses the labels (for values and
+            multi-hot labels the number is K); None takes the DataModule's for class indices, and all other labels.
         lr: of AdamW, constant, because the features keep changing.
         weight_decay: of AdamW.
-        every_n_steps: as in ``TrainedProbe``.
-        name: as in ``OnlineProbe``.
-        features: as in ``OnlineProbe``.
-        labels: as in ``OnlineProbe``.
-        images: as in ``OnlineProbe``.
+        every_n_steps: train on the batches of every n-th optimizer step. None is 1 where the step returns the features
+            anyway, and 8 where they cost a forward pass of the encoder on the full view (MAE's step returns none).
+        name: of the metrics and of the state in checkpoints; two probes of a type need two names.
+        features: dotted name of a submodule of any LightningModule, or key of the dict that its step returns; None
+            takes the features of a ``JEPAModule``, or what the step returns as ``features``.
+        labels: index or key of the labels in the batch: a tensor, or a dict of tensors by name.
+        images: index or key of the images in the batch: a tensor, or a sequence of views.
 
     Example:
         Two probes, logged as ``val/linear`` and ``val/slow``; then one of a module that is not of this package:

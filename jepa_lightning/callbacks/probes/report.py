@@ -41,9 +41,9 @@ class ProbeReport(NamedCallback, FreshCallback):
         attentive_epochs: passes of the attentive probe over its samples, 0 for none of it.
         attentive_samples: training samples to fit that one on, which learns from more; max_samples if None. Their
             tokens are held in memory, 2 bytes for each number.
-        features: as in ``OnlineKNN``: the dotted name of a submodule, or None for a ``JEPAModule``.
-        labels: as in ``OnlineProbe``.
-        images: as in ``OnlineProbe``.
+        features: dotted name of a submodule, which is called on the images; None is for a ``JEPAModule``.
+        labels: index or key of the labels in the batch: a tensor, or a dict of tensors by name.
+        images: index or key of the images in the batch: a tensor, or a sequence of views.
         name: of the flat lines, in place of ``linear``, and of the state in checkpoints; two reports need two names.
 
     Attributes:

@@ -30,7 +30,8 @@ class OnlineSegmentationProbe(TrainedProbe):
         mask: name of the masks int64 ``[B, H, W]`` or ``[B, T, H, W]`` in the extras of a batch; 255 is unlabeled.
         lr: of AdamW, constant, because the features keep changing.
         weight_decay: of AdamW.
-        every_n_steps: as in ``TrainedProbe``.
+        every_n_steps: train on the batches of every n-th optimizer step. None is 1 where the step returns the features
+            anyway, and 8 where they cost a forward pass of the encoder on the full view (MAE's step returns none).
         name: of the metric and of the state in checkpoints; two probes of a type need two names.
 
     Raises:
