@@ -41,7 +41,7 @@ def linear(task: Task, train: Table, test: Table, settings: Settings) -> Record:
 
     Returns:
         Metrics, and what was chosen. ``validation`` is the main metric on the part that the choice was made on,
-        ``best_on_test`` the highest that any choice reaches on the test samples, which is flattered by that.
+        ``best_on_test`` the highest that any choice reaches on the test samples, which is too favorable.
     """
     choices = [choice for layers in train.features for choice in _compare(layers, task, train, test, settings)]
     best = max(choices, key=lambda choice: choice.validation)

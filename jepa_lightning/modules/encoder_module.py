@@ -31,9 +31,9 @@ class EncoderModule(JEPAModule):
             ``hparams`` (Lightning's ``HyperparametersMixin``); without these ``load_from_checkpoint`` needs
             ``encoder=``.
         in_channels: channels of the images, C.
-        mean: of each channel, subtracted from values of 0 to 1; None has those of the pretrained weights, or else
-            ImageNet's for 3 channels and 0.5 for others.
-        std: of each channel, which divides the rest; None as for ``mean``, with 0.5 for other channels than 3.
+        mean: mean of each channel, which is subtracted from values of 0 to 1; None has the mean that the DataModule was
+            given, that of the pretrained weights, or else ImageNet's for 3 channels and 0.5 for others.
+        std: standard deviation of each channel, which divides the rest; None has that of the same source as the mean.
         pretrained: start from timm's weights, which are downloaded unless they are in its cache. A checkpoint is
             opened without them.
         normalize_on_device: send training views of 8 bits to the device as they are, a quarter of the bytes through the

@@ -63,7 +63,7 @@ class WorldModel(LatentDynamics):
         predictor_depth: number of blocks of the predictor, or of hidden layers of ``mlp``.
         predictor_dim: width of the predictor of tokens.
         predictor_heads: attention heads of the predictor.
-        predictor_head_width: width of each of them.
+        predictor_head_width: width of each attention head of the predictor.
         predictor_hidden: width within the MLPs of the predictor, or of the hidden layers of ``mlp``.
         dropout: share of the values in the predictor that are set to 0 in training.
         prediction: ``rollout``, from the first frame and on from what has been predicted; or ``teacher_forcing``, one
@@ -75,10 +75,10 @@ class WorldModel(LatentDynamics):
         detach_target: send no gradient to the encoded frames that are to be predicted.
         distance: distance between predicted and encoded states, and to the goal of a plan.
         variance: weight of the hinge on the standard deviation of states, over all frames of the batch.
-        covariance: weight of the mean of their squared covariances.
+        covariance: weight of the mean of the squared covariances of states.
         similarity: weight of the squared difference of consecutive states.
         inverse: weight of the error of the actions that a network reads from consecutive states.
-        inverse_hidden: width within that network.
+        inverse_hidden: width within the network that reads actions.
         sigreg: weight of SIGReg at each time step.
         num_directions: number of directions that SIGReg looks along.
         lr: peak learning rate.

@@ -20,7 +20,7 @@ class OnlineAttentiveProbe(TrainedProbe):
 
     It tells what is in the tokens and lost in their mean, such as places and motion. How it trains, and that it never
     touches the module, is ``TrainedProbe``'s. What is logged as ``val/attentive`` is the best of the learning rates on
-    the validation data, as V-JEPA 2 reports it, and flattered by that choice; each is there by name as
+    the validation data, as V-JEPA 2 reports it, which that choice makes too favorable; each is there by name as
     ``val/attentive/lr=0.001``. Tokens come from the step where its objective gives them, and cost a forward pass of the
     evaluation encoder on the first view elsewhere.
 
