@@ -34,6 +34,7 @@ matplotlib.use("Agg")
 from matplotlib import pyplot
 
 SHOWN = 8  # samples in a row of the sheet
+FRAMES = 6  # of a clip without a map
 
 
 class Scored(NamedTuple):
@@ -90,15 +91,17 @@ def write_scores(scored: list[Scored], path: Path) -> None:
 
 
 def picture(one: Scored, module: JEPAModule) -> tuple[Tensor, Tensor | None]:
-    """An image ``[H, W, C]``, and its map ``[rows, columns]``; of a clip the frames where the energy is highest."""
+    """An image ``[H, W, C]``, and its map ``[rows, columns]``.
+
+    Of a clip the frame where the energy is highest; without a map some frames, the first on top.
+    """
     view, energies = one.view, None if one.energies is None else one.energies.reshape(token_grid(module))
-    if view.ndim == 4:
-        moment = 0
-        if energies is not None:
-            moment = int(energies.flatten(1).amax(dim=1).argmax())
-            energies = energies[moment]
-            moment = moment * view.shape[1] // token_grid(module)[0]
-        view = view[:, moment]
+    if view.ndim == 4 and energies is not None:
+        moment = int(energies.flatten(1).amax(dim=1).argmax())
+        view, energies = view[:, moment * view.shape[1] // len(energies)], energies[moment]
+    elif view.ndim == 4:
+        moments = torch.linspace(0, view.shape[1] - 1, FRAMES).long()
+        view = view[:, moments].flatten(1, 2)
     mean, std = (torch.tensor(values)[:, None, None] for values in (module.mean, module.std))
     image = (view * std + mean).clamp(0, 1).permute(1, 2, 0)
     return image[..., :3] if image.shape[-1] >= 3 else image[..., 0], energies
@@ -111,9 +114,9 @@ def draw_sheet(scored: list[Scored], module: JEPAModule, path: Path) -> None:
     energies = [item[2] for _, some in pictures for item in some if item[2] is not None]
     low, high = torch.stack(energies).quantile(torch.tensor([0.01, 0.99])).tolist() if energies else (0.0, 1.0)
     lines = 2 if energies else 1
-    figure, axes = pyplot.subplots(
-        2 * lines, SHOWN, figsize=(1.3 * SHOWN, 2.9 * lines), layout="constrained", squeeze=False
-    )
+    height, width = pictures[0][1][0][1].shape[:2]
+    size = (1.3 * SHOWN, 2 * (lines * 1.1 * height / width + 0.35))
+    figure, axes = pyplot.subplots(2 * lines, SHOWN, figsize=size, layout="constrained", squeeze=False)
     for axis in axes.flat:
         axis.axis("off")
     for row, (name, some) in enumerate(pictures):
