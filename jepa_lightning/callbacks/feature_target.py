@@ -2,15 +2,15 @@
 
 import os
 import shutil
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from itertools import chain, count
 from pathlib import Path
 
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 
 from jepa_lightning.callbacks.feature_file import SUFFIXES, Column, write_columns
+from jepa_lightning.checkpoints import held_folder
 
 
 class FeatureTarget:
@@ -35,16 +35,20 @@ class FeatureTarget:
             )
         self.path, self.overwrite = path, overwrite
         self.folder: Path | None = None
+        self._held = ExitStack()
 
     def open(self) -> str | None:
-        """Makes the folder of the rows; says why the file cannot be written, if so."""
+        """Makes the folder of the rows; says why the file cannot be written, if so.
+
+        Folders of rows that killed runs have left beside the file are removed, see ``held_folder``.
+        """
         try:
             if self.path.is_dir():
                 return "it is a folder."
             if os.path.lexists(self.path) and not self.overwrite:
                 return "it exists; give another name, or overwrite=True (--overwrite true) to replace it."
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            self.folder = Path(tempfile.mkdtemp(prefix=".features.", dir=self.path.parent))
+            self.folder = self._held.enter_context(held_folder(self.path.parent, ".features."))
             with (self.folder / "trial").open("wb") as file:  # a full disk still takes names
                 file.write(bytes(4096))
                 os.fsync(file.fileno())
@@ -92,8 +96,7 @@ class FeatureTarget:
 
     def close(self) -> None:
         """Removes what is not the file."""
-        if self.folder is not None:
-            shutil.rmtree(self.folder, ignore_errors=True)
+        self._held.close()
         self.folder = None
 
     @contextmanager

@@ -4,6 +4,7 @@ from jepa_lightning.checkpoints.classes import check_classes, import_classes
 from jepa_lightning.checkpoints.faults import disk_fault
 from jepa_lightning.checkpoints.files import CheckpointFiles
 from jepa_lightning.checkpoints.finite import is_finite
+from jepa_lightning.checkpoints.held import held_folder
 from jepa_lightning.checkpoints.made_by import MADE_BY, class_path, maker, refuse_other_method
 from jepa_lightning.checkpoints.plain import check_regular, read_plain
 from jepa_lightning.checkpoints.reading import last_checkpoint, last_in, model_arguments, read_checkpoint, run_number
@@ -25,6 +26,7 @@ __all__ = [
     "check_shards",
     "class_path",
     "disk_fault",
+    "held_folder",
     "import_classes",
     "is_finite",
     "last_checkpoint",

@@ -65,6 +65,23 @@ def try_lock(file: IO[Any]) -> OSError | None:
     return None
 
 
+def has_ended(path: Path) -> bool:
+    """Whether the process that has locked a file by ``try_lock`` has ended; False where that is not known.
+
+    It is not to be asked by the process that holds the lock, which would lose it.
+
+    Args:
+        path: the file; where there is none, or no right to write to it, nothing is known.
+    """
+    if fcntl is None:
+        return False
+    try:
+        with path.open("r+b") as file:
+            return try_lock(file) is None
+    except OSError:
+        return False
+
+
 def _opened(path: Path) -> IO[bytes]:
     while True:
         path.parent.mkdir(parents=True, exist_ok=True)

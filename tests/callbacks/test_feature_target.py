@@ -1,3 +1,5 @@
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +10,15 @@ from jepa_lightning.callbacks.feature_file import Column
 from jepa_lightning.callbacks.feature_target import FeatureTarget
 
 COLUMNS = {"features": Column("float32", (2,), lambda: [np.zeros((3, 2), np.float32)])}
+
+OPENS = """
+import os, signal, sys
+from pathlib import Path
+from jepa_lightning.callbacks.feature_target import FeatureTarget
+target = FeatureTarget(Path(sys.argv[1]), overwrite=False)
+assert target.open() is None
+os.kill(os.getpid(), signal.SIGKILL)
+"""
 
 
 def test_only_the_file_is_left(tmp_path: Path) -> None:
@@ -46,3 +57,16 @@ def test_the_room_is_twice_the_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     target.check_room(float("inf"), 100)
     with pytest.raises(MisconfigurationException, match=r"they need 0\.0 GB while they are put in order"):
         target.check_room(5, 101)
+
+
+def test_rows_of_a_run_that_was_killed_are_removed_by_the_next_one(tmp_path: Path) -> None:
+    pytest.importorskip("fcntl")
+    for _ in range(2):
+        subprocess.run([sys.executable, "-c", OPENS, str(tmp_path / "f.npz")], check=False)
+        assert len(list(tmp_path.glob(".features.*"))) == 1
+    living, target = (FeatureTarget(tmp_path / name, overwrite=False) for name in ("g.npz", "f.npz"))
+    assert living.open() is target.open() is None
+    assert sorted(tmp_path.iterdir()) == sorted(path for path in (living.folder, target.folder) if path is not None)
+    living.close()
+    target.close()
+    assert list(tmp_path.iterdir()) == []

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from jepa_lightning.checkpoints import appearing
-from jepa_lightning.checkpoints.alone import alone
+from jepa_lightning.checkpoints.alone import alone, has_ended
 
 WRITES = """
 import sys
@@ -59,3 +59,12 @@ def test_a_lock_that_was_removed_meanwhile_is_taken_again(tmp_path: Path, monkey
         assert lock.exists()
     assert len(calls) == 2
     assert not lock.exists()
+
+
+def test_a_process_has_ended_when_its_lock_is_free(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "lock"
+    assert not has_ended(path)  # nothing is known
+    path.touch()
+    assert has_ended(path)
+    monkeypatch.setattr("jepa_lightning.checkpoints.alone.fcntl", None)
+    assert not has_ended(path)
