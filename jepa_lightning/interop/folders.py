@@ -1,14 +1,17 @@
 """Files and folders of weights that appear whole, or not at all."""
 
+import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
-from jepa_lightning.checkpoints import appearing
+from jepa_lightning.checkpoints import appearing, held_folder
+from jepa_lightning.checkpoints.held import LOCK
+from jepa_lightning.interop.reading import CONFIG, UNFINISHED
 
 KEPT = ("README.md",)  # a person may have written on
+HELD = ".unfinished-"  # how the names of folders begin whose content takes its place at the end
 
 
 @contextmanager
@@ -16,7 +19,9 @@ def folder_appearing(place: Path) -> Iterator[Path]:
     """Gives a folder to write to, which takes its name when the block ends; if the block fails nothing has changed.
 
     What is in an older folder of that name stays, but for files that are written again, of which each is replaced in
-    one step, the configuration last. A README is not replaced.
+    one step. The configuration, which readers look at first, says meanwhile that the folder is not whole, and is
+    written last: a process that is killed in between leaves a folder that is refused until it is written again. A
+    README is not replaced.
 
     Args:
         place: the name it takes.
@@ -31,11 +36,16 @@ def folder_appearing(place: Path) -> Iterator[Path]:
             fresh.mkdir()
             yield fresh
         return
-    with TemporaryDirectory(dir=place, prefix=".unfinished-") as name:
-        yield Path(name)
-        for path in sorted(Path(name).iterdir(), key=lambda path: (path.name == "config.json", path.name)):
-            if not (path.name in KEPT and (place / path.name).exists()):
-                os.replace(path, place / path.name)
+    with held_folder(place, HELD) as made:
+        yield made
+        kept = [name for name in KEPT if (place / name).exists()]
+        paths = [path for path in _written(made, last=CONFIG) if path.name not in kept]
+        if made / CONFIG in paths:
+            mark = made / f"{CONFIG}.unfinished"
+            mark.write_text(json.dumps(UNFINISHED))
+            os.replace(mark, place / CONFIG)
+        for path in paths:
+            os.replace(path, place / path.name)
 
 
 @contextmanager
@@ -52,8 +62,13 @@ def file_appearing(path: Path) -> Iterator[Path]:
         raise ValueError(f"{path} is there already: remove it, or give another name.")
     if not path.parent.is_dir():
         raise ValueError(f"there is no folder {path.parent} to write {path.name} to: make it, or give another name.")
-    with TemporaryDirectory(dir=path.parent, prefix=".unfinished-") as name:
-        yield Path(name, path.name)
-        # what else belongs to it comes first
-        for part in sorted(Path(name).iterdir(), key=lambda part: part.name == path.name):
+    with held_folder(path.parent, HELD) as made:
+        yield made / path.name
+        for part in _written(made, last=path.name):  # what else belongs to it comes first
             os.replace(part, path.parent / part.name)
+
+
+def _written(folder: Path, last: str) -> list[Path]:
+    """What lies in a held folder, by name, and one of the names at the end."""
+    paths = (path for path in folder.iterdir() if path.name != LOCK)
+    return sorted(paths, key=lambda path: (path.name == last, path.name))

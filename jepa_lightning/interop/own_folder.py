@@ -1,5 +1,6 @@
 """Folders that ``save_pretrained`` writes: the class and the options of a module, and all of its weights."""
 
+import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,7 +11,7 @@ from jepa_lightning.checkpoints import MADE_BY, check_classes, class_path, refus
 from jepa_lightning.interop.empty import fill_, without_weights
 from jepa_lightning.interop.fitting import check_all
 from jepa_lightning.interop.plain_options import options_from_json
-from jepa_lightning.interop.reading import check_finite, tensors_of
+from jepa_lightning.interop.reading import CONFIG, UNFINISHED, WEIGHTS, check_finite, read_json, tensors_of
 from jepa_lightning.interop.report import LoadReport
 from jepa_lightning.interop.safetensors_file import write_safetensors
 
@@ -20,6 +21,24 @@ LIBRARY, CLASS, OPTIONS = "library_name", "class_path", "options"
 def is_own(config: Mapping[str, Any]) -> bool:
     """Whether a configuration is one of this package."""
     return config.get(LIBRARY) == "jepa_lightning" and isinstance(config.get(CLASS), str)
+
+
+def check_origin(folder: Path) -> None:
+    """Refuses to save to a folder that has weights or a configuration which this package has not written.
+
+    Raises:
+        ValueError: if there are such files.
+    """
+    there = [name for name in (CONFIG, WEIGHTS) if os.path.lexists(folder / name)]
+    try:
+        own = CONFIG in there and read_json(folder / CONFIG).get(LIBRARY) == UNFINISHED[LIBRARY]
+    except (OSError, ValueError):
+        own = False
+    if there and not own:
+        raise ValueError(
+            f"{folder} holds a {there[0]} that save_pretrained has not written, and it is left as it is: remove it, or "
+            "give another folder."
+        )
 
 
 def own_config(module: Any) -> dict[str, Any]:
@@ -51,7 +70,7 @@ def write_own_weights(module: Any, folder: Path) -> None:
     """
     state = module.state_dict()
     check_finite(state, f"the weights of {type(module).__name__}")
-    write_safetensors(state, folder / "model.safetensors")
+    write_safetensors(state, folder / WEIGHTS)
 
 
 def read_own(

@@ -57,7 +57,8 @@ def load_pretrained(cls: Any, source: Any, options: Mapping[str, Any], **hub: An
     if path.is_dir() and (path / CONFIG).exists():
         config = read_config(path)
         if is_own(config):
-            return _ready(*read_own(cls, path, config, read_weights(path).content, options))
+            found = read_weights(path)  # of which the configuration is that of the same save as the weights
+            return _ready(*read_own(cls, path, found.config, found.content, options))
         if config.get("model_type") in VIT_KINDS:
             return _ready(*module_on_timm(cls, path, options))
         return _ready(*module_of(cls, open_reference(path), options))

@@ -20,6 +20,8 @@ CONFIG, WEIGHTS, INDEX, PICKLED = (
     "model.safetensors.index.json",
     "pytorch_model.bin",
 )
+# the configuration of a folder while its files are replaced
+UNFINISHED = {"library_name": "jepa_lightning", "unfinished": True}
 LONGEST_CONFIG = 1 << 22  # bytes
 # what the first bytes of files that are no weights say
 NO_WEIGHTS = {
@@ -52,7 +54,7 @@ def read_weights(path: Path) -> Weights:
 
     Raises:
         FileNotFoundError: if there is none.
-        ValueError: if it is something else, is damaged, or holds more than plain data.
+        ValueError: if it is something else, is damaged, holds more than plain data, or changes meanwhile.
     """
     if path.is_dir():
         return _read_folder(path)
@@ -66,12 +68,19 @@ def read_config(folder: Path) -> dict[str, Any]:
     """``config.json`` of a folder of weights.
 
     Raises:
-        ValueError: if there is none, or it is not a JSON object.
+        ValueError: if there is none, it is not a JSON object, or a process replaces the folder's files, or was killed
+            while it did.
     """
     path = folder / CONFIG
     if not path.is_file():
         raise ValueError(f"{folder} is a folder, but not one of weights: it has no {CONFIG}.")
-    return read_json(path)
+    config = read_json(path)
+    if config == UNFINISHED:
+        raise ValueError(
+            f"{folder} is not whole: a process is replacing its files, or was killed meanwhile. If none is, save to it "
+            "again."
+        )
+    return config
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -135,7 +144,13 @@ def check_finite(state: Mapping[str, Tensor], path: Any) -> None:
 
 
 def _read_folder(folder: Path) -> Weights:
-    config = read_config(folder)
+    found = _weights_of(folder, read_config(folder))
+    if read_config(folder) != found.config:
+        raise ValueError(f"{folder} was replaced while it was read: read it again.")
+    return found
+
+
+def _weights_of(folder: Path, config: dict[str, Any]) -> Weights:
     if (folder / WEIGHTS).is_file():
         content, metadata = _read_safetensors(folder / WEIGHTS)
         return Weights(content, config, metadata)

@@ -29,8 +29,10 @@ def own_state(path: Path) -> tuple[dict[str, Tensor], Any] | None:
     if path.is_dir():
         if not (path / CONFIG).exists():
             return _of_checkpoint(read_shards(path, optimizer=False), path)
-        config = read_config(path)
-        return (tensors_of(read_weights(path).content, path), config.get(OPTIONS)) if is_own(config) else None
+        if not is_own(read_config(path)):
+            return None
+        found = read_weights(path)
+        return tensors_of(found.content, path), found.config.get(OPTIONS)
     weights = read_weights(path)
     if own := config_of(weights.metadata):  # one file with its options
         return tensors_of(weights.content, path), own.get(OPTIONS)

@@ -98,7 +98,8 @@ class Pretrained(ModelHubMixin):
     ) -> str | None:
         """Writes all weights, the options and a model card to a folder.
 
-        Files of an older folder are replaced whole; a README that is there stays.
+        In a folder that it has written before, the options and the weights are replaced, and readers refuse the folder
+        until both are there. All other files stay, and so does a README.
 
         Args:
             save_directory: the folder.
@@ -111,12 +112,14 @@ class Pretrained(ModelHubMixin):
             The address of the commit if it was pushed.
 
         Raises:
-            ValueError: if an option is no plain data, or weights are not finite.
+            ValueError: if an option is no plain data, weights are not finite, or the folder has weights or a
+                ``config.json`` of another origin.
         """
         from jepa_lightning.interop.folders import folder_appearing
-        from jepa_lightning.interop.own_folder import own_config
+        from jepa_lightning.interop.own_folder import check_origin, own_config
 
         place, config = Path(save_directory).expanduser(), own_config(self)
+        check_origin(place)
         with folder_appearing(place) as folder:
             super().save_pretrained(folder, config=config, model_card_kwargs=model_card_kwargs)
         if not push_to_hub:

@@ -51,12 +51,13 @@ def test_an_older_folder_keeps_its_readme_and_what_is_not_written_again(tmp_path
     }  # fmt: skip
 
 
-def test_the_configuration_of_an_older_folder_comes_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_configuration_is_replaced_first_and_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     replaced = []
     monkeypatch.setattr("jepa_lightning.interop.folders.os.replace", lambda old, new: replaced.append(new.name))
     with folder_appearing(tmp_path) as folder:
         fill(folder, "", "weights", "config.json", "README.md", "a")
-    assert replaced == ["README.md", "a", "weights", "config.json"]
+    # the first one says that the folder is not whole
+    assert replaced == ["config.json", "README.md", "a", "weights", "config.json"]
 
 
 def test_a_file_where_a_folder_is_to_be_is_named(tmp_path: Path) -> None:

@@ -1,4 +1,5 @@
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,8 @@ from safetensors.torch import load_file
 
 from jepa_lightning import IJEPA, VJEPA, JEPAModule, SimCLR
 from jepa_lightning.callbacks import OnlineKNN, StartFrom
-from jepa_lightning.interop import load_pretrained
+from jepa_lightning.interop import load_pretrained, load_reference, reading
+from jepa_lightning.interop.start_own import own_state
 from jepa_lightning.nn import TimmViT
 
 Write = Callable[..., Path]
@@ -118,6 +120,67 @@ def test_a_folder_that_cannot_be_written_is_left_as_it_was(ijepa: IJEPA, tmp_pat
             ijepa.save_pretrained(tmp_path / name)
     assert {path.name: path.read_bytes() for path in (tmp_path / "old").iterdir()} == before
     assert [path.name for path in tmp_path.iterdir()] == ["old"]
+
+
+@pytest.mark.parametrize("replaced", range(4))
+def test_a_kill_while_a_folder_is_replaced_leaves_no_mixture(
+    replaced: int, ijepa: IJEPA, tmp_path: Path, monkeypatch: Any
+) -> None:
+    place, replace, calls = tmp_path / "model", os.replace, []
+    new = IJEPA(**{**dict(ijepa.hparams), "lr": 0.5})
+    with torch.no_grad():
+        new.predictor.mask_token.add_(1)
+    ijepa.save_pretrained(place)
+    (place / "README.md").write_text("mine")
+    (place / "notes").write_text("mine")
+
+    def killed(*arguments: Any) -> None:
+        if len(calls) == replaced:
+            raise KeyboardInterrupt
+        calls.append(arguments)
+        replace(*arguments)
+
+    with monkeypatch.context() as kill:
+        kill.setattr("jepa_lightning.interop.folders.os.replace", killed)
+        if replaced < 3:
+            with pytest.raises(KeyboardInterrupt):
+                new.save_pretrained(place)
+        else:
+            new.save_pretrained(place)
+    if 0 < replaced < 3:
+        for read in (IJEPA.from_pretrained, load_reference, own_state):
+            with pytest.raises(ValueError, match=r"model is not whole: .* save to it again\.$"):
+                read(place)
+        new.save_pretrained(place)
+    found = IJEPA.from_pretrained(place)
+    assert equal(found, new if replaced else ijepa)
+    assert found.hparams["lr"] == (new if replaced else ijepa).hparams["lr"]
+    assert {path.name for path in place.iterdir()} == {"README.md", "config.json", "model.safetensors", "notes"}
+    assert (place / "README.md").read_text() == (place / "notes").read_text() == "mine"
+
+
+def test_a_folder_that_is_replaced_while_it_is_read_is_refused(ijepa: IJEPA, tmp_path: Path, monkeypatch: Any) -> None:
+    place, new = tmp_path / "model", IJEPA(**{**dict(ijepa.hparams), "lr": 0.5})
+    ijepa.save_pretrained(place)
+
+    def slow(path: Path) -> bytes:
+        monkeypatch.undo()
+        new.save_pretrained(place)
+        return reading._start(path)
+
+    monkeypatch.setattr("jepa_lightning.interop.reading._start", slow)
+    with pytest.raises(ValueError, match=r"model was replaced while it was read: read it again"):
+        IJEPA.from_pretrained(place)
+    assert equal(IJEPA.from_pretrained(place), new)
+
+
+@pytest.mark.parametrize("files", [{"config.json": "{}"}, {"config.json": "{"}, {"model.safetensors": "theirs"}])
+def test_files_of_another_origin_are_not_replaced(files: dict[str, str], ijepa: IJEPA, tmp_path: Path) -> None:
+    for name, text in files.items():
+        (tmp_path / name).write_text(text)
+    with pytest.raises(ValueError, match=rf"holds a {next(iter(files))} that save_pretrained has not written"):
+        ijepa.save_pretrained(tmp_path)
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == files
 
 
 def test_weights_that_are_not_finite_are_not_saved(ijepa: IJEPA, tmp_path: Path) -> None:
