@@ -76,7 +76,8 @@ def ablate(options: argparse.Namespace, common: Options, own: dict[str, Options]
         common: options of all methods.
         own: those of each.
     """
-    kept = KeptRows(options.out.with_suffix(".csv"), {"steps": options.steps, "precision": options.precision})
+    settings = {"steps": options.steps, "precision": options.precision}
+    kept = KeptRows(options.out.with_suffix(".csv"), "ablations", settings, beside=(".md",))
     scenes = Scenes(4096, 0), Scenes(512, 1 << 20), Scenes(512, 1 << 30)
     for seed in options.seeds:
         for ablation in runs(options.methods):

@@ -212,7 +212,8 @@ def main(arguments: list[str] | None = None) -> None:
         options.seeds, options.steps, options.every, options.batch_size = [0], 8, 4, 16
         options.width, options.depth, options.train_scenes, options.probe_scenes = 48, 2, 256, 256
     shared = ("steps", "every", "batch_size", "width", "depth", "train_scenes", "probe_scenes", "precision")
-    kept = KeptRows(options.out.with_suffix(".csv"), {name: getattr(options, name) for name in shared})
+    settings = {name: getattr(options, name) for name in shared}
+    kept = KeptRows(options.out.with_suffix(".csv"), "collapse", settings, beside=(".md", ".png"))
     scenes = tuple(
         Scenes(size, offset)
         for size, offset in (

@@ -6,23 +6,26 @@ python examples/compare_methods.py --ablate --seeds 0 1 2 --steps 100 --precisio
 
 All have the same encoder, data, optimizer, number of steps and probes; views and heads are each method's own. With
 --ablate a smaller encoder is trained by each method as it is, and without each part that is said to keep it from
-collapse, without its augmentations, and without its negatives; OUT.csv keeps finished runs, and a study that was killed
+collapse, without its augmentations, and without its negatives. OUT.csv keeps finished runs, and a study that was killed
 continues there.
 """
 
 import argparse
-from collections import defaultdict
 from pathlib import Path
 from statistics import mean, stdev
 
 import matplotlib
 from ablation_study import ablate
+from kept_rows import KeptRows
 from lightning.pytorch import seed_everything
 from small_methods import ENCODER, OPTIONS, SIZES, build_data, build_method
 from small_runs import Row, linear, train
 
 matplotlib.use("Agg")
 from matplotlib import pyplot
+
+BASELINES = ("raw pixels", "random init")  # as ProbeReport names them
+SETTINGS = ("data", "steps", "batch_size", "precision")  # that all rows share
 
 
 def table(rows: dict[str, list[Row]]) -> str:
@@ -61,6 +64,29 @@ def _cell(values: list[float], column: str) -> str:
     return f"{mean(values):.{digits}f}{spread}"
 
 
+def run(name: str, seed: int, kept: KeptRows, options: argparse.Namespace) -> None:
+    """Trains a method, and keeps what is measured."""
+    seed_everything(seed, workers=True, verbose=False)
+    module = build_method(name, *SIZES[options.data])
+    row, accuracy = train(
+        module, build_data(options.data, options.batch_size, options.num_workers), options.steps, options.precision
+    )
+    for baseline in BASELINES:  # the same encoder and data for all, so once a seed
+        if not kept.has(baseline, seed):
+            kept.add(baseline, seed, [{**linear(accuracy[baseline])}])
+    kept.add(name, seed, [{**row}])
+    print(f"{name}, seed {seed}: {', '.join(f'{column} {value:.3g}' for column, value in row.items())}")
+
+
+def rows_of(kept: KeptRows) -> dict[str, list[Row]]:
+    """What was measured of each method, a row for each seed."""
+    others = {"run", "seed", *kept.settings}
+    return {
+        name: [{key: float(row[key]) for key in row if key not in others and row[key]} for (row,) in kept.of(name)]
+        for name in dict.fromkeys(name for name, _ in kept.runs)
+    }
+
+
 def main(args: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--methods", nargs="+", choices=list(OPTIONS), default=list(OPTIONS))
@@ -70,29 +96,22 @@ def main(args: list[str] | None = None) -> None:
     parser.add_argument("--batch-size", type=int, default=64)
     parser.add_argument("--num-workers", type=int, default=2)
     parser.add_argument("--precision", default="32-true", help="of the Trainer, such as bf16-mixed")
-    parser.add_argument("--out", type=Path, default=Path("comparison"), help="writes OUT.md and OUT.png")
+    parser.add_argument("--out", type=Path, default=Path("comparison"), help="writes OUT.csv, OUT.md and OUT.png")
     parser.add_argument("--ablate", action="store_true", help="what each method needs, on scenes, in batches of 32")
     options = parser.parse_args(args)
     if options.ablate:
         ablate(options, ENCODER, OPTIONS)
         return
-    rows: dict[str, list[Row]] = defaultdict(list)
+    settings = {name: getattr(options, name) for name in SETTINGS}
+    kept = KeptRows(options.out.with_suffix(".csv"), "comparison", settings, beside=(".md", ".png"))
     for seed in options.seeds:
         for name in options.methods:
-            seed_everything(seed, workers=True, verbose=False)
-            module = build_method(name, *SIZES[options.data])
-            data = build_data(options.data, options.batch_size, options.num_workers)
-            row, accuracy = train(module, data, options.steps, options.precision)
-            if name == options.methods[0]:  # the same encoder and data for all, so once a seed
-                for kind in ("raw pixels", "random init"):
-                    rows[kind].append(linear(accuracy[kind]))
-            rows[name].append(row)
-            print(f"{name}, seed {seed}: {', '.join(f'{column} {value:.3g}' for column, value in row.items())}")
-            options.out.parent.mkdir(parents=True, exist_ok=True)
+            if not kept.has(name, seed):
+                run(name, seed, kept, options)
             # after every run: what is there is kept if the rest is interrupted
-            options.out.with_suffix(".md").write_text(table(rows) + "\n")
-    plot(rows, options.out.with_suffix(".png"))
-    print(f"\n{table(rows)}\n\nwritten to {options.out.with_suffix('.md')} and {options.out.with_suffix('.png')}")
+            options.out.with_suffix(".md").write_text(table(rows_of(kept)) + "\n")
+    plot(rows_of(kept), options.out.with_suffix(".png"))
+    print(f"\n{table(rows_of(kept))}\n\nwritten to {options.out}.csv, .md and .png")
 
 
 if __name__ == "__main__":

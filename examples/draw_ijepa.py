@@ -2,7 +2,7 @@
 """Draws what I-JEPA sees and what it predicts, beside the online probe and the loss of a run.
 
 jepa-lightning fit --config configs/quickstart.yaml
-python examples/draw_ijepa.py logs/IJEPA/version_0 --out examples/gallery/ijepa.png
+python examples/draw_ijepa.py logs/IJEPA/version_0 --out ijepa.png
 
 Scenes are procedural; masks are drawn as in the run, with its options. Curves are those of its TensorBoard logs. Dotted
 lines are the report's linear probe on raw pixels, which is fitted to convergence; the online probe is still learning.
@@ -13,6 +13,7 @@ from pathlib import Path
 
 import matplotlib
 import torch
+from new_files import refuse_existing
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch import Tensor
 
@@ -89,6 +90,7 @@ def main(args: list[str] | None = None) -> None:
     parser.add_argument("--out", type=Path, default=Path("ijepa.png"), help="the picture, .png or another format")
     parser.add_argument("--scenes", type=int, default=4)
     options = parser.parse_args(args)
+    refuse_existing(options.out)
     module = IJEPA.load_from_checkpoint(options.run / "checkpoints" / "last.ckpt", map_location="cpu")
     draw(panels(module, scenes(module, options.scenes)), curves(options.run), options.out)
 

@@ -22,6 +22,7 @@ import torch
 import yaml
 from compare_methods import ENCODER, OPTIONS, SIZES, build_data
 from lightning.pytorch import Trainer, seed_everything
+from new_files import refuse_existing
 from torch.utils.data import DataLoader
 
 import jepa_lightning
@@ -142,8 +143,7 @@ def main(args: list[str] | None = None) -> None:
     parser.add_argument("--precision", default="32-true", help="of the Trainer, such as bf16-mixed")
     parser.add_argument("--out", type=Path, default=Path("energies.csv"), help="a new CSV file")
     options = parser.parse_args(args)
-    if options.out.exists():
-        raise SystemExit(f"{options.out} exists: give another name to --out, or remove it.")
+    refuse_existing(options.out)
     options.out.parent.mkdir(parents=True, exist_ok=True)
     runs: list[Run] = []
     with options.out.open("x", newline="") as file:

@@ -22,6 +22,7 @@ from typing import Any
 import matplotlib
 import torch
 from lightning.pytorch import Trainer, seed_everything
+from new_files import refuse_existing
 from torch import Tensor
 
 from jepa_lightning import IJEPA, JEPAModule
@@ -154,6 +155,7 @@ def parse(args: list[str] | None) -> argparse.Namespace:
 
 def main(args: list[str] | None = None) -> None:
     options = parse(args)
+    refuse_existing(options.out.with_suffix(".png"), options.out.with_suffix(".csv"))
     rows: dict[str, list[dict[str, float]]] = defaultdict(list)
     for seed in options.seeds:
         landscapes: dict[str, Energies] = {}

@@ -130,7 +130,8 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--num-workers", type=int, default=0)
     parser.add_argument("--out", type=Path, default=Path("initialization"))
     options = parser.parse_args(arguments)
-    kept = KeptRows(options.out.with_suffix(".csv"), {name: getattr(options, name) for name in SETTINGS})
+    settings = {name: getattr(options, name) for name in SETTINGS}
+    kept = KeptRows(options.out.with_suffix(".csv"), "initialization", settings)
     parts = list(itertools.product((False, True), repeat=2))
     for name, patch, seed, scales in itertools.product(options.methods, options.patches, options.seeds, parts):
         title = f"{name} on {options.data}, patch {patch}, scales {scales[0]:d} {scales[1]:d}"

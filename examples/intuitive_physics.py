@@ -20,6 +20,7 @@ from typing import NamedTuple
 import matplotlib
 import torch
 from lightning.pytorch import Trainer, seed_everything
+from new_files import refuse_existing
 from torch import Tensor
 from torch.utils.data import Dataset
 
@@ -178,6 +179,7 @@ def parse(args: list[str] | None) -> argparse.Namespace:
 
 def main(args: list[str] | None = None) -> None:
     options = parse(args)
+    refuse_existing(options.out.with_suffix(".md"), options.out.with_suffix(".png"))
     dataset = ViolationDataset(options.pairs, NUM_FRAMES, IMAGE_SIZE)
     pairs = [dataset[i] for i in range(len(dataset))]
     found: dict[str, list[Curves]] = {"V-JEPA": [], "untrained": [], "pixel changes": [pixel_curves(pairs)]}

@@ -49,6 +49,7 @@ import matplotlib
 import numpy as np
 import torch
 from linear_model import RATE, WIDTH, Data, LinearJEPA, Setting, start_of_predictor
+from new_files import refuse_existing
 
 matplotlib.use("Agg")
 from matplotlib import pyplot
@@ -168,6 +169,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, default=Path("linear_jepa.png"))
     options = parser.parse_args(arguments)
+    refuse_existing(options.out)
     data = Data.digits()
     results = {name: run(data, setting, options.steps, options.seed) for name, setting in SETTINGS.items()}
     plot(results, options.steps, options.out)

@@ -5,6 +5,7 @@ import argparse
 import gymnasium
 import torch
 from lightning.pytorch import Trainer
+from new_files import refuse_existing
 from PIL import Image
 
 import jepa_lightning.worlds  # noqa: F401  # registers the environment
@@ -36,9 +37,9 @@ def main(args: list[str] | None = None) -> None:
     parser.add_argument("--max_steps", type=int, default=200, help="actions of an episode")
     parser.add_argument("--out", default="rooms.gif", help="film of the first episode")
     options = parser.parse_args(args)
+    refuse_existing(options.out)
     saved = options.ckpt_path
     model = WorldModel.load_from_checkpoint(saved).eval() if saved else learn(options.steps, options.width)
-
     # walls and doors here were in no walk to learn from
     env = gymnasium.make_vec("jepa_lightning/TwoRooms-v0", num_envs=options.episodes)
     bounds = Bounds(*(torch.tensor([side, side], device=model.device) for side in (-2.45, 2.45)), max_norm=2.45)
@@ -46,7 +47,6 @@ def main(args: list[str] | None = None) -> None:
     generators, skip = episode_generators(0, options.episodes), model.frame_skip or 1
     policy = PlanningPolicy(model, planner, bounds, generators, replan_every=skip, reduce="last", frame_skip=skip)
     episodes = run_episodes(env, policy, range(options.episodes), options.max_steps, size=2, record=1)
-
     reached = int(episodes.success.sum())
     low, high = wilson_interval(reached, options.episodes)
     print(f"{reached} of {options.episodes} goals reached: {low:.0%} to {high:.0%} with 95 % confidence")

@@ -148,7 +148,7 @@ def main(args: list[str] | None = None) -> None:
     wanted = {AS_IT_IS, *(options.directions or known)}
     directions = [each for each in DIRECTIONS if each.method in options.methods and each.name in wanted]
     settings = {name: getattr(options, name) for name in ("steps", "precision", "batch_size", "tiny")}
-    kept = KeptRows(options.out.with_suffix(".csv"), settings)
+    kept = KeptRows(options.out.with_suffix(".csv"), "sweep", settings, beside=(".md",))
     sweep(kept, directions, "choice", options)
     sweep(kept, chosen(kept, directions), "report", options)
     print(f"\n{options.out.with_suffix('.md').read_text()}\nwritten to {options.out}.csv and {options.out}.md")

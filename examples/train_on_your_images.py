@@ -9,14 +9,15 @@ import argparse
 from pathlib import Path
 
 from lightning.pytorch import Callback, Trainer, seed_everything
+from new_files import refuse_existing
 
 from jepa_lightning import IJEPA
 from jepa_lightning.callbacks import CollapseMonitor, FeatureWriter, OnlineKNN, OnlineLinearProbe, ProbeReport, Summary
 from jepa_lightning.data import ImageFolderDataModule
 
 
-def train(data: ImageFolderDataModule, options: argparse.Namespace) -> Path:
-    """Trains on the folder and gives the path of the checkpoint."""
+def train(data: ImageFolderDataModule, options: argparse.Namespace, path: Path) -> None:
+    """Trains on the folder and writes a checkpoint."""
     # the recipe of configs/ijepa/small.yaml
     module = IJEPA(
         encoder=options.encoder,
@@ -52,14 +53,12 @@ def train(data: ImageFolderDataModule, options: argparse.Namespace) -> Path:
         default_root_dir=options.output,
     )
     trainer.fit(module, datamodule=data)
-    path = options.output / "trained.ckpt"
     trainer.save_checkpoint(path)
-    return path
 
 
 def write_features(data: ImageFolderDataModule, checkpoint: Path, path: Path) -> None:
-    """Writes the pooled features of every image, with its label and path, in place of those of an earlier run."""
-    trainer = Trainer(devices=1, logger=False, callbacks=[FeatureWriter(path, overwrite=True)])
+    """Writes the pooled features of every image, with its label and path."""
+    trainer = Trainer(devices=1, logger=False, callbacks=[FeatureWriter(path)])
     trainer.predict(IJEPA.load_from_checkpoint(checkpoint), datamodule=data, return_predictions=False)
 
 
@@ -74,10 +73,12 @@ def main(args: list[str] | None = None) -> None:
     parser.add_argument("--batch-size", type=int, default=64)
     parser.add_argument("--num-workers", type=int, default=2)
     options = parser.parse_args(args)
+    checkpoint, features = options.output / "trained.ckpt", options.output / "features.npz"
+    refuse_existing(checkpoint, features, option="--output")
     seed_everything(0)
     data = ImageFolderDataModule(options.root, batch_size=options.batch_size, num_workers=options.num_workers)
-    checkpoint = train(data, options)
-    write_features(data, checkpoint, options.output / "features.npz")
+    train(data, options, checkpoint)
+    write_features(data, checkpoint, features)
 
 
 if __name__ == "__main__":

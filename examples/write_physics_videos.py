@@ -65,6 +65,8 @@ def main(args: list[str] | None = None) -> None:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--processes", type=int, default=os.cpu_count())
     options = parser.parse_args(args)
+    if options.folder.exists() and any(options.folder.iterdir()):
+        parser.error(f"{options.folder} is not empty: give a new folder, so that no film is replaced.")
     shape = (options.num_frames, options.image_size, options.seed)
     with ProcessPoolExecutor(options.processes, initializer=_settle) as pool:
         for part, size, offset in (("train", options.num_train, 0), ("val", options.num_val, VAL_OFFSET)):

@@ -102,6 +102,9 @@ def main(args: list[str] | None = None) -> int:
         parser.error("there is no CUDA device here: give --tiny for a trial on the CPU.")
     if options.minutes * 60 * min(LIMITS.values()) / sum(LIMITS.values()) <= 2 * GRACE:
         parser.error(f"--minutes {options.minutes}: that leaves a part less than {2 * GRACE} s.")
+    for path in (options.out.with_suffix(".json"), options.out.with_suffix(".md")):
+        if path.exists():
+            parser.error(f"{path} exists, and it is left as it is: give another --out, or remove it.")
     report: dict[str, Any] = {"system": system(options.device, options.tiny), "parts": {}}
     options.out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as work:

@@ -241,6 +241,9 @@ def main(args: list[str] | None = None) -> None:
     parser.add_argument("--sides", type=int, nargs="+", default=[4, 6, 8, 10, 14], help="of --scaling, in tokens")
     parser.add_argument("--out", type=Path, help="of --scaling: writes OUT.csv and OUT.png")
     options = parser.parse_args(args)
+    for path in (options.out.with_suffix(".csv"), options.out.with_suffix(".png")) if options.out else ():
+        if path.exists():
+            parser.error(f"{path} exists, and it is left as it is: give another --out, or remove it.")
     options.device = "cuda" if torch.cuda.is_available() else "cpu"
     if options.scaling:
         curves(options)

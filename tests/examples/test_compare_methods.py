@@ -6,6 +6,29 @@ import jepa_lightning
 from jepa_lightning import JEPAModule
 
 
+def test_a_comparison_that_was_killed_continues(example, monkeypatch) -> None:
+    compare = example("compare_methods.py")
+    report = {"raw pixels": {"": 0.25}, "random init": {"": 0.5}}
+    trained = []
+
+    def train(module, *_):
+        if len(trained) == 1:
+            raise KeyboardInterrupt
+        trained.append(module)
+        return {"linear class": 75.0, "s/step": 0.1}, report
+
+    monkeypatch.setattr(compare, "build_method", lambda name, *_: name)
+    monkeypatch.setattr(compare, "train", train)
+    command = ["--methods", "MAE", "SimCLR", "--seeds", "0", "--data", "digits", "--out", "out"]
+    with pytest.raises(KeyboardInterrupt):
+        compare.main(command)
+    trained.insert(0, None)
+    compare.main(command)
+    assert trained == [None, "MAE", "SimCLR"]
+    rows = [line.split(" | ")[:2] for line in Path("out.md").read_text().splitlines()[2:]]
+    assert rows == [["| raw pixels", "25.0"], ["| random init", "50.0"], ["| MAE", "75.0"], ["| SimCLR", "75.0"]]
+
+
 @pytest.mark.slow
 def test_writes_a_table_and_a_plot(example, tmp_path: Path, monkeypatch):
     compare = example("compare_methods.py")
@@ -19,6 +42,15 @@ def test_writes_a_table_and_a_plot(example, tmp_path: Path, monkeypatch):
     assert head.startswith("| method | linear class | kNN class | ")
     assert all("±" in row.split(" | ")[1] for row in rows)
     assert (tmp_path / "out" / "table.png").stat().st_size > 1000
+    # all runs are kept, so nothing is trained again
+    monkeypatch.setattr(compare, "run", None)
+    table = (tmp_path / "out" / "table.md").read_text()
+    compare.main([*runs, "--data", "digits", "--num-workers", "0", "--out", str(tmp_path / "out" / "table")])
+    assert (tmp_path / "out" / "table.md").read_text() == table
+    with pytest.raises(SystemExit, match=r"holds runs with {'data': 'digits'}, and this study has {'data': 'shapes'}"):
+        compare.main([*runs, "--out", str(tmp_path / "out" / "table")])
+    with pytest.raises(SystemExit, match=r"holds runs with {'study': 'comparison'"):  # with as many steps, too
+        compare.main([*runs, "--ablate", "--out", str(tmp_path / "out" / "table")])
 
 
 def _is_method(name: str) -> bool:

@@ -72,7 +72,7 @@ def row(method: str, name: str, half: str, data: str, accuracy: float) -> dict[s
 
 
 def test_the_choice_is_made_on_one_half_alone(sweep, tmp_path: Path):
-    kept = sweep.KeptRows(tmp_path / "sweep.csv", {"steps": 1})
+    kept = sweep.KeptRows(tmp_path / "sweep.csv", "sweep", {"steps": 1})
     whole, crops = sweep.Direction("SimCLR"), sweep.Direction("SimCLR", "crops")
     for seed in (0, 1):
         for direction, choice, report in ((whole, 50.0, 90.0), (crops, 60.0 + seed, 30.0)):
