@@ -14,7 +14,6 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 import jepa_lightning
-from jepa_lightning.checkpoints import appearing
 from jepa_lightning.data.base import JEPADataModule
 from jepa_lightning.data.dense import BOX_CLASSES, BOX_CROWDS, BOXES, DEPTH, MASK
 from jepa_lightning.evaluation.attentive import TOKENS as TOKENS_COLUMN
@@ -22,6 +21,7 @@ from jepa_lightning.evaluation.dense import dense
 from jepa_lightning.evaluation.detection import detection
 from jepa_lightning.evaluation.feature_cache import Table, cached_table, number_cached
 from jepa_lightning.evaluation.finetune import FineTuning
+from jepa_lightning.evaluation.kept_records import Records, keep_records, kept_records
 from jepa_lightning.evaluation.propagation import propagation
 from jepa_lightning.evaluation.protocols import DENSE, DETECTION, FINETUNE, POOLED, PROPAGATION, TOKENS, WANTED
 from jepa_lightning.evaluation.subjects import Subject
@@ -29,7 +29,6 @@ from jepa_lightning.evaluation.tasks import Settings, tasks_of
 from jepa_lightning.evaluation.tuned_detection import DetectionOptions, TunedDetection
 from jepa_lightning.types import Batch
 
-Records = dict[str, dict[str, Any]]  # by label
 SPLITS = ("train", "test")
 
 
@@ -89,21 +88,18 @@ class Evaluation:
             protocol: its name.
 
         Raises:
-            ValueError: if the data cannot serve it.
+            ValueError: if the data cannot serve it, or the file on the disk is damaged.
         """
         path = self.folder / "finished" / f"{self._key(protocol)}.json"
         if path.is_file():
-            found: Records = json.loads(path.read_text())
-            return found
+            return kept_records(path)
         if protocol == FINETUNE:
-            found = self._fine_tuned(path)
+            found: Records = self._fine_tuned(path)
         elif protocol == PROPAGATION:
             found = propagation(self.subject, *self.loaders, self.settings)
         else:
             found = self._dense(protocol, path) if protocol in DENSE else self._fitted(protocol)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with appearing(path) as place:
-            place.write_text(json.dumps(found))
+        keep_records(path, found)
         return found
 
     def serves(self, protocol: str) -> bool:

@@ -144,3 +144,15 @@ def test_the_first_is_judged_and_the_others_are_baselines_as_far_as_they_serve()
     }
     assert said == ["checkpoint: knn is done.", "checkpoint: attentive is done.", "random: knn is done."]
     assert evaluate(given[:1], ["knn"])["baselines"] == {}
+
+
+def test_what_is_kept_is_refused_where_the_disk_has_damaged_it(build: Build, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = fake(monkeypatch)
+    build(labels=["shape"]).records("knn")
+    (path,) = (build().folder / "finished").glob("*.json")
+    path.write_bytes(path.read_bytes().replace(b"0.125", b"0.875"))
+    with pytest.raises(ValueError, match=rf"{path.name} is damaged: remove it"):
+        build(labels=["shape"]).records("knn")
+    path.unlink()
+    build(labels=["shape"]).records("knn")
+    assert run == ["shape"] * 2
