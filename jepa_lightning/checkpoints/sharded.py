@@ -142,7 +142,8 @@ def read_shards(folder: Path, optimizer: bool = True) -> dict[str, Any]:
     weights = nested.pop("state_dict", None) or nested.pop("model", None)
     if not isinstance(weights, dict):
         raise ValueError(f"{folder} holds no weights of a module.")
-    optimizers = sorted((key for key in nested if re.fullmatch(r"optimizer_\d+", key)), key=lambda key: int(key[10:]))
+    names = (key for key in nested if re.fullmatch(r"optimizer_[0-9]{1,6}", key))
+    optimizers = sorted(names, key=lambda key: int(key[10:]))
     states = {"optimizer_states": [nested[key] for key in optimizers]} if optimizers else {}
     return {**read_rest(folder), "state_dict": weights, **states}
 

@@ -70,7 +70,7 @@ def encoder_form(state: Mapping[str, Tensor], family: str, heads: int | None, so
     Raises:
         ValueError: if it is no such encoder, or of a size whose heads are not known.
     """
-    patches, depth, hidden = state.get(PATCHES), _depth(state), state.get("blocks.0.mlp.fc1.weight")
+    patches, depth, hidden = state.get(PATCHES), depth_of(state), state.get("blocks.0.mlp.fc1.weight")
     if patches is None or patches.ndim not in (4, 5) or not depth or hidden is None or not patches.numel():
         raise ValueError(
             f"cannot use {source}: this is no Vision Transformer of the reference, its encoder has "
@@ -141,7 +141,7 @@ def predictor_form(state: Mapping[str, Tensor], heads: int | None, encoder_heads
         ValueError: if it is no predictor.
     """
     fused = state.get("predictor_embed.0.weight")
-    embed, depth = state.get("predictor_embed.weight" if fused is None else "predictor_embed.2.weight"), _depth(state)
+    embed, depth = state.get("predictor_embed.weight" if fused is None else "predictor_embed.2.weight"), depth_of(state)
     if embed is None or not depth:
         raise ValueError(f"this is no predictor of the reference: it has {_some(state)}.")
     width = int(embed.shape[0])
@@ -195,7 +195,8 @@ def _named(width: int, depth: int, ratio: float, family: str, heads: int | None,
     return name, ViTSize(width, depth, heads or known.heads, known.mlp_ratio)
 
 
-def _depth(state: Mapping[str, Tensor]) -> int:
+def depth_of(state: Mapping[str, Tensor]) -> int:
+    """The number of blocks of an encoder or of a predictor, under the names of the reference."""
     return len({found[1] for name in state if (found := BLOCK.match(name))})
 
 

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from jepa_lightning.interop.architecture import ROTARY, grid_of_table
 from jepa_lightning.interop.empty import fill_
+from jepa_lightning.interop.key_names import number_behind
 from jepa_lightning.interop.positions import fit_table, take_mask_tokens
 from jepa_lightning.interop.reading import check_finite
 from jepa_lightning.interop.reference_file import Reference
@@ -104,7 +105,8 @@ def take_norm_eps_(module: Any, eps: float, report: LoadReport) -> None:
 
 def _last_norm(state: dict[str, Tensor], report: LoadReport) -> None:
     """Takes the norm of the last level for the one norm of a network, in place."""
-    levels = sorted({int(name.split(".")[1]) for name in state if name.startswith("norms_block.")})
+    numbers = (number_behind("norms_block.", name) for name in state)
+    levels = sorted({number for number in numbers if number is not None})
     for level in levels:
         for name in ("weight", "bias"):
             value = state.pop(f"norms_block.{level}.{name}", None)

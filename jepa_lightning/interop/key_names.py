@@ -25,6 +25,18 @@ def rename(name: str, table: Table) -> str | None:
     return None if found is None else found[1] + name[found[0] :]
 
 
+def number_behind(prefix: str, name: str) -> int | None:
+    """The number behind the start of a name, as in ``blocks.3.norm``; None where there is something else.
+
+    Args:
+        prefix: the start, with its point.
+        name: of a tensor, from a file that may hold any names.
+    """
+    # short, and in the form that it is written in: int() takes signs, spaces and numerals of all scripts too
+    found = re.match(re.escape(prefix) + r"(0|[1-9][0-9]{0,5})(?=\.|$)", name)
+    return int(found[1]) if found else None
+
+
 def back(table: Table) -> Table:
     """The same table the other way."""
     return [(ours, theirs) for theirs, ours in table]

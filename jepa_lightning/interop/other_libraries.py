@@ -151,7 +151,7 @@ def _head(state: Mapping[str, Tensor], prefixes: tuple[str, ...]) -> dict[str, T
     for prefix in prefixes:
         layers: dict[int, dict[str, Tensor]] = {}
         for name, value in state.items():
-            if match := re.match(rf"{re.escape(prefix)}\.(\d+)\.(\w+)$", name):
+            if match := re.match(rf"{re.escape(prefix)}\.([0-9]{{1,6}})\.(\w+)$", name):
                 layers.setdefault(int(match[1]), {})[match[2]] = value
         if sorted(layers) in ([0, 1, 3], [0, 2]) and _is_head(layers):
             return two_layer_head([layers[number] for number in sorted(layers)], norm=1 in layers)

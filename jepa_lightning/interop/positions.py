@@ -9,6 +9,7 @@ from timm.layers.pos_embed import resample_abs_pos_embed
 from torch import Tensor
 from torch.nn import functional as F
 
+from jepa_lightning.interop.key_names import number_behind
 from jepa_lightning.interop.report import LoadReport
 
 CLOSE = 1e-4  # the reference's tables are of float64, rounded
@@ -73,7 +74,8 @@ def take_mask_tokens(state: dict[str, Tensor], wanted: int, report: LoadReport) 
     Raises:
         ValueError: if there is no first one.
     """
-    given = {int(name.rpartition(".")[2]): name for name in list(state) if name.startswith("mask_tokens.")}
+    numbers = {number for name in state if (number := number_behind("mask_tokens.", name)) is not None}
+    given = {number: f"mask_tokens.{number}" for number in numbers if f"mask_tokens.{number}" in state}
     if len(given) == wanted:
         return
     if 0 not in given:

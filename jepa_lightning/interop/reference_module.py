@@ -5,7 +5,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from jepa_lightning.interop.architecture import ROTARY, encoder_form, levels_of, positions_of, predictor_form
+from jepa_lightning.interop.architecture import ROTARY, depth_of, encoder_form, levels_of, positions_of, predictor_form
 from jepa_lightning.interop.empty import without_weights
 from jepa_lightning.interop.fitting import fit_
 from jepa_lightning.interop.huggingface_processor import statistics_of
@@ -82,8 +82,7 @@ def _options_of_2_1(
         **{key: positions[key] for key in ("rope_grid", "images")},
     }
     if predictor is not None and "predictor_embed.0.weight" in predictor:
-        depth = 1 + max(int(name.split(".")[1]) for name in encoder if name.startswith("blocks."))
-        found["levels"] = levels_of(encoder, depth, given.get("levels"), reference.path)
+        found["levels"] = levels_of(encoder, depth_of(encoder), given.get("levels"), reference.path)
     if predictor is not None and "predictor_proj_context.weight" in predictor:
         found["context_loss"] = 0.5
     return found

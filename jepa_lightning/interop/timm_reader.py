@@ -7,6 +7,7 @@ from typing import Any
 import timm
 from torch import Tensor
 
+from jepa_lightning.interop.huggingface_config import whole_number
 from jepa_lightning.interop.reading import read_weights, tensors_of
 from jepa_lightning.interop.reference_file import Reference
 from jepa_lightning.nn.timm_model import PREFIX, create_timm_model, timm_name
@@ -69,10 +70,12 @@ def open_timm_folder(folder: Path, config: Mapping[str, Any]) -> Reference:
     found = _reference(str(folder), folder, state)
     arguments = config.get("model_args")
     if isinstance(arguments, Mapping) and "num_heads" in arguments:
-        found.heads = int(arguments["num_heads"])
-    size = (config.get("pretrained_cfg") or {}).get("input_size")
-    if size:
-        found.image_size = (int(size[1]), int(size[2]))
+        found.heads = whole_number(arguments, "num_heads", folder)
+    about = config.get("pretrained_cfg")
+    if isinstance(about, Mapping) and (size := about.get("input_size")):
+        if not isinstance(size, list) or len(size) != 3 or not all(type(one) is int and one > 0 for one in size):
+            raise ValueError(f"cannot use {folder}: its input_size is {size!r}, and it should be three whole numbers.")
+        found.image_size = (size[1], size[2])
     return found
 
 
