@@ -148,7 +148,7 @@ def test_it_can_be_imported_where_signals_are_missing() -> None:
 
 def two_ranks(rank: int, folder: Path) -> None:
     """Asks between other collectives, as in training; the second rank alone gets a signal, in its fourth step."""
-    dist.init_process_group("gloo", f"file://{folder}/meeting", rank=rank, world_size=2, timeout=timedelta(seconds=30))
+    dist.init_process_group("gloo", f"file://{folder}/meeting", rank=rank, world_size=2, timeout=timedelta(seconds=120))
     trainer: Any = SimpleNamespace(world_size=2, strategy=SimpleNamespace(root_device=torch.device("cpu")))
     signal.signal(signal.SIGTERM, lambda number, frame: dist.barrier())  # a collective, as Lightning's handler is
     held = HeldSignals()
@@ -180,7 +180,7 @@ def test_a_signal_to_one_rank_is_known_to_both_at_the_same_question(tmp_path: Pa
         rank.start()
     try:
         for rank in ranks:
-            rank.join(60)
+            rank.join(180)
         assert [rank.exitcode for rank in ranks] == [0, 0]
     finally:
         for rank in ranks:

@@ -99,7 +99,7 @@ def test_a_storage_that_claims_more_than_the_file_has(path: Path, tmp_path: Path
         read_plain(tmp_path / "new.ckpt")
 
 
-@pytest.mark.timeout(20)
+@pytest.mark.timeout(120)
 def test_pipes_folders_and_devices_are_not_waited_for(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "link").symlink_to("pipe")

@@ -104,7 +104,7 @@ KINDS = {
 }
 
 
-@pytest.mark.timeout(60)
+@pytest.mark.timeout(240)
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
 def test_one_line_for_resuming_reading_and_starting_from_it(
     kind: Any, good: dict[str, Any], tiny_cli: str, capsys: Any

@@ -81,7 +81,7 @@ def test_both_ranks_end_when_one_gets_the_signal(
     arguments += ["--trainer.callbacks+=sending.Sending", f"--trainer.callbacks.rank={rank}"]
     arguments += ["--trainer.num_sanity_val_steps=2"] if command == "fit" else []
     jobs.start("job", *arguments)
-    codes = jobs.exit_codes(60)
+    codes = jobs.exit_codes(120)
     assert codes[rank] == 128 + signal.SIGTERM
     assert 0 not in codes
     assert (tmp_path / "job" / "sent").exists()

@@ -82,16 +82,16 @@ def test_twenty_runs_at_once_have_twenty_folders(tmp_path: Path) -> None:
     barrier, queue = forks.Barrier(20), forks.Queue()
 
     def take() -> None:
-        barrier.wait(60)
+        barrier.wait(120)
         for _ in range(10):
             queue.put(new_run(tmp_path / "processes"))
 
     processes = [forks.Process(target=take) for _ in range(20)]
     for process in processes:
         process.start()
-    taken = [queue.get(timeout=60) for _ in range(200)]
+    taken = [queue.get(timeout=120) for _ in range(200)]
     for process in processes:
-        process.join(60)
+        process.join(120)
     assert {path.name for path in taken} == {f"version_{i}" for i in range(200)}
 
 

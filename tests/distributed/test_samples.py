@@ -181,7 +181,7 @@ def work(folder: Path, number: int) -> None:
     """What each process of the pair does."""
     torch.set_num_threads(1)
     dist.init_process_group(
-        "gloo", f"file://{folder}/meeting", world_size=RANKS, rank=number, timeout=timedelta(seconds=60)
+        "gloo", f"file://{folder}/meeting", world_size=RANKS, rank=number, timeout=timedelta(seconds=120)
     )
     size = IMAGES // RANKS
     found = {**find(slice(number * size, (number + 1) * size)), **gathered()}

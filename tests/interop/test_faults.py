@@ -156,7 +156,7 @@ def test_a_run_that_starts_from_a_folder(case: str, written: Path) -> None:
     assert "\n" not in str(error.value)
 
 
-@pytest.mark.timeout(20)
+@pytest.mark.timeout(120)
 @pytest.mark.parametrize("name", ["num_hidden_layers", "hidden_size", "num_channels"])
 def test_sizes_are_those_of_the_tensors(name: str, written: Path) -> None:
     """A configuration that claims more takes neither memory nor time."""
@@ -189,7 +189,7 @@ TENSORS = {
 }
 
 
-@pytest.mark.timeout(20)
+@pytest.mark.timeout(120)
 @pytest.mark.parametrize("change", TENSORS, ids=lambda change: change.__name__)
 def test_a_tensor_of_another_form(change: Any, ijepa: IJEPA, capsys: Any) -> None:
     state = {f"module.{name}": value for name, value in ijepa.context_encoder.state_dict().items()}

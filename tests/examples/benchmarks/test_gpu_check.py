@@ -21,16 +21,16 @@ def test_the_whole_check_takes_less_than_eight_minutes(check):
 def test_a_part_that_hangs_or_dies_leaves_what_it_has_found(check, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     gpu_check = check("gpu_check")
     options = gpu_check.argparse.Namespace(minutes=1.0, device="cpu", tiny=True, folder=None, methods=None, eager=False)
-    monkeypatch.setattr(gpu_check, "LIMITS", {"methods": 8.0, "speed": 8.0})
+    monkeypatch.setattr(gpu_check, "LIMITS", {"methods": 8.0, "speed": 120.0})
     monkeypatch.setattr(gpu_check, "DEFAULT_MINUTES", 1.0)
-    ends = {"methods": ("import time; time.sleep(60)", "killed"), "speed": ("assert 0", "status 1")}
+    ends = {"methods": ("import time; time.sleep(600)", "killed"), "speed": ("assert 0", "status 1")}
     for name, (end, expected) in ends.items():
         script = tmp_path / f"{name}.py"
         script.write_text(f"open({str(tmp_path / name)!r} + '.json', 'w').write('[{{\"name\": \"a\"}}]')\n{end}\n")
         monkeypatch.setattr(gpu_check, "__file__", str(script))
         start = time.monotonic()
         first, last = gpu_check.in_process(name, tmp_path, options)
-        assert time.monotonic() - start < 30
+        assert time.monotonic() - start < 300  # a part that hangs would take 600
         assert first == {"name": "a"}
         assert expected in last["error"]
 
