@@ -7,7 +7,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from jepa_lightning.checkpoints import appearing, held_folder
-from jepa_lightning.checkpoints.held import LOCK
 from jepa_lightning.interop.reading import CONFIG, UNFINISHED
 
 KEPT = ("README.md",)  # a person may have written on
@@ -36,7 +35,7 @@ def folder_appearing(place: Path) -> Iterator[Path]:
             fresh.mkdir()
             yield fresh
         return
-    with held_folder(place, HELD) as made:
+    with _empty_folder(place) as made:
         yield made
         kept = [name for name in KEPT if (place / name).exists()]
         paths = [path for path in _written(made, last=CONFIG) if path.name not in kept]
@@ -62,13 +61,21 @@ def file_appearing(path: Path) -> Iterator[Path]:
         raise ValueError(f"{path} is there already: remove it, or give another name.")
     if not path.parent.is_dir():
         raise ValueError(f"there is no folder {path.parent} to write {path.name} to: make it, or give another name.")
-    with held_folder(path.parent, HELD) as made:
+    with _empty_folder(path.parent) as made:
         yield made / path.name
         for part in _written(made, last=path.name):  # what else belongs to it comes first
             os.replace(part, path.parent / part.name)
 
 
+@contextmanager
+def _empty_folder(parent: Path) -> Iterator[Path]:
+    """Gives a folder on the same disk; what killed processes have left there is removed."""
+    with held_folder(parent, HELD) as held:  # in which there is a lock
+        made = held / "files"
+        made.mkdir()
+        yield made
+
+
 def _written(folder: Path, last: str) -> list[Path]:
-    """What lies in a held folder, by name, and one of the names at the end."""
-    paths = (path for path in folder.iterdir() if path.name != LOCK)
-    return sorted(paths, key=lambda path: (path.name == last, path.name))
+    """What lies in a folder, by name, and one of the names at the end."""
+    return sorted(folder.iterdir(), key=lambda path: (path.name == last, path.name))
