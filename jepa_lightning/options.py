@@ -28,8 +28,12 @@ class Interval:
         if not isinstance(number, Real) or isinstance(number, bool):
             return False
         low, high = map(float, self.text[1:-1].split(","))
-        above = float(number) >= low if self.text[0] == "[" else float(number) > low
-        return above and (float(number) <= high if self.text[-1] == "]" else float(number) < high)
+        try:
+            value = float(number)
+        except OverflowError:  # an integer of more than 308 digits
+            return False
+        above = value >= low if self.text[0] == "[" else value > low
+        return above and (value <= high if self.text[-1] == "]" else value < high)
 
     def __repr__(self) -> str:
         """As ``--help`` shows it within the type."""
@@ -141,6 +145,8 @@ def _mark_fault(value: Any, mark: Any) -> str | None:
     if isinstance(mark, Interval):
         return None if value in mark else f"give a number {mark}"
     if isinstance(mark, Ascending):
+        if not isinstance(value, Sequence) or isinstance(value, str) or len(value) != 2:
+            return "give two numbers"
         return None if value[0] <= value[1] else "give the smaller number first"
     if isinstance(mark, NotEmpty):
         return None if len(value) else "give a name" if isinstance(value, str) else "give at least one item"

@@ -18,7 +18,8 @@ def maker(checkpoint: Mapping[str, Any]) -> str | None:
     Args:
         checkpoint: its content.
     """
-    found = checkpoint.get(MADE_BY) or checkpoint.get("hyper_parameters", {}).get("_class_path")
+    options = checkpoint.get("hyper_parameters")
+    found = checkpoint.get(MADE_BY) or (options.get("_class_path") if isinstance(options, Mapping) else None)
     return found if isinstance(found, str) else None
 
 

@@ -71,11 +71,17 @@ def _read(path: Path, source: str) -> Reference:
 
 
 def without_prefixes(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Takes what wrappers have put before the names, as the reference's own loaders do."""
-    stripped = {}
+    """Takes what wrappers have put before the names, as the reference's own loaders do.
+
+    Raises:
+        ValueError: if two tensors would have one name.
+    """
+    stripped: dict[str, Tensor] = {}
     for name, value in state.items():
         for prefix in PREFIXES:
             name = name.replace(prefix, "")
+        if name in stripped:
+            raise ValueError(f"the weights have {name} twice, under other prefixes.")
         stripped[name] = value
     return stripped
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from jepa_lightning.interop.architecture import ROTARY, grid_of_table
+from jepa_lightning.interop.architecture import PATCHES, ROTARY, grid_of_table
 from jepa_lightning.interop.empty import fill_
 from jepa_lightning.interop.key_names import number_behind
 from jepa_lightning.interop.positions import fit_table, take_mask_tokens
@@ -50,7 +50,7 @@ def fit_(
         report.skipped[table] = "positions are rotary, the reference has left it in its files"
     elif table in state:
         own = network.state_dict()[table]
-        state[table] = _fit(table, state[table], own, family, network, report)
+        state[table] = _fit(table, state[table], own, reference, network, report)
     if not hasattr(network, "norms_block"):
         _last_norm(state, report)
     if kind == "predictor" and hasattr(network, "mask_tokens"):
@@ -116,13 +116,13 @@ def _last_norm(state: dict[str, Tensor], report: LoadReport) -> None:
                 report.skipped[f"norms_block.{level}.{name}"] = "levels below the last have no use in this network"
 
 
-def _fit(name: str, table: Tensor, own: Tensor, family: str, network: Any, report: LoadReport) -> Tensor:
+def _fit(name: str, table: Tensor, own: Tensor, reference: Reference, network: Any, report: LoadReport) -> Tensor:
     here = tuple(network.grid_size)
-    there = here
-    if table.shape[1] != own.shape[1]:
+    there = _said_grid(reference, table.shape[1]) or here
+    if math.prod(there) != table.shape[1]:
         there = grid_of_table(table.shape[1], _frames(table.shape[1], here), report.source)
     images = len(here) == 2
-    order, uniform = ("wh" if family == "ijepa" else "hw") if images else None, not images
+    order, uniform = ("wh" if reference.family == "ijepa" else "hw") if images else None, not images
     width = table.shape[-1]
     return fit_table(
         name,
@@ -132,6 +132,17 @@ def _fit(name: str, table: Tensor, own: Tensor, family: str, network: Any, repor
         lambda grid: sincos_pos_embed(width, grid, order=order, uniform=uniform),
         report,
     )
+
+
+def _said_grid(reference: Reference, tokens: int) -> tuple[int, int] | None:
+    """The grid of images of the size that a file says; None where it says none, or has a table for another one."""
+    patches = next((state[PATCHES] for state in reference.networks.values() if PATCHES in state), None)
+    size = reference.image_size
+    if patches is None or patches.ndim != 4 or not patches.numel() or size is None:
+        return None
+    height, width = (size, size) if isinstance(size, int) else size
+    grid = height // patches.shape[-1], width // patches.shape[-1]
+    return grid if math.prod(grid) == tokens else None
 
 
 def _frames(tokens: int, here: tuple[int, ...]) -> int | None:

@@ -86,8 +86,16 @@ PROBE: Table = (
 
 
 def translate(state: Mapping[str, Tensor], table: Table) -> tuple[dict[str, Tensor], list[str]]:
-    """Tensors under their new names, and the names that the table does not have."""
+    """Tensors under their new names, and the names that the table does not have.
+
+    Raises:
+        ValueError: if two of them would have one name.
+    """
     named = {name: rename(name, table) for name in state}
+    firsts: dict[str, str] = {}
+    for name, new in named.items():
+        if new and firsts.setdefault(new, name) != name:
+            raise ValueError(f"the weights have {new} twice: as {firsts[new]}, and as {name}.")
     return {new: state[name] for name, new in named.items() if new}, [name for name, new in named.items() if not new]
 
 

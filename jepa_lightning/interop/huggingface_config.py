@@ -5,7 +5,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-MOST = 1e6  # above which a number of a configuration is none
+MOST = 1e6  # of an eps, a mean or a std
+MOST_COUNT = 1 << 14  # of heads, channels, frames, and pixels of a side: positions of more would not fit into memory
 NEED = {"hidden_act": "gelu", "qkv_bias": True}  # what the networks here are
 
 
@@ -29,14 +30,16 @@ def check_config(config: Mapping[str, Any], folder: Path) -> None:
 
 
 def whole_number(config: Mapping[str, Any], name: str, folder: Path) -> int:
-    """A whole number above 0 of a configuration.
+    """A whole number above 0 of a configuration, and at most ``MOST_COUNT``.
 
     Raises:
         ValueError: if there is none.
     """
     value = _given(config, name, folder)
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise ValueError(f"cannot use {folder}: its {name} is {value!r}, and a whole number is what it should be.")
+    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= MOST_COUNT:
+        raise ValueError(
+            f"cannot use {folder}: its {name} is {value!r}, and a whole number of 1 to {MOST_COUNT} it should be."
+        )
     return value
 
 

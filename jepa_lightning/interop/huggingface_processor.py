@@ -8,10 +8,9 @@ from jepa_lightning.interop.huggingface_config import MOST, whole_number
 from jepa_lightning.interop.reading import read_json
 from jepa_lightning.interop.report import LoadReport
 
-BILINEAR = 2  # of PIL
+RESAMPLE = {"bilinear": 2, "bicubic": 3}  # numbers of PIL
 PROCESSORS = ("preprocessor_config.json", "video_preprocessor_config.json")  # of images, of clips
 HALF = [0.5, 0.5, 0.5]
-MOST_CHANNELS = 1 << 12
 CLOSE = 1e-4  # statistics are written with three digits
 
 
@@ -46,9 +45,8 @@ def statistics_of(folder: Path, config: Mapping[str, Any], report: LoadReport) -
     said = read_json(path)
     found = {ours: said.get(theirs) for ours, theirs in (("mean", "image_mean"), ("std", "image_std"))}
     if not said.get("do_normalize", True):
-        channels = whole_number({"num_channels": 3, **config}, "num_channels", folder)
-        if channels > MOST_CHANNELS:
-            raise ValueError(f"cannot use {folder}: its num_channels is {channels}, and no images have as many.")
+        name = "in_chans" if "in_chans" in config else "num_channels"  # of clips, and of images
+        channels = whole_number({"num_channels": 3, **config}, name, folder)
         found = {"mean": [0.0] * channels, "std": [1.0] * channels}
     by_default = str(said.get("image_processor_type", "ViT")).startswith("ViT")
     if config.get("model_type") == "ijepa" and by_default and found == {"mean": HALF, "std": HALF}:
@@ -91,14 +89,17 @@ def _few(numbers: Sequence[float]) -> str:
 
 
 def _of_images(module: Any) -> dict[str, Any]:
-    """As in validation here: the shorter side to that of the view, and the middle of the longer one."""
+    """As in validation here, where the shorter side is resized to that of the view, and the longer one is cropped.
+
+    The preprocessors of ``transformers`` do so for squares alone; for views of other shapes images are stretched.
+    """
     height, width = module.image_size
     return {
         "image_processor_type": "BitImageProcessor",
         "do_convert_rgb": module.in_channels == 3,
         "do_resize": True,
-        "size": {"shortest_edge": min(height, width)} if height == width else {"height": height, "width": width},
-        "resample": BILINEAR,
+        "size": {"shortest_edge": height} if height == width else {"height": height, "width": width},
+        "resample": _resample(module),
         "do_center_crop": height == width,
         "crop_size": {"height": height, "width": width},
         **_normalization(module),
@@ -110,9 +111,16 @@ def _of_clips(module: Any) -> dict[str, Any]:
     return {
         "video_processor_type": "VJEPA2VideoProcessor",
         "crop_size": {"height": size, "width": size},
-        "resample": BILINEAR,
+        "resample": _resample(module),
         **_normalization(module),
     }
+
+
+def _resample(module: Any) -> int:
+    """The interpolation of the view that validation has."""
+    steps = getattr(module.pipeline().eval_transform, "steps", None)
+    modes = [step.interpolation for step in getattr(steps, "transforms", ()) if hasattr(step, "interpolation")]
+    return RESAMPLE[modes[0] if modes else "bilinear"]
 
 
 def _normalization(module: Any) -> dict[str, Any]:

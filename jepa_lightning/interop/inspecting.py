@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from jepa_lightning.checkpoints import maker, read_shards
@@ -46,18 +47,18 @@ def describe(path: Path) -> dict[str, Any]:
     states = dict(_states(content))
     if not states:
         raise ValueError(f"{path} holds {', '.join(map(str, content)) or 'an empty dict'}, and no weights.")
-    held = {name for state in states.values() for name in state} if len(states) == 1 else set(states)
+    held = {*states, *states.get("", {}), "state_dict"}
     options = content.get("hyper_parameters", config.get(OPTIONS, config))
     if not isinstance(options, Mapping):
-        raise ValueError(f"{path} is damaged: its options are a {type(options).__name__}, not a dict.")
+        raise ValueError(f"{path} is damaged: its options are of type {type(options).__name__}, not a dict.")
     found = {
         "made by": _made_by(content, config, states),
         "class": maker(content) if is_checkpoint(content) else config.get(CLASS) or _architecture(config),
         "step": content.get("global_step"),
         "epoch": content.get("epoch"),
-        "networks": {name: _measure(state) for name, state in _networks(states)},
+        "networks": {name: _measure(state, path) for name, state in _networks(states)},
         "options": {key: value for key, value in options.items() if not str(key).startswith("_")},
-        "also holds": sorted(str(name) for name in content if name not in held and name != "state_dict"),
+        "also holds": sorted(str(name) for name in content if str(name) not in held),
     }
     return {name: value for name, value in found.items() if value not in (None, {}, [])}
 
@@ -83,11 +84,14 @@ def _networks(states: Mapping[str, dict[str, Tensor]]) -> Iterator[tuple[str, di
             yield name, {one: state[one] for one in names}
 
 
-def _measure(state: Mapping[str, Tensor]) -> dict[str, Any]:
+def _measure(state: Mapping[str, Tensor], path: Path) -> dict[str, Any]:
     """One tensor at a time, so that a large file takes little memory."""
     squares, wrong = 0.0, []
     for name, value in state.items():
+        if value.is_meta:
+            raise ValueError(f"cannot use {path}: {name} is without values.")
         if value.is_floating_point():
+            value = value.to_dense() if value.layout != torch.strided else value
             square = float(value.double().square().sum())
             squares += square
             wrong += [name] if not (square < float("inf")) else []

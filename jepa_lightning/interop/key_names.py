@@ -68,7 +68,7 @@ def join_qkv(state: Mapping[str, Tensor], names: Sequence[str]) -> dict[str, Ten
         names: of the three.
 
     Raises:
-        ValueError: if one of three is missing.
+        ValueError: if one of three is missing, they do not fit, or ``X.qkv`` is there already.
     """
     joined: dict[str, Tensor] = {}
     parts: dict[str, dict[int, Tensor]] = {}
@@ -82,7 +82,9 @@ def join_qkv(state: Mapping[str, Tensor], names: Sequence[str]) -> dict[str, Ten
         if len(three) != 3:
             lacking = next(names[i] for i in range(3) if i not in three)
             raise ValueError(f"the weights lack {name.replace('qkv', lacking)}.")
-        if len({three[i].shape for i in range(3)}) > 1 or not three[0].ndim:
-            raise ValueError(f"the weights have {', '.join(names)} of several shapes for {name}.")
+        if len({(three[i].shape, three[i].dtype) for i in range(3)}) > 1 or not three[0].ndim:
+            raise ValueError(f"the weights have {', '.join(names)} of several shapes or types for {name}.")
+        if name in joined:
+            raise ValueError(f"the weights have {name} twice: as one tensor, and as {', '.join(names)}.")
         joined[name] = torch.cat([three[i] for i in range(3)])
     return joined

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from jepa_lightning.interop.folders import file_appearing
-from jepa_lightning.interop.own_folder import own_config
+from jepa_lightning.interop.own_folder import is_own, own_config
 from jepa_lightning.interop.reading import check_finite
 from jepa_lightning.interop.safetensors_file import write_safetensors
 
@@ -30,9 +30,9 @@ def write_one_file(module: Any, path: Path) -> None:
 
 
 def config_of(metadata: dict[str, str]) -> dict[str, Any] | None:
-    """The configuration in the metadata of a file; None if there is none."""
+    """The configuration of a module in the metadata of a file; None if there is none."""
     try:
         config = json.loads(metadata[KEY])
-    except (KeyError, ValueError):
+    except (KeyError, ValueError, RecursionError):
         return None
-    return config if isinstance(config, dict) else None
+    return config if isinstance(config, dict) and is_own(config) else None

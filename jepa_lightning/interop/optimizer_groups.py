@@ -8,12 +8,14 @@ that the file alone tells what a number stands for. Source: the code of I-JEPA, 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
+import torch
 from torch import Tensor
 
 NETWORKS = {"encoder": "context_encoder", "predictor": "predictor"}  # entries of the file, and what moves here
 TABLES = ("pos_embed", "predictor_pos_embed")  # that the reference counts among the parameters
 # of the predictor of clips, whose mask tokens come behind the embedding; parameters of its own come before its layers
 PREDICTOR = ("predictor_pos_embed", "video_mod_embed", "img_mod_embed", "predictor_embed", "mask_tokens")
+MOST_STEPS = 1e12  # as the Trainer takes
 # of a group of AdamW; the reference adds its own
 KEPT = ("lr", "betas", "eps", "weight_decay", "amsgrad", "maximize", "foreach", "capturable", "differentiable", "fused")
 
@@ -80,8 +82,15 @@ def read_optimizer(
         fault = "its params are not integers"
     elif not (isinstance(states, Mapping) and all(isinstance(state, Mapping) for state in states.values())):
         fault = "its state is not a dict of dicts"
-    elif not all(isinstance(state.get("step"), (int, float, Tensor)) for state in states.values()):
+    elif not all(_is_step(state.get("step")) for state in states.values()):
         fault = "the state of a parameter has no step"
     if fault or not isinstance(states, Mapping) or not isinstance(groups, list):
         raise ValueError(f"the optimizer of {source} is damaged: {fault}.")
     return states, groups
+
+
+def _is_step(value: Any) -> bool:
+    """Whether a value is a number of steps, as a number or as a tensor of one."""
+    if isinstance(value, Tensor):
+        value = value.item() if value.numel() == 1 and value.layout == torch.strided and not value.is_meta else None
+    return isinstance(value, (int, float)) and 0 <= value <= MOST_STEPS

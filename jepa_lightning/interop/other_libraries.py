@@ -41,8 +41,8 @@ def is_foreign(content: Any) -> bool:
     """Whether a checkpoint of Lightning is of another library with a ResNet in it."""
     if not (isinstance(content, Mapping) and isinstance(content.get("state_dict"), Mapping)):
         return False
-    made_by = maker(content) or ""
-    return not made_by and any(name.endswith(("conv1.weight", "backbone.0.weight")) for name in content["state_dict"])
+    names = map(str, content["state_dict"])
+    return not maker(content) and any(name.endswith(("conv1.weight", "backbone.0.weight")) for name in names)
 
 
 def module_of_foreign(

@@ -9,6 +9,7 @@ import lightning
 from jepa_lightning.checkpoints import MADE_BY, class_path, maker, read_checkpoint
 from jepa_lightning.interop.entries import open_reference
 from jepa_lightning.interop.folders import file_appearing
+from jepa_lightning.interop.other_libraries import is_foreign
 from jepa_lightning.interop.own_folder import OPTIONS, class_of, own_config
 from jepa_lightning.interop.reading import check_finite, read_weights
 from jepa_lightning.interop.torch_file import write_torch
@@ -72,6 +73,6 @@ def _resumable(module: Any, source: str | None) -> dict[str, Any]:
     if path is None or not path.is_file():
         return {}
     weights = read_weights(path)
-    if weights.metadata or is_checkpoint(weights.content):
+    if weights.metadata or is_checkpoint(weights.content) or is_foreign(weights.content):
         return {}
     return resumable(open_reference(path), module)

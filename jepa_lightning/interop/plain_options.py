@@ -1,6 +1,7 @@
 """Options of a module as JSON, and back with the types that its signature declares."""
 
 from collections.abc import Mapping, Sequence
+from itertools import zip_longest
 from types import UnionType
 from typing import Annotated, Any, Union, get_args, get_origin
 
@@ -29,7 +30,8 @@ def _as(value: Any, hint: Any) -> Any:
         members: Sequence[Any] = arguments
         if members[-1:] == (Ellipsis,):
             members = [members[0]] * len(value)
-        return tuple(_as(item, member) for item, member in zip(value, members, strict=False))
+        # items beyond those of the signature stay, so that what checks the options sees them
+        return tuple(_as(item, member) for item, member in zip_longest(value, members[: len(value)]))
     return value
 
 

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from jepa_lightning.interop.key_names import number_behind
 from jepa_lightning.interop.report import LoadReport
 
-CLOSE = 1e-4  # the reference's tables are of float64, rounded
+CLOSE = 1e-4  # the reference's tables are of float64, rounded; those in half precision are rounded more
 
 
 def fit_table(
@@ -37,10 +37,15 @@ def fit_table(
 
     Returns:
         ``[1, N, D]`` for the network.
+
+    Raises:
+        ValueError: if the table is no ``[1, N, D]``.
     """
     there, here = grids
+    if table.ndim != 3 or len(table) != 1 or not table.numel():
+        raise ValueError(f"{report.source} does not fit: its {name} has the shape {list(table.shape)}.")
     apart = float((table.float()[0] - compute(there)).abs().max())
-    sincos = apart <= CLOSE
+    sincos = apart <= (max(CLOSE, torch.finfo(table.dtype).eps) if table.is_floating_point() else CLOSE)
     if there == here:
         if not sincos:
             report.notes.append(f"{name} is up to {apart:.2g} from the sin-cos table: that of the file is used")

@@ -109,7 +109,7 @@ def tensors_of(content: Any, path: Any, what: str = "it") -> dict[str, Tensor]:
         what: it is, for the message.
 
     Raises:
-        ValueError: if it is something else, or a value is not finite.
+        ValueError: if it is something else, or a tensor is sparse, quantized, complex or without values.
     """
     if not isinstance(content, Mapping) or not content:
         raise ValueError(f"cannot use {path}: {what} holds no weights.")

@@ -1,18 +1,18 @@
 """Modules of the files of the reference: both encoders and the predictor."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from torch import Tensor, nn
 
-from jepa_lightning.interop.architecture import ROTARY, depth_of, encoder_form, levels_of, positions_of, predictor_form
+from jepa_lightning.interop.architecture import ROTARY, encoder_form, levels_of, positions_of, predictor_form
 from jepa_lightning.interop.empty import without_weights
 from jepa_lightning.interop.fitting import fit_
 from jepa_lightning.interop.huggingface_processor import statistics_of
 from jepa_lightning.interop.reading import read_config
 from jepa_lightning.interop.reference import input_options, norm_options
 from jepa_lightning.interop.reference_ac import ac_predictor_refusal
-from jepa_lightning.interop.reference_file import Reference
+from jepa_lightning.interop.reference_file import TARGETS, Reference
 from jepa_lightning.interop.report import LoadReport
 
 CONTEXT, TARGET = "context_encoder", "target_encoder"
@@ -29,12 +29,8 @@ def reference_options(reference: Reference, given: Mapping[str, Any], report: Lo
     Raises:
         ValueError: if it holds no encoder, or one whose size is not known.
     """
-    names = [name for name in reference.networks if name != "predictor"]
-    if not names:
-        reference.entry("encoder")
-    form = encoder_form(
-        reference.networks[names[0]], reference.family, given.get("heads") or reference.heads, reference.path
-    )
+    encoder = reference.networks[_encoders(reference)[0]]
+    form = encoder_form(encoder, reference.family, given.get("heads") or reference.heads, reference.path)
     options: dict[str, Any] = {"encoder": form.name, "patch_size": form.patch_size, **form.overrides()}
     if form.in_channels != 3:
         options["in_channels"] = form.in_channels
@@ -47,7 +43,7 @@ def reference_options(reference: Reference, given: Mapping[str, Any], report: Lo
         options |= statistics_of(reference.path, read_config(reference.path), report)
     state = predictor_for(reference)
     if reference.family == "vjepa2_1":
-        options |= _options_of_2_1(reference, reference.networks[names[0]], state, given)
+        options |= _options_of_2_1(reference, form.size.depth, state, given)
     if state is not None:
         heads = given.get("predictor_heads") or reference.predictor_heads
         found = predictor_form(state, heads, form.size.heads, reference.family)
@@ -70,19 +66,17 @@ def predictor_for(reference: Reference) -> dict[str, Tensor] | None:
 
 
 def _options_of_2_1(
-    reference: Reference,
-    encoder: Mapping[str, Tensor],
-    predictor: Mapping[str, Tensor] | None,
-    given: Mapping[str, Any],
+    reference: Reference, depth: int, predictor: Mapping[str, Tensor] | None, given: Mapping[str, Any]
 ) -> dict[str, Any]:
     """What V-JEPA 2.1 has beyond V-JEPA 2; a predictor of one level needs no other norms than the last."""
+    encoder = reference.networks[_encoders(reference)[0]]
     positions = positions_of(reference.family, encoder)
     found: dict[str, Any] = {
         "rope_style": positions["rope"],
         **{key: positions[key] for key in ("rope_grid", "images")},
     }
     if predictor is not None and "predictor_embed.0.weight" in predictor:
-        found["levels"] = levels_of(encoder, depth_of(encoder), given.get("levels"), reference.path)
+        found["levels"] = levels_of(encoder, depth, given.get("levels"), reference.path)
     if predictor is not None and "predictor_proj_context.weight" in predictor:
         found["context_loss"] = 0.5
     return found
@@ -127,7 +121,19 @@ def module_of(cls: Any, reference: Reference, given: Mapping[str, Any]) -> tuple
     with without_weights():
         module = cls(**options)
     load_networks_(module, reference, report)
+    _start_rest_(module, lambda: cls(**options), report)
     return module, report
+
+
+def _start_rest_(module: Any, build: Callable[[], Any], report: LoadReport) -> None:
+    """Gives networks that the file does not have, such as those of a subclass, weights to start from."""
+    rest = [name for name, value in module.state_dict().items() if value.is_meta]
+    if not rest:
+        return
+    fresh = build().state_dict()
+    module.load_state_dict({name: fresh[name] for name in rest}, strict=False, assign=True)
+    networks = sorted({name.partition(".")[0] for name in rest})
+    report.notes.append(f"{' and '.join(networks)} start{'s' if len(networks) == 1 else ''} anew")
 
 
 def load_networks_(module: Any, reference: Reference, report: LoadReport) -> None:
@@ -139,13 +145,12 @@ def load_networks_(module: Any, reference: Reference, report: LoadReport) -> Non
         report: gets what became of each tensor.
 
     Raises:
-        ValueError: if a tensor has no counterpart in the module.
+        ValueError: if there is no encoder, or a tensor has no counterpart in the module.
     """
+    names = _encoders(reference)
     entries = {
-        CONTEXT: next(
-            (name for name in ("encoder", "target_encoder", "ema_encoder") if name in reference.networks), ""
-        ),
-        TARGET: next((name for name in ("target_encoder", "ema_encoder", "encoder") if name in reference.networks), ""),
+        CONTEXT: next(name for name in ("encoder", *TARGETS) if name in names),
+        TARGET: next(name for name in (*TARGETS, "encoder") if name in names),
     }
     for ours, theirs in entries.items():
         same = ours == TARGET and theirs == entries[CONTEXT]
@@ -165,6 +170,19 @@ def load_networks_(module: Any, reference: Reference, report: LoadReport) -> Non
     if any(parameter.is_meta for parameter in module.predictor.parameters()):
         module.predictor = module.build_predictor()
     report.notes.append("the predictor starts anew, since the file has none for this module")
+
+
+def _encoders(reference: Reference) -> list[str]:
+    """The entries of a file that are encoders.
+
+    Raises:
+        ValueError: if it has none.
+    """
+    names = [name for name in reference.networks if name != "predictor"]
+    if not names:
+        has = [*reference.networks, *(["probe"] if reference.probes else [])]
+        raise ValueError(f"{reference.source} has no encoder: it has {' and '.join(has)}. Give another file.")
+    return names
 
 
 def _fit(

@@ -10,7 +10,7 @@ from jepa_lightning.checkpoints import OPTIMIZERS, read_shards
 from jepa_lightning.interop.folders import file_appearing
 from jepa_lightning.interop.optimizer_groups import in_order
 from jepa_lightning.interop.own_checkpoint import is_checkpoint
-from jepa_lightning.interop.reading import CONFIG, read_weights
+from jepa_lightning.interop.reading import CONFIG, check_finite, read_weights
 from jepa_lightning.interop.torch_file import write_torch
 from jepa_lightning.interop.training_state_writer import reference_loop
 from jepa_lightning.nn import Predictor, VisionTransformer
@@ -28,7 +28,7 @@ def reference_content(module: Any, checkpoint: Mapping[str, Any] | None = None) 
             reference. The second version has 10 mask tokens, and its optimizer takes such a file with as many.
 
     Raises:
-        ValueError: if the reference has no such networks.
+        ValueError: if the reference has no such networks, or weights are not finite.
     """
     networks = {
         name: getattr(module, ours, None)
@@ -36,6 +36,11 @@ def reference_content(module: Any, checkpoint: Mapping[str, Any] | None = None) 
     }
     for name, network in networks.items():
         kind = Predictor if name == "predictor" else VisionTransformer
+        if network is None:
+            raise ValueError(
+                f"the reference has no model like {type(module).__name__}, which has no {name}: convert to "
+                "safetensors, or to timm."
+            )
         if type(network) is not kind:
             raise ValueError(
                 f"the reference has no {name} like the {type(network).__name__} of {type(module).__name__}: convert to "
@@ -58,7 +63,9 @@ def reference_content(module: Any, checkpoint: Mapping[str, Any] | None = None) 
             "or safetensors."
         )
     prefix = "module.backbone." if clips else "module."
-    bare = {name: network.state_dict() for name, network in networks.items() if network}
+    bare = {name: network.state_dict() for name, network in networks.items()}
+    for name, state in bare.items():
+        check_finite(state, f"the {name} of {type(module).__name__}")
     if clips:
         bare["predictor"] = in_order(bare["predictor"])
     found: dict[str, Any] = {name: _state(state, prefix) for name, state in bare.items()}
@@ -79,7 +86,7 @@ def write_reference(module: Any, path: Path, source: str | None = None) -> str |
         Why the optimizer of the checkpoint is left out; None if it is not, or if there is none.
 
     Raises:
-        ValueError: if the reference has no such networks.
+        ValueError: as of ``reference_content``.
     """
     checkpoint = _checkpoint(source)
     content = reference_content(module, checkpoint)

@@ -27,9 +27,11 @@ def method_of(source: Any) -> str | None:
     """
     if is_timm_name(source):
         return "IJEPA"
-    if str(source) in PUBLISHED:
+    path = Path(source).expanduser()
+    if not path.exists() and str(source) in PUBLISHED:
         return "IJEPA" if PUBLISHED[str(source)].family == "ijepa" else "VJEPA"
-    path = hub_folder(str(source)) if is_repository(source) else Path(source)
+    if is_repository(source):
+        path = hub_folder(str(source))
     if path.is_dir():
         if not (path / CONFIG).exists():  # shards
             return None

@@ -10,7 +10,7 @@ from jepa_lightning.checkpoints import read_checkpoint, read_shards, tables_of_a
 from jepa_lightning.interop.fitting import NotLikeError, take_norm_eps_
 from jepa_lightning.interop.one_file import config_of
 from jepa_lightning.interop.own_folder import OPTIONS, is_own
-from jepa_lightning.interop.reading import CONFIG, read_config, read_weights, tensors_of
+from jepa_lightning.interop.reading import CONFIG, check_finite, read_config, read_weights, tensors_of
 from jepa_lightning.interop.report import LoadReport
 from jepa_lightning.nn.norm_eps import saved_norm_eps
 
@@ -56,6 +56,7 @@ def load_own_(module: Any, saved: dict[str, Tensor], options: Any, source: str) 
 
     Raises:
         NotLikeError: if names or shapes differ, or the eps of the norms.
+        ValueError: if a value is not finite.
     """
     own, tables = module.state_dict(), tables_of_another_size(saved, module)
     wrong = sorted(name for name in {*own, *saved} - tables if _shape(own, name) != _shape(saved, name))
@@ -65,6 +66,7 @@ def load_own_(module: Any, saved: dict[str, Tensor], options: Any, source: str) 
             f"{', '.join(wrong[:SHOWN])}{', ...' if len(wrong) > SHOWN else ''} differ. Build it with the same "
             "encoder, patches and masks; frames and image size may be others."
         )
+    check_finite(saved, source)
     report = LoadReport(source, None, [name for name in saved if name not in tables])
     take_norm_eps_(module, saved_norm_eps(options), report)
     module.load_state_dict({name: value for name, value in saved.items() if name not in tables}, strict=False)

@@ -5,9 +5,10 @@ from pathlib import Path
 from typing import Any
 
 import timm
+from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor
 
-from jepa_lightning.interop.huggingface_config import whole_number
+from jepa_lightning.interop.huggingface_config import MOST_COUNT, whole_number
 from jepa_lightning.interop.reading import read_weights, tensors_of
 from jepa_lightning.interop.reference_file import Reference
 from jepa_lightning.nn.timm_model import PREFIX, create_timm_model, timm_name
@@ -49,9 +50,11 @@ def of_network(network: Any, source: str) -> Reference:
     """A network of timm.
 
     Raises:
-        ValueError: if it has class tokens or other parts that an I-JEPA does not have.
+        ValueError: if it is no Vision Transformer, or has class tokens or other parts that an I-JEPA does not have.
     """
-    block = network.blocks[0]
+    if not isinstance(network, VisionTransformer):
+        raise ValueError(f"{source} is a {type(network).__name__}, and no Vision Transformer as an I-JEPA has.")
+    block: Any = network.blocks[0]
     state = {name: value.detach() for name, value in network.state_dict().items()}
     found = _reference(source, Path(source), state)
     found.heads, found.image_size = int(block.attn.num_heads), tuple(network.patch_embed.img_size)
@@ -66,17 +69,24 @@ def open_timm_folder(folder: Path, config: Mapping[str, Any]) -> Reference:
         ValueError: if it is not of an I-JEPA.
     """
     state = tensors_of(read_weights(folder).content, folder)
-    state = {name: value for name, value in state.items() if not name.startswith("head.")}
-    found = _reference(str(folder), folder, state)
-    arguments = config.get("model_args")
-    if isinstance(arguments, Mapping) and "num_heads" in arguments:
+    head = [name for name in state if name.startswith("head.")]
+    found = _reference(str(folder), folder, {name: value for name, value in state.items() if name not in head})
+    found.skipped = dict.fromkeys(head, "a head")
+    arguments, pretrained = (config.get(name) or {} for name in ("model_args", "pretrained_cfg"))
+    if not (isinstance(arguments, Mapping) and isinstance(pretrained, Mapping)):
+        raise ValueError(f"cannot use {folder}: model_args or pretrained_cfg of its config.json is no JSON object.")
+    if "num_heads" in arguments:
         found.heads = whole_number(arguments, "num_heads", folder)
-    about = config.get("pretrained_cfg")
-    if isinstance(about, Mapping) and (size := about.get("input_size")):
-        if not isinstance(size, list) or len(size) != 3 or not all(type(one) is int and one > 0 for one in size):
-            raise ValueError(f"cannot use {folder}: its input_size is {size!r}, and it should be three whole numbers.")
-        found.image_size = (size[1], size[2])
+    if size := pretrained.get("input_size"):
+        found.image_size = _sides(size, folder)
     return found
+
+
+def _sides(size: Any, folder: Path) -> tuple[int, int]:
+    whole = isinstance(size, list) and len(size) == 3 and all(type(side) is int for side in size)
+    if not whole or not all(1 <= side <= MOST_COUNT for side in size[1:]):
+        raise ValueError(f"cannot use {folder}: its input_size is {size!r}, and channels, height and width should be.")
+    return size[1], size[2]
 
 
 def _reference(source: str, path: Path, state: dict[str, Tensor]) -> Reference:

@@ -6,6 +6,7 @@ from typing import Any
 from torch import Tensor
 
 from jepa_lightning.interop.folders import file_appearing
+from jepa_lightning.interop.reading import check_finite
 from jepa_lightning.interop.safetensors_file import write_safetensors
 from jepa_lightning.interop.torch_file import write_torch
 from jepa_lightning.nn import VIT_SIZES, TimmBackbone, TimmViT, VisionTransformer
@@ -36,11 +37,12 @@ def write_timm(module: Any, path: Path, which: str = "target_encoder") -> str:
         The call of timm that reads it.
 
     Raises:
-        ValueError: if timm has no network that computes the same.
+        ValueError: if timm has no network that computes the same, or weights are not finite.
     """
     encoder = getattr(module, which, None)
     encoder = module.eval_encoder if encoder is None else encoder
     state, call = timm_state(encoder, module)
+    check_finite(state, f"the weights of {type(module).__name__}")
     with file_appearing(path) as place:
         if path.suffix == ".safetensors":
             write_safetensors(state, place)

@@ -25,9 +25,11 @@ def reference_loop(checkpoint: Mapping[str, Any], networks: Mapping[str, Mapping
     saved = checkpoint.get("optimizer_states") or []
     if checkpoint.get(OPTIMIZERS) != ["AdamW"] or not saved:
         return {}
-    states, own = saved[0]["state"], {group["name"]: group for group in saved[0]["param_groups"]}
+    states, own = saved[0]["state"], {group.get("name"): group for group in saved[0]["param_groups"]}
     numbered, groups, number = {}, [], 0
     for group in groups_of(networks):
+        if group.label not in own:
+            raise ValueError(f"the optimizer of the checkpoint has no parameter group {group.label}: it is damaged.")
         options = own[group.label]
         places = range(number, number + len(group.names))
         number += len(group.names)

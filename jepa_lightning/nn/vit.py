@@ -140,7 +140,7 @@ class VisionTransformer(nn.Module):
         patch_embedding: PatchEmbedding = "linear",
     ) -> None:
         super().__init__()
-        if width % heads:
+        if heads < 1 or width % heads:
             raise ValueError(f"width {width} is not a multiple of heads {heads}: choose heads that divide the width.")
         video = num_frames > 1
         self.width = width
