@@ -38,7 +38,8 @@ def whole_number(config: Mapping[str, Any], name: str, folder: Path) -> int:
     value = _given(config, name, folder)
     if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= MOST_COUNT:
         raise ValueError(
-            f"cannot use {folder}: its {name} is {value!r}, and a whole number of 1 to {MOST_COUNT} it should be."
+            f"cannot use {folder}: its {name} is {value!r}, and a whole number of 1 to {MOST_COUNT} is what it should "
+            "be."
         )
     return value
 
@@ -58,7 +59,7 @@ def image_size(config: Mapping[str, Any], patch: int, tokens: int, folder: Path)
     value = _given(config, "image_size", folder)
     sides = value if isinstance(value, (list, tuple)) else [value, value]
     whole = len(sides) == 2 and all(isinstance(side, int) and not isinstance(side, bool) for side in sides)
-    if not whole or patch < 1 or math.prod(side // patch for side in sides) != tokens or min(sides) < 1:
+    if not whole or patch < 1 or tokens < 1 or math.prod(side // patch for side in sides) != tokens or min(sides) < 1:
         raise ValueError(
             f"cannot use {folder}: its image_size is {value!r}, and its table of positions has {tokens} patches of "
             f"{patch} pixels."
