@@ -31,6 +31,8 @@ def check_form(content: Any, path: Path, *keys: str) -> dict[str, Any]:
     for name in ("state_dict", "hyper_parameters", "loops", "callbacks"):
         if not isinstance(content.get(name, {}), dict):
             raise ValueError(f"{path} is damaged: its {name} is a {type(content[name]).__name__}, not a dict.")
+    if unnamed := [name for name in content.get("state_dict", {}) if not isinstance(name, str)]:
+        raise ValueError(f"{path} is damaged: {unnamed[0]!r} in its state_dict is not the name of a tensor.")
     for name in ("optimizer_states", "lr_schedulers"):
         if not isinstance(states := content.get(name, []), list) or not all(isinstance(one, dict) for one in states):
             raise ValueError(f"{path} is damaged: its {name} are not a list of dicts.")

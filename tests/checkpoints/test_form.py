@@ -42,6 +42,7 @@ def test_what_another_code_base_saves_is_not_taken(content: Any, line: str) -> N
         ({"epoch": -1}, "its epoch is -1"),
         ({"loops": {"fit_loop": {"epoch_progress": {"total": {"ready": -2}}}}}, "a counter of its loops is -2"),
         ({"state_dict": [1]}, "its state_dict is a list, not a dict"),
+        ({"state_dict": {3: None}}, "3 in its state_dict is not the name of a tensor"),
         ({"hyper_parameters": 3}, "its hyper_parameters is a int, not a dict"),
         ({"hyper_parameters": {"--trainer.devices 8": 3}}, "is not the name of an option"),
         ({"hyper_parameters": {"class_path": "os.system"}}, "'class_path' is not the name of an option"),

@@ -65,3 +65,9 @@ def test_former_files_of_the_command_line_name_their_class() -> None:
     assert maker({"hyper_parameters": {"_class_path": "a.B"}}) == "a.B"
     assert maker({MADE_BY: "c.D", "hyper_parameters": {"_class_path": "a.B"}}) == "c.D"
     assert maker({}) is None
+
+
+@pytest.mark.parametrize("options", [None, 3, [], "x", {"_class_path": 3}])
+def test_options_that_are_damaged_name_no_class(options: Any) -> None:
+    assert maker({"hyper_parameters": options}) is None
+    assert maker({MADE_BY: 3, "hyper_parameters": options}) is None

@@ -121,6 +121,9 @@ def test_compiling_keeps_the_state_dict() -> None:
 def test_heads_must_divide_the_width() -> None:
     with pytest.raises(ValueError, match="width 50 is not a multiple of heads 3"):
         tiny(width=50)
+    for heads in (0, -1):
+        with pytest.raises(ValueError, match=f"is not a multiple of heads {heads}: choose heads"):
+            tiny(heads=heads)
 
 
 def test_an_image_is_to_an_encoder_of_clips_a_tubelet_without_motion() -> None:
