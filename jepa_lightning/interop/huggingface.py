@@ -112,7 +112,7 @@ def vjepa2_weights(state: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], dict
     Raises:
         ValueError: if it holds no V-JEPA 2, or tensors of other forms.
     """
-    state = {name.removeprefix("vjepa2."): value for name, value in state.items()}
+    state = without_prefixes(state, ("vjepa2.",))
     if "encoder.embeddings.patch_embeddings.proj.weight" not in state:
         raise ValueError(
             "this state dict has no encoder.embeddings.patch_embeddings.proj.weight: it is not of a VJEPA2Model."
@@ -180,7 +180,7 @@ def vit_weights(state: Mapping[str, Tensor], table: Table, prefixes: tuple[str, 
     Raises:
         ValueError: if a tensor is none of the encoder's, the pooler's or a head's.
     """
-    bare = {_without(prefixes, name): value for name, value in state.items()}
+    bare = without_prefixes(state, prefixes)
     found, unknown = translate(bare, (*table, *NEWER))
     if strange := [name for name in unknown if not name.startswith(tuple(LEFT))]:
         raise ValueError(f"no encoder of this kind has {strange[0]}.")
@@ -196,6 +196,20 @@ def left_out(state: Mapping[str, Tensor], prefixes: tuple[str, ...]) -> dict[str
     """
     each = {name: _without(prefixes, name) for name in state}
     return {name: why for name, bare in each.items() for start, why in LEFT.items() if bare.startswith(start)}
+
+
+def without_prefixes(state: Mapping[str, Tensor], prefixes: tuple[str, ...]) -> dict[str, Tensor]:
+    """Tensors without what models with a head put before their names.
+
+    Raises:
+        ValueError: if two of them would have one name.
+    """
+    bare: dict[str, Tensor] = {}
+    for name, value in state.items():
+        if (short := _without(prefixes, name)) in bare:
+            raise ValueError(f"the weights have {short} twice, with a prefix and without.")
+        bare[short] = value
+    return bare
 
 
 def _without(prefixes: tuple[str, ...], name: str) -> str:

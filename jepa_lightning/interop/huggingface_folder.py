@@ -16,6 +16,7 @@ from jepa_lightning.interop.huggingface import (
     translate,
     vit_weights,
     vjepa2_weights,
+    without_prefixes,
 )
 from jepa_lightning.interop.huggingface_config import check_config, image_size, whole_number
 from jepa_lightning.interop.reading import read_weights, tensors_of
@@ -67,7 +68,7 @@ def open_huggingface(folder: Path) -> Reference:
 
 
 def _take_vjepa2(found: Reference, state: Mapping[str, Tensor]) -> None:
-    bare = {name.removeprefix("vjepa2."): value for name, value in state.items()}
+    bare = without_prefixes(state, ("vjepa2.",))
     head = {name: value for name, value in bare.items() if name.startswith(("pooler.", "classifier."))}
     rest = {name: value for name, value in bare.items() if name not in head and name != MASK_TOKENS}
     _, unknown = translate(rest, (*VJEPA2_ENCODER, *VJEPA2_PREDICTOR))

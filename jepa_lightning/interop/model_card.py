@@ -71,8 +71,13 @@ def _dataset(trainer: Any) -> str:
 def _table(results: Mapping[str, float]) -> str:
     if not results:
         return "Not recorded."
-    rows = [f"| {name} | {value:.4g} |" for name, value in sorted(results.items())]
+    rows = [f"| {_cell(name)} | {value:.4g} |" for name, value in sorted(results.items())]
     return "\n".join(["| measured | value |", "| --- | --- |", *rows])
+
+
+def _cell(text: str) -> str:
+    """A name in one cell of a table."""
+    return text.replace("|", "\\|")
 
 
 def _versions(trainer: Any) -> str:

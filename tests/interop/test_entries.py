@@ -27,6 +27,11 @@ def test_what_wrappers_have_put_before_names_is_taken_away() -> None:
     }  # fmt: skip
 
 
+def test_no_tensor_takes_the_place_of_another() -> None:
+    with pytest.raises(ValueError, match=r"^the weights have norm\.bias twice, under other prefixes\.$"):
+        without_prefixes({"module.norm.bias": torch.ones(1), "backbone.norm.bias": torch.ones(2)})
+
+
 PATCHES = "module.patch_embed.proj.weight"
 FAMILIES: dict[str, tuple[dict[str, Any], str]] = {
     "images": ({"encoder": {PATCHES: IMAGES, **TABLE}}, "ijepa"),

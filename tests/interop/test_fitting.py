@@ -55,6 +55,22 @@ def test_a_table_of_another_grid_is_that_of_this_grid() -> None:
         fitted({**state, "pos_embed": torch.zeros(1, 5, 12)})
 
 
+@pytest.mark.parametrize(
+    ("size", "tokens", "grid"),
+    [((16, 24), 6, "2x3"), ((8, 32), 4, "1x4"), (32, 16, "4x4"), ((16, 24), 16, "4x4"), (None, 16, "4x4")],
+)
+def test_the_grid_of_a_table_is_that_of_the_size_that_the_file_says(size: Any, tokens: int, grid: str) -> None:
+    """A size that its table does not have says nothing."""
+    table = torch.randn(1, tokens, 12, generator=torch.Generator().manual_seed(0))
+    report = LoadReport("a.pt", "encoder")
+    state = {**state_of(network()), "pos_embed": table}
+    reference = Reference("a.pt", Path("a.pt"), "ijepa", {"encoder": state}, image_size=size)
+    found = network()
+    fit_(found, state, report, reference, "encoder")
+    assert report.reshaped == {"pos_embed": f"interpolated for the grid 2x2, that of the file is for {grid}"}
+    assert not torch.equal(found.pos_embed, table)
+
+
 def test_the_norm_of_the_last_level_is_the_one_norm() -> None:
     state = state_of(network())
     last = {name: state.pop(f"norm.{name}") for name in ("weight", "bias")}

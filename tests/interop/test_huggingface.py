@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 import torch
 
-from jepa_lightning.interop.huggingface import vjepa2_weights
+from jepa_lightning.interop.huggingface import translate, vjepa2_weights, without_prefixes
 from jepa_lightning.nn import Predictor, VisionTransformer, take_tokens
 
 transformers = pytest.importorskip("transformers")
@@ -106,3 +106,14 @@ def test_weights_of_a_classifier_too(theirs: Any) -> None:
 def test_other_weights_are_refused() -> None:
     with pytest.raises(ValueError, match="it is not of a VJEPA2Model"):
         vjepa2_weights(torch.nn.Linear(2, 2).state_dict())
+
+
+def test_no_tensor_takes_the_place_of_another() -> None:
+    state = {"a.norm": torch.ones(1), "norm": torch.ones(2), "other": torch.ones(3)}
+    with pytest.raises(ValueError, match=r"^the weights have last twice: as a\.norm, and as norm\.$"):
+        translate(state, (("a.norm", "last"), ("norm", "last")))
+    with pytest.raises(ValueError, match=r"^the weights have norm twice, with a prefix and without\.$"):
+        without_prefixes(state, ("a.", "b."))
+    assert list(without_prefixes(state, ("b.",))) == list(state)
+    found, unknown = translate(state, (("norm", "last"),))
+    assert (list(found), unknown) == (["last"], ["a.norm", "other"])

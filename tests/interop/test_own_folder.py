@@ -167,3 +167,22 @@ def test_the_class_is_the_one_that_is_imported(cls: Any, path: str, found: Any) 
 def test_a_class_that_cannot_be(cls: Any, path: str, said: str) -> None:
     with pytest.raises(ValueError, match=said):
         class_of(cls, path, FOLDER)
+
+
+def test_weights_that_are_not_finite_are_not_saved(ijepa: IJEPA, tmp_path: Path) -> None:
+    module = IJEPA(**dict(ijepa.hparams))
+    with torch.no_grad():
+        module.predictor.mask_token.fill_(torch.inf)
+    with pytest.raises(ValueError, match=r"24 values of predictor\.mask_token are not finite"):
+        module.save_pretrained(tmp_path / "model")
+    assert not (tmp_path / "model").exists()
+
+
+def test_no_module_is_imported_for_a_folder(ijepa: IJEPA, tmp_path: Path) -> None:
+    ijepa.save_pretrained(tmp_path / "model")
+    path = tmp_path / "model" / "config.json"
+    config = json.loads(path.read_text())
+    config["options"]["encoder"] = {"class_path": "antigravity.Flight", "init_args": {}}
+    path.write_text(json.dumps(config))
+    with pytest.raises(ValueError, match=r"names the class antigravity\.Flight .* import antigravity"):
+        IJEPA.from_pretrained(tmp_path / "model")

@@ -7,7 +7,7 @@ import torch
 
 from jepa_lightning import IJEPA, VJEPA
 from jepa_lightning.interop import load_reference
-from jepa_lightning.nn import AttentiveClassifier, sincos_pos_embed, take_tokens
+from jepa_lightning.nn import sincos_pos_embed, take_tokens
 
 Write = Callable[..., Path]
 
@@ -81,30 +81,6 @@ def test_a_table_is_computed_or_interpolated_for_another_size(ijepa: IJEPA, refe
     assert abs(float(network.pos_embed.mean()) - 7.5) < 0.1
     _, report = load_reference(path, heads=3)
     assert "up to" in report.notes[0]
-
-
-@torch.no_grad()
-@pytest.mark.parametrize("generation", [1, 2])
-def test_a_probe_without_the_layer_that_is_never_applied(generation: Any, tmp_path: Path) -> None:
-    torch.manual_seed(0)
-    probe = AttentiveClassifier(48, 5, depth=1 if generation == 1 else 4, heads=3, generation=generation).eval()
-    for parameter in probe.parameters():
-        parameter.add_(0.1 * torch.randn_like(parameter))
-    state = {}
-    for name, value in probe.state_dict().items():
-        inner = name.removeprefix("pooler.")
-        of_cross = name.startswith("pooler.") and not inner.startswith(("blocks.", "query_tokens"))
-        state["module." + (f"pooler.cross_attention_block.{inner}" if of_cross else name)] = value
-    if generation == 1:
-        state["module.pooler.cross_attention_block.xattn.proj.weight"] = torch.ones(48, 48)
-        content: dict[str, Any] = {"classifier": state, "opt": {}, "epoch": 20}
-    else:
-        content = {"classifiers": [{name: value + 1 for name, value in state.items()}, state], "epoch": 20}
-    torch.save(content, tmp_path / "probe.pt")
-    network, report = load_reference(tmp_path / "probe.pt", "probe", heads=3, probe=generation - 1)
-    tokens = torch.randn(2, 16, 48)
-    assert torch.equal(network(tokens), probe(tokens))
-    assert len(report.skipped) == (generation == 1)
 
 
 @pytest.mark.parametrize(

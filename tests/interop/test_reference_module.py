@@ -1,5 +1,6 @@
 """Modules of files of the reference: what a file says, what it lacks, and of which class it is."""
 
+from abc import abstractmethod
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from jepa_lightning.interop.reference_module import (
 )
 from jepa_lightning.interop.report import LoadReport
 
-PREDICTOR = {"predictor_heads": 3, "min_keep": 2}
+PREDICTOR = {"predictor_depth": 1, "predictor_dim": 24, "predictor_heads": 3, "min_keep": 2}
 
 
 @pytest.fixture
@@ -59,10 +60,11 @@ def test_each_encoder_starts_from_what_the_file_has(
     assert not any(parameter.is_meta for parameter in module.parameters())
     shared = {value.data_ptr() for value in module.context_encoder.parameters()}
     assert shared.isdisjoint(value.data_ptr() for value in module.target_encoder.parameters())
-    said = f"target_encoder starts as {target}, since the file has no other"
-    assert (said in report.notes) == (context == target)
-    anew = "the predictor starts anew, since the file has none for this module"
-    assert (anew in report.notes) == ("predictor" not in names)
+    others = (("context_encoder", context, context != "encoder"), ("target_encoder", target, context == target))
+    notes = [f"{ours} starts as {theirs}, since the file has no other" for ours, theirs, said in others if said]
+    if "predictor" not in names:
+        notes.append("the predictor starts anew, since the file has none for this module")
+    assert report.notes == notes
 
 
 @pytest.mark.parametrize(("names", "has"), [(("predictor",), "predictor"), ((), "probe")])
@@ -85,6 +87,14 @@ class WithMore(IJEPA):
         self.more = nn.Linear(2, 2)
 
 
+class Unfinished(IJEPA):
+    """Cannot be built."""
+
+    @abstractmethod
+    def more(self) -> None:
+        """What a subclass has to write."""
+
+
 def test_networks_of_a_subclass_start_anew(held: Callable[..., Reference]) -> None:
     reference = held("encoder", "target_encoder", "predictor")
     module, report = module_of(WithMore, reference, PREDICTOR)
@@ -104,7 +114,7 @@ def test_options_are_those_of_the_tensors_and_what_is_given_comes_first(held: Ca
     assert (options["norm_eps"], options["image_size"], options["min_keep"]) == (1e-12, 32, 2)
     assert report.notes == ["norms have eps=1e-12 as in the file"]
     report = LoadReport("a.pt")
-    given = {"norm_eps": 1e-5, "image_size": 64, "predictor_heads": 2, "heads": 4}
+    given = {"norm_eps": 1e-5, "image_size": 64, "predictor_heads": 2, "heads": 4, "depth": 5}
     options = reference_options(reference, given, report)
     assert {name: options[name] for name in given} == given
     assert report.notes == []
@@ -145,6 +155,7 @@ def test_a_predictor_is_taken_where_it_predicts_tokens_of_the_encoder(
         ("vjepa", IJEPA, "VJEPA"),
         ("ijepa", SimCLR, "IJEPA"),
         ("vjepa2", JEPAModule, "VJEPA"),
+        ("ijepa", Unfinished, "IJEPA"),
     ],
 )
 def test_the_class_is_one_for_such_files(family: str, cls: type, right: str | None) -> None:

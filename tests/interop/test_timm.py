@@ -15,7 +15,7 @@ from jepa_lightning import IJEPA, VJEPA, SimCLR
 from jepa_lightning.interop.entries import open_reference
 from jepa_lightning.interop.huggingface_writer import write_huggingface
 from jepa_lightning.interop.reference_writer import reference_content
-from jepa_lightning.interop.timm_reader import is_ijepa, of_network
+from jepa_lightning.interop.timm_reader import of_network
 from jepa_lightning.interop.timm_writer import write_timm
 from jepa_lightning.nn import TimmViT
 
@@ -146,28 +146,6 @@ def test_registers_of_an_encoder_of_clips_have_no_like_in_transformers(tmp_path:
                    rope_style="vjepa2", registers=2)  # fmt: skip
     with pytest.raises(ValueError, match=r"has register tokens, and that of VJEPA2Model has none: convert to"):
         write_huggingface(module, tmp_path / "hf")
-
-
-@pytest.mark.parametrize(
-    ("options", "said"),
-    [
-        ({"num_frames": 4}, "no encoder of clips"),
-        ({"num_frames": 1, "rope": True}, "that rotates"),
-        ({"num_frames": 1, "patch_embedding": "convolutional"}, "no patch_embedding like convolutional"),
-    ],
-)
-def test_what_timm_has_not(options: dict[str, Any], said: str, tmp_path: Path) -> None:
-    module = VJEPA("vit_tiny", depth=1, image_size=32, patch_size=8, min_keep=2, **options)
-    with pytest.raises(ValueError, match=said):
-        write_timm(module, tmp_path / "a.pth")
-    assert not list(tmp_path.iterdir())
-
-
-def test_which_names_are_of_an_ijepa() -> None:
-    assert is_ijepa("timm:vit_huge_patch14_gap_224.in1k_ijepa")
-    assert not is_ijepa("timm:vit_small_patch14_dinov2.lvd142m")
-    with pytest.raises(ValueError, match=r"has cls_token, which the encoder of an I-JEPA does not have"):
-        of_network(timm.create_model("vit_tiny_patch16_224", **TINY), "timm:vit_tiny_patch16_224")
 
 
 KINDS: dict[str, tuple[str, dict[str, Any]]] = {
