@@ -63,7 +63,7 @@ def reference_content(module: Any, checkpoint: Mapping[str, Any] | None = None) 
             "or safetensors."
         )
     prefix = "module.backbone." if clips else "module."
-    bare = {name: network.state_dict() for name, network in networks.items()}
+    bare = {name: network.state_dict() for name, network in networks.items() if network is not None}
     for name, state in bare.items():
         check_finite(state, f"the {name} of {type(module).__name__}")
     if clips:
