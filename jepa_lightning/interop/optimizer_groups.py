@@ -15,7 +15,7 @@ NETWORKS = {"encoder": "context_encoder", "predictor": "predictor"}  # entries o
 TABLES = ("pos_embed", "predictor_pos_embed")  # that the reference counts among the parameters
 # of the predictor of clips, whose mask tokens come behind the embedding; parameters of its own come before its layers
 PREDICTOR = ("predictor_pos_embed", "video_mod_embed", "img_mod_embed", "predictor_embed", "mask_tokens")
-MOST_STEPS = 1e12  # as the Trainer takes
+MOST_STEPS = 1e12  # of a run, as for the Trainer
 # of a group of AdamW; the reference adds its own
 KEPT = ("lr", "betas", "eps", "weight_decay", "amsgrad", "maximize", "foreach", "capturable", "differentiable", "fused")
 

@@ -29,6 +29,7 @@ class Owner(Base):
         listed: Sequence[int] = (),
         plain: Any = None,
         empty: tuple[()] = (),
+        pairs: tuple[tuple[int, int], ...] = (),
         **options: Any,
     ) -> None:
         super().__init__(**options)
@@ -44,6 +45,7 @@ class Owner(Base):
         ("nested", [[1, 2], "a"], ((1, 2), "a")),
         ("many", [1, 2, 3], (1, 2, 3)),
         ("many", [], ()),
+        ("pairs", [[1, 2], [3, 4]], ((1, 2), (3, 4))),
         ("ema", [0.5, 1.0], (0.5, 1.0)),  # of the base
         ("ema", [0.5, 1.0, 2.0], (0.5, 1.0, 2.0)),  # what is too much stays, and is refused with its option
         ("size", [1, 2, 3], (1, 2, 3)),
