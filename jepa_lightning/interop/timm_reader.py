@@ -55,7 +55,7 @@ def of_network(network: Any, source: str) -> Reference:
     if not isinstance(network, VisionTransformer):
         raise ValueError(f"{source} is a {type(network).__name__}, and no Vision Transformer as an I-JEPA has.")
     block: Any = network.blocks[0]
-    state = {name: value.detach() for name, value in network.state_dict().items()}
+    state = dict(network.state_dict())
     found = _reference(source, Path(source), state)
     found.heads, found.image_size = int(block.attn.num_heads), tuple(network.patch_embed.img_size)
     found.eps = float(block.norm1.eps)
