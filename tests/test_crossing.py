@@ -73,7 +73,7 @@ def assert_close(found: dict[str, Any], expected: dict[str, Any]) -> None:
 
 
 @pytest.mark.slow
-def test_every_strategy_goes_on_from_the_checkpoint_of_every_other(jobs: Any, tiny_cli: str, tmp_path: Path) -> None:
+def test_every_strategy_continues_from_the_checkpoint_of_every_other(jobs: Any, tiny_cli: str, tmp_path: Path) -> None:
     (tmp_path / "cpu_fsdp.py").write_text(CPU_FSDP)
     written = {writer: run(jobs, f"by {writer}", 3, options) for writer, options in STRATEGIES.items()}
     folders = {writer for writer, path in written.items() if path.is_dir()}

@@ -178,7 +178,7 @@ def test_sigterm_saves_at_the_end_of_the_step_and_ends_the_run(
 
 
 @pytest.mark.slow
-def test_slurm_requeues_the_job_and_the_same_command_goes_on(
+def test_slurm_requeues_the_job_and_the_same_command_continues(
     jobs: Any, same_run: Any, tiny_cli: str, tmp_path: Path
 ) -> None:
     (tmp_path / "sending.py").write_text(SIGNAL)

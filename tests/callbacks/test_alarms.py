@@ -69,7 +69,7 @@ def test_features_that_never_differed_give_an_alarm():
 
 
 @pytest.mark.parametrize("stop", range(1, 6))
-def test_a_restored_bell_goes_on_where_it_was(stop):
+def test_a_restored_bell_continues_where_it_was(stop):
     bad = FINE | {"std": 0.0}
     sequence = [FINE, FINE, bad, bad, bad, FINE]
     whole, first, second = (AlarmBell(patience=2) for _ in range(3))

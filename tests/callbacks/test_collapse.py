@@ -182,6 +182,7 @@ class Scattered(IJEPA):
 FIXED = {"ema": (1.0, 1.0)}  # such targets are easy to predict
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("kind", "options", "count"), [(Scattered, {"content": 1.0}, 1), (IJEPA, FIXED, 0)])
 def test_targets_that_nothing_predicts_give_an_alarm_and_others_none(
     tiny_ijepa, shapes, quiet_trainer, recwarn, kind, options, count

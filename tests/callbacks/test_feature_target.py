@@ -59,6 +59,7 @@ def test_the_room_is_twice_the_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         target.check_room(5, 101)
 
 
+@pytest.mark.slow
 def test_rows_of_a_run_that_was_killed_are_removed_by_the_next_one(tmp_path: Path) -> None:
     pytest.importorskip("fcntl")
     for _ in range(2):

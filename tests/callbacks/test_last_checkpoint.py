@@ -77,7 +77,7 @@ class Copies(Callback):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("accumulate", [1, 2])
-def test_a_run_goes_on_exactly_from_any_step(
+def test_a_run_continues_exactly_from_any_step(
     same_run: Any, tiny_ijepa: Build, shapes: Build, quiet_trainer: Build, tmp_path: Path, accumulate: int
 ) -> None:
     def run(ckpt: str | None = None) -> dict[str, Any]:
@@ -114,7 +114,7 @@ class AtValidation(Callback):
         ({"check_val_every_n_epoch": 2, "max_steps": 8}, [7]),
     ],
 )
-def test_before_a_validation_nothing_is_saved_that_would_go_on_after_it(
+def test_before_a_validation_nothing_is_saved_that_would_continue_after_it(
     tiny_ijepa: Build, shapes: Build, quiet_trainer: Build, tmp_path: Path, options: Any, seen: list[int]
 ) -> None:
     watch = AtValidation(tmp_path / "last.ckpt")

@@ -56,6 +56,7 @@ def test_the_shares_are_those_of_episodes_run_by_hand(tiny_world: Any, rooms: An
     assert 0 < shares[1] < 1  # not because nothing ever happens
 
 
+@pytest.mark.slow
 def test_training_is_the_same_with_it(tiny_world: Any, rooms: Any, quiet_trainer: Any) -> None:
     callbacks = [OnlinePlanning("TwoRooms", 1, planner=planner(), **FEW)]
     weights = [fit(tiny_world(), rooms(), quiet_trainer(callbacks=given, max_epochs=2)) for given in (callbacks, [])]

@@ -20,6 +20,7 @@ with appearing(Path(sys.argv[1])) as place, place.open("wb") as file:
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("killed", [False, True])
 def test_a_second_process_is_refused_and_leaves_the_first_one_alone(tmp_path: Path, killed: bool) -> None:
     path, other = tmp_path / "file", tmp_path / "other"

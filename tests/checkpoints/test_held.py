@@ -25,6 +25,7 @@ def held(parent: Path) -> list[str]:
         return sorted(path.name for path in parent.iterdir() if path != own)
 
 
+@pytest.mark.slow
 def test_a_folder_stays_while_its_process_lives_and_is_removed_after_a_kill(tmp_path: Path) -> None:
     pytest.importorskip("fcntl")
     command = [sys.executable, "-c", HOLDS, str(tmp_path)]

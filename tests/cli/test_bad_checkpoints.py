@@ -119,6 +119,7 @@ def test_one_line_for_resuming_reading_and_starting_from_it(
     assert line.endswith(".")
 
 
+@pytest.mark.slow
 def test_what_cannot_be_resumed_is_said_before_training(good: dict[str, Any], tiny_cli: str, capsys: Any) -> None:
     resume = ["fit", "--config", tiny_cli, "--ckpt_path"]
     assert "AdamW, and this run has SGD: resume with the same" in error(

@@ -60,7 +60,7 @@ def test_the_file_holds_what_was_recorded_bit_for_bit(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_killed_run_goes_on_and_ends_with_the_same_bytes(tmp_path: Path) -> None:
+def test_a_killed_run_continues_and_ends_with_the_same_bytes(tmp_path: Path) -> None:
     whole, killed = tmp_path / "whole.h5", tmp_path / "killed.h5"
     rest = ["--env", "TwoRooms", "--max_steps", "4", "--episodes"]
     main(["collect", *rest, "30", str(whole)])
@@ -82,7 +82,7 @@ def test_a_killed_run_goes_on_and_ends_with_the_same_bytes(tmp_path: Path) -> No
     assert sorted(path.name for path in tmp_path.iterdir()) == ["killed.h5", "whole.h5"]
 
 
-def test_a_stopped_run_says_how_to_go_on(
+def test_a_stopped_run_says_how_to_continue(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     from jepa_lightning.worlds import recording

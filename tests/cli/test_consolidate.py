@@ -23,6 +23,7 @@ def folder(tiny_cli: str, tmp_path: Path) -> Path:
     return tmp_path / "sharded.ckpt"
 
 
+@pytest.mark.slow
 def test_one_file_holds_what_the_folder_held(folder: Path, same_run: Any, tiny_cli: str, capsys: Any) -> None:
     main(["consolidate", str(folder), "out/one.ckpt"])
     assert "out/one.ckpt holds the checkpoint of step 2, 1." in capsys.readouterr().out

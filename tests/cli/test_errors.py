@@ -173,6 +173,7 @@ def test_input_that_does_not_work(tiny_cli: str, capsys: Any, args: str, line: s
     assert code == 1
 
 
+@pytest.mark.slow
 def test_checkpoints_that_do_not_fit(tiny_cli: str, capsys: Any) -> None:
     main(["fit", "--config", tiny_cli, "--trainer.max_steps", "1"])
     capsys.readouterr()

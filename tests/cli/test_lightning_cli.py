@@ -15,6 +15,7 @@ def stderr_of(arguments: list[str], capsys: Any) -> str:
     return str(capsys.readouterr().err)
 
 
+@pytest.mark.slow
 def test_a_run_of_another_folder_is_evaluated_without_a_word_about_folders(
     tiny_cli: str, capsys: Any, recwarn: pytest.WarningsRecorder
 ) -> None:
@@ -27,6 +28,7 @@ def test_a_run_of_another_folder_is_evaluated_without_a_word_about_folders(
     assert not [text for text in said if "dirpath has changed" in text or "Be aware that when using" in text]
 
 
+@pytest.mark.slow
 def test_a_checkpoint_of_python_of_another_method_is_refused_by_its_class(tiny_cli: str, capsys: Any) -> None:
     main(["fit", "--config", tiny_cli, "--trainer.max_steps=1"])
     (last,) = Path("logs").rglob("last.ckpt")

@@ -104,6 +104,7 @@ def test_classes_of_ones_own_by_import_path(tiny_cli: str, tmp_path: Path, monke
     assert (model.factor, model.hparams["width"]) == (3.0, 48)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "safe", [False, pytest.param(True, marks=pytest.mark.skipif(sys.version_info < (3, 11), reason="has no -P"))]
 )
@@ -163,7 +164,8 @@ def test_charts_of_a_run(tiny_cli: str) -> None:
     assert "_hparams_/session_end_info" in events.summary_metadata
 
 
-def test_a_stopped_run_goes_on_with_last_and_ends_as_one_that_was_not(
+@pytest.mark.slow
+def test_a_stopped_run_continues_with_last_and_ends_as_one_that_was_not(
     tiny_cli: str, tmp_path: Path, monkeypatch: Any
 ) -> None:
     (tmp_path / "stopping.py").write_text(
@@ -193,7 +195,7 @@ def python_checkpoint(tiny_ijepa: Build, shapes: Build, quiet_trainer: Build, tm
     return str(tmp_path / "python.ckpt")
 
 
-def test_last_goes_on_in_the_folder_of_the_newest_run(tiny_cli: str, python_checkpoint: str) -> None:
+def test_last_continues_in_the_folder_of_the_newest_run(tiny_cli: str, python_checkpoint: str) -> None:
     for version in (0, 1):
         folder = Path(f"logs/IJEPA/version_{version}/checkpoints")
         folder.mkdir(parents=True)
@@ -203,7 +205,8 @@ def test_last_goes_on_in_the_folder_of_the_newest_run(tiny_cli: str, python_chec
     assert cli.run_folder == Path("logs/IJEPA/version_1")
 
 
-def test_auto_goes_on_where_there_is_something_and_else_begins(
+@pytest.mark.slow
+def test_auto_continues_where_there_is_something_and_else_begins(
     tiny_cli: str, python_checkpoint: str, capsys: Any
 ) -> None:
     cli = Built("fit", "--config", tiny_cli, "--ckpt_path", "auto")
@@ -236,6 +239,7 @@ def test_auto_follows_a_folder_of_ones_own(tiny_cli: str) -> None:
     assert len(list(Path("logs/IJEPA").glob("*/events*"))) == 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("source", ["command line", "python"])
 def test_a_checkpoint_alone_is_enough_to_predict_on_a_folder(
     tiny_cli: str, python_checkpoint: str, tmp_path: Path, source: str, capsys: Any
@@ -258,6 +262,7 @@ def test_a_checkpoint_alone_is_enough_to_predict_on_a_folder(
         torch.testing.assert_close(torch.from_numpy(found["features"][row]), model(view[None])[0], rtol=1e-3, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_options_come_from_the_checkpoint_where_neither_configuration_nor_command_line_gives_them(
     tiny_cli: str, python_checkpoint: str, capsys: Any
 ) -> None:
@@ -283,6 +288,7 @@ def test_options_come_from_the_checkpoint_where_neither_configuration_nor_comman
     assert Built("fit", "--config", tiny_cli).model.lr == 1e-3
 
 
+@pytest.mark.slow
 def test_options_that_make_other_weights_are_named_in_the_error(
     tiny_cli: str, python_checkpoint: str, capsys: Any
 ) -> None:
@@ -295,6 +301,7 @@ def test_options_that_make_other_weights_are_named_in_the_error(
         assert line.endswith("Options given for this run: width=48 (the checkpoint has 24).")
 
 
+@pytest.mark.slow
 def test_the_runs_own_configuration_resumes_it_without_a_word(tiny_cli: str, capsys: Any) -> None:
     main([*short(tiny_cli), "--model.lr", "0.003"])
     capsys.readouterr()
@@ -345,6 +352,7 @@ def test_after_a_loss_that_is_not_finite_a_lower_rate_resumes_the_run(
     assert saved["model"]["init_args"]["lr"] == 0.002
 
 
+@pytest.mark.slow
 def test_validate_repeats_what_the_run_has_measured(tiny_cli: str, capsys: Any) -> None:
     main(["fit", "--config", tiny_cli])
     run = "logs/IJEPA/version_0"

@@ -42,7 +42,7 @@ def test_the_name_alone_runs_another_method(tiny_cli: str, capsys: Any, name: st
 
 
 @pytest.mark.parametrize("version", ["v2", "v3"])
-def test_a_run_that_was_stopped_goes_on_with_options_of_the_method(tiny_cli: str, version: str) -> None:
+def test_a_run_that_was_stopped_continues_with_options_of_the_method(tiny_cli: str, version: str) -> None:
     options = ["--model", "MoCo", "--model.version", version, "--model.projector_hidden", "64"]
     options += ["--model.lr", "0.01", *(["--model.queue_size", "32"] if version == "v2" else [])]
     main(["fit", "--config", tiny_cli, *options, "--trainer.max_steps", "2"])

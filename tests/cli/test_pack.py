@@ -97,7 +97,7 @@ def test_a_list_becomes_shards(folder: Path, capsys: Any) -> None:
     assert Shards("out", "train").shard_index.classes == ("x",)
 
 
-def test_a_stopped_run_says_how_to_go_on_and_does(folder: Path, error: Callable[..., str], monkeypatch: Any) -> None:
+def test_a_stopped_run_says_how_to_continue_and_does(folder: Path, error: Callable[..., str], monkeypatch: Any) -> None:
     def stopped(plan: Any, output: Path, report: Callable[[int], Any]) -> bool:
         def stop(files: int) -> None:
             raise KeyboardInterrupt
@@ -152,7 +152,7 @@ def test_a_folder_that_is_no_shards_ends_fit_in_one_line(folder: Path, error: Ca
 
 
 @pytest.mark.slow
-def test_a_killed_command_goes_on_and_ends_with_the_same_bytes(folder: Path) -> None:
+def test_a_killed_command_continues_and_ends_with_the_same_bytes(folder: Path) -> None:
     command = [sys.executable, "-m", "jepa_lightning", *IMAGES]
     quiet: Any = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     assert subprocess.run([*command, "whole", "--shard_mb=0.0015"], **quiet).returncode == 0

@@ -199,7 +199,7 @@ def test_steps_have_the_same_samples_and_views_for_any_number_of_ranks(size: int
 
 
 @pytest.mark.parametrize(("before", "after"), [(2, 1), (1, 2), (4, 2)])
-def test_a_run_goes_on_with_another_number_of_ranks(before: int, after: int) -> None:
+def test_a_run_continues_with_another_number_of_ranks(before: int, after: int) -> None:
     undisturbed = [set(labels(step)) for step in zip(*ranks_of(1), strict=True)]
     first, rest = ranks_of(before), ranks_of(after)
     for each in first:

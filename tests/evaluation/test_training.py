@@ -32,7 +32,7 @@ def test_a_method_without_drop_path_is_copied_too() -> None:
 
 
 @pytest.mark.parametrize(("steps", "done"), [(None, 8), (3, 3), (20, 8)])
-def test_training_ends_with_the_epochs_or_the_steps_and_goes_on_from_its_folder(
+def test_training_ends_with_the_epochs_or_the_steps_and_continues_from_its_folder(
     steps: int | None, done: int, tmp_path: Path, tiny_ijepa: Any, shapes: Any
 ) -> None:
     module = tiny_ijepa()

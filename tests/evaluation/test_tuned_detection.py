@@ -74,7 +74,7 @@ def test_rates_fall_from_layer_to_layer(run: Run, tiny_ijepa: Any) -> None:
     assert peaks == {"layer_0": 1.25e-4, "layer_1": 2.5e-4, "layer_2": 5e-4, "head": 1e-3}
 
 
-def test_a_run_that_was_stopped_goes_on_to_the_same_figures(
+def test_a_run_that_was_stopped_continues_to_the_same_figures(
     run: Run, tiny_ijepa: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole, [trained] = run(tiny_ijepa(drop_path=0.5), "whole", freeze=False)

@@ -1,18 +1,16 @@
 """timm's networks into ours and back, and its Vision Transformers under masks against a slow gather."""
 
 import functools
-import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 import timm
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from jepa_lightning import IJEPA, VJEPA, SimCLR
-from jepa_lightning.interop.entries import open_reference
 from jepa_lightning.interop.huggingface_writer import write_huggingface
 from jepa_lightning.interop.reference_writer import reference_content
 from jepa_lightning.interop.timm_reader import of_network
@@ -54,34 +52,6 @@ def test_an_encoder_of_timm_into_ours_and_back(size: tuple[int, int], tmp_path: 
     assert all(torch.equal(value, module.context_encoder.state_dict()[name]) for name, value in saved.items())
     with pytest.raises(ValueError, match=r"is there already"):
         write_timm(module, tmp_path / "a.pth")
-
-
-@pytest.mark.parametrize(
-    ("config", "said"),
-    [
-        ({}, None),
-        ({"model_args": {"num_heads": "x"}}, "its num_heads is 'x', and a whole number"),
-        ({"model_args": {"num_heads": [3]}}, r"its num_heads is \[3\], and a whole number"),
-        ({"pretrained_cfg": "none"}, None),
-        ({"pretrained_cfg": {"input_size": "3x32"}}, "its input_size is '3x32', and it should be three whole numbers"),
-        ({"pretrained_cfg": {"input_size": [3, 32]}}, r"its input_size is \[3, 32\], and it should be three whole"),
-        ({"pretrained_cfg": {"input_size": [3, "a", 32]}}, r"its input_size is \[3, 'a', 32\], and"),
-    ],
-)
-def test_a_folder_of_timm_with_strange_numbers(config: dict[str, Any], said: str | None, tmp_path: Path) -> None:
-    theirs = timm.create_model("vit_huge_patch14_gap_224", img_size=32, patch_size=8, **TINY, **PLAIN)
-    save_file(theirs.state_dict(), tmp_path / "model.safetensors")
-    content = {
-        "architecture": "vit_huge_patch14_gap_224",
-        "model_args": {"num_heads": 3},
-        "pretrained_cfg": {"input_size": [3, 32, 32]},
-    }
-    (tmp_path / "config.json").write_text(json.dumps(content | config))
-    if said is None:
-        assert open_reference(tmp_path).heads == 3
-        return
-    with pytest.raises(ValueError, match=said):
-        open_reference(tmp_path)
 
 
 @torch.no_grad()

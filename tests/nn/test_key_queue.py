@@ -39,7 +39,7 @@ def test_it_starts_with_random_directions_and_keeps_its_type_and_no_graph() -> N
     assert not list(queue.parameters())
 
 
-def test_a_resumed_queue_goes_on_where_it_was() -> None:
+def test_a_resumed_queue_continues_where_it_was() -> None:
     torch.manual_seed(0)
     queue = KeyQueue(5, 3)
     queue(torch.randn(7, 3))

@@ -81,7 +81,7 @@ def test_states_that_are_not_known_are_left_out(quiet_trainer: Any) -> None:
     assert left["val/regression_mae"] != known["val/regression_mae"]
 
 
-def test_it_goes_on_as_if_it_had_not_stopped(quiet_trainer: Any, tmp_path: Any) -> None:
+def test_it_continues_as_if_it_had_not_stopped(quiet_trainer: Any, tmp_path: Any) -> None:
     train, val = batches(8, seed=0), batches(2, seed=1)
     whole = OnlineRegressionProbe()
     run(quiet_trainer, whole, train, val, max_epochs=2)

@@ -48,6 +48,7 @@ def test_measures_pixels_start_and_end(tiny_ijepa: Build, shapes: Build, quiet_t
         assert report.accuracy[kind] == pytest.approx(expected, abs=1.5 / 64)
 
 
+@pytest.mark.slow
 def test_an_attentive_probe_reads_the_tokens(tiny_ijepa: Build, shapes: Build, quiet_trainer: Build) -> None:
     report = ProbeReport(attentive_epochs=2)
     trainer, model = run(tiny_ijepa, shapes, quiet_trainer, report)
@@ -69,6 +70,7 @@ def test_an_attentive_probe_reads_the_tokens(tiny_ijepa: Build, shapes: Build, q
     assert report.accuracy["trained"] == pytest.approx(plain.accuracy["trained"], abs=1.5 / 64)
 
 
+@pytest.mark.slow
 def test_the_attentive_probe_may_have_more_samples_or_fewer(
     tiny_ijepa: Build, shapes: Build, quiet_trainer: Build, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -60,7 +60,7 @@ def test_plain_litdata_reads_them(image_folder: Path, shard_folder: Path) -> Non
 
 
 @pytest.mark.parametrize("stop", [1, 4, 8, 9, 11])
-def test_an_interrupted_run_goes_on_where_it_was_and_ends_with_the_same_bytes(
+def test_an_interrupted_run_continues_where_it_was_and_ends_with_the_same_bytes(
     image_folder: Path, shard_folder: Path, tmp_path: Path, stop: int
 ) -> None:
     output = tmp_path / "again"

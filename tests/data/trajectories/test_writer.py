@@ -57,7 +57,7 @@ def test_what_was_written_reads_back_bit_for_bit(tmp_path: Path) -> None:
         np.testing.assert_array_equal(found.states(i, range(frames)), EPISODES[i]["state"].astype(np.float32))
 
 
-def test_an_interrupted_run_goes_on(tmp_path: Path) -> None:
+def test_an_interrupted_run_continues(tmp_path: Path) -> None:
     output = tmp_path / "out.h5"
     EpisodeParts(output, SETTINGS).write(1, EPISODES[1])
     # killed while it wrote
