@@ -4,7 +4,7 @@ python examples/intuitive_physics.py --out physics
 python examples/intuitive_physics.py --seeds 0 --steps 20 --pairs 20 --out physics
 
 Of two clips, equal up to the moment in which one of them breaks a law, that one should have the higher energy in the
-windows that see the past and predict what comes then. Pairs come in twins, whose impossible clips go on as the possible
+windows that see the past and predict what comes then. Pairs come in twins, whose impossible clips end as the possible
 one of the other does, and are judged together: a model that always expects an empty scene is right about one of them
 for no good reason (IntPhys, arXiv 1803.07616). How often a pair is right on its own is there too. It is compared with
 an untrained model, and with how much pixels change from frame to frame. Writes Markdown tables, and a plot of the

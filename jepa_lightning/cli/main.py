@@ -1,4 +1,4 @@
-"""``jepa-lightning``: finds the command, and ends errors that a user can put right in one line.
+"""``jepa-lightning``: finds the command, and ends errors that a user can correct in one line.
 
 What a command needs is imported when it is called: the list of commands needs no import.
 """
@@ -20,7 +20,7 @@ DEBUG = "JEPA_LIGHTNING_DEBUG"
 
 
 def main(args: Sequence[str] | None = None) -> None:
-    """Runs the command line. Errors that a user can put right end in one line; ``JEPA_LIGHTNING_DEBUG=1`` shows all.
+    """Runs the command line. Errors that a user can correct end in one line; ``JEPA_LIGHTNING_DEBUG=1`` shows all.
 
     Args:
         args: arguments; None takes those of the process.

@@ -1,4 +1,4 @@
-"""Training of an encoder within a protocol: from a copy of its weights, in a folder that a later call goes on from."""
+"""Training of an encoder within a protocol: from a copy of its weights, in a folder that a later call continues."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -38,7 +38,7 @@ def fit_in(
     steps: int | None = None,
     callbacks: Sequence[Callback] = (),
 ) -> None:
-    """Trains a module; where a run of the same folder was stopped, it goes on from there.
+    """Trains a module; where a run of the same folder was stopped, it continues there.
 
     Args:
         folder: for checkpoints, of this training alone.

@@ -106,7 +106,7 @@ def read_own(
         raise ValueError(f"cannot use {folder}: {error}.") from error
     own = module.state_dict()
     for name in tables_of_another_size(state, module):
-        report.reshaped[name] = "computed for the size at hand"
+        report.reshaped[name] = "computed for this size"
         state[name] = own[name]
     check_all(module, state, report, folder)
     check_finite(state, folder)

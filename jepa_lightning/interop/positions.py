@@ -25,7 +25,7 @@ def fit_table(
 ) -> Tensor:
     """A table of a file for the grid of a network.
 
-    A sin-cos table is computed for the grid at hand, as the reference does; one that was learned is interpolated.
+    A sin-cos table is computed for this grid, as the reference does; one that was learned is interpolated.
 
     Args:
         name: of the table.

@@ -70,7 +70,7 @@ def load_own_(module: Any, saved: dict[str, Tensor], options: Any, source: str) 
     report = LoadReport(source, None, [name for name in saved if name not in tables])
     take_norm_eps_(module, saved_norm_eps(options), report)
     module.load_state_dict({name: value for name, value in saved.items() if name not in tables}, strict=False)
-    report.reshaped |= dict.fromkeys(sorted(tables), "computed for the size at hand")
+    report.reshaped |= dict.fromkeys(sorted(tables), "computed for this size")
     return report
 
 

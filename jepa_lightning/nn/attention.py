@@ -1,5 +1,5 @@
 # B batch, A heads, Q queries, K keys, E width of a head, D width, G groups, S tokens of a group
-"""Attention, computed in the way that is fastest on the device at hand."""
+"""Attention, computed in the way that is fastest on the device."""
 
 import torch
 from torch import Tensor, nn

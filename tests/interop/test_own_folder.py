@@ -70,7 +70,7 @@ def test_options_that_are_given_come_first(held: Any) -> None:
     module, report = read(held, given={"image_size": 64, "lr": 0.5, "start_from": "none"})
     assert (module.image_size, module.lr, module.hparams["start_from"]) == ((64, 64), 0.5, "none")
     tables = {"context_encoder.pos_embed", "target_encoder.pos_embed", "predictor.predictor_pos_embed"}
-    assert report.reshaped == dict.fromkeys(tables, "computed for the size at hand")
+    assert report.reshaped == dict.fromkeys(tables, "computed for this size")
     assert module.context_encoder.pos_embed.shape == (1, 64, 48)
 
 

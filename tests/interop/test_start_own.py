@@ -80,7 +80,7 @@ def test_tables_stay_where_sizes_differ(ijepa: IJEPA) -> None:
     assert torch.equal(module.context_encoder.pos_embed, before)
     assert torch.equal(module.context_encoder.norm.bias, ijepa.context_encoder.norm.bias)
     tables = ["context_encoder.pos_embed", "predictor.predictor_pos_embed", "target_encoder.pos_embed"]
-    assert report.reshaped == dict.fromkeys(tables, "computed for the size at hand")
+    assert report.reshaped == dict.fromkeys(tables, "computed for this size")
     assert set(report.loaded) == set(ijepa.state_dict()) - set(tables)
 
 

@@ -1,4 +1,4 @@
-"""Errors that a user can put right, each as one line that says what was wrong, where, and what to do."""
+"""Errors that a user can correct, each as one line that says what was wrong, where, and what to do."""
 
 from jepa_lightning.cli.errors.explain import explain
 from jepa_lightning.cli.errors.usage import UsageError, explain_usage, unknown_command

@@ -1,4 +1,4 @@
-"""Which errors a user can put right, and the one line for each."""
+"""Which errors a user can correct, and the one line for each."""
 
 import linecache
 import re
@@ -30,7 +30,7 @@ HINTS = {
 
 
 def explain(error: BaseException) -> str | None:
-    """One line about an error that a user can put right; None for one that may be a fault of the program.
+    """One line about an error that a user can correct; None for one that may be a fault of the program.
 
     Args:
         error: that ended the run.

@@ -64,7 +64,7 @@ def _other(draw: UniformDraw) -> Body:
 
 
 def keep_off(body: Body, wall: tuple[float, float] | None) -> None:
-    """Puts a body on one side of a wall, for good, and with some way to go before it meets it."""
+    """Puts a body on one side of a wall, which it stays on, with some way to go before it meets the wall."""
     if wall is None:
         return
     room = body.radius + ROOM * abs(body.vx)

@@ -26,7 +26,7 @@ class EpisodeParts:
 
     Args:
         output: the HDF5 file to come; the episodes are in a folder of this name with the ending ``.parts``.
-        settings: what the episodes depend on; others do not go on in the same folder.
+        settings: what the episodes depend on; other ones do not continue in the same folder.
 
     Raises:
         ValueError: if the file is there already, or the folder is of something else.
