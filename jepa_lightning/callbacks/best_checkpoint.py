@@ -2,9 +2,11 @@
 
 from typing import Any
 
+from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 
+from jepa_lightning.options import Source, check_options
 from jepa_lightning.probing.label_kinds import SUFFIXES
 from jepa_lightning.probing.scores import metric_name
 
@@ -19,13 +21,21 @@ class BestCheckpoint(ModelCheckpoint):
         monitor: the probe, as it logs accuracies.
         dirpath: the folder; None takes ``checkpoints`` in the logger's.
 
+    Raises:
+        MisconfigurationException: if ``monitor`` is nothing that a validation logs.
+
     Example:
         >>> from lightning.pytorch import Trainer
         >>> from jepa_lightning.callbacks import BestCheckpoint, OnlineKNN
         >>> trainer = Trainer(callbacks=[OnlineKNN(), BestCheckpoint("val/knn", "checkpoints")])
     """
 
-    def __init__(self, monitor: str = "val/linear", dirpath: str | None = None) -> None:
+    def __init__(self, monitor: Source = "val/linear", dirpath: str | None = None) -> None:
+        check_options(type(self), locals())
+        if not monitor.startswith("val/"):
+            raise MisconfigurationException(
+                f"{type(self).__name__}: monitor={monitor} is none of a validation: give a name such as val/linear."
+            )
         super().__init__(
             dirpath, filename="best", monitor=monitor, mode="max", save_on_train_epoch_end=False,
             enable_version_counter=False,

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 import torch
+from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import Callback
 from lightning.pytorch.callbacks import ModelCheckpoint
 
@@ -65,6 +66,12 @@ def test_another_probe(fit: Build, tmp_path: Path) -> None:
 def test_a_probe_that_logs_nothing_is_told(fit: Build, tmp_path: Path) -> None:
     with pytest.raises(Exception, match=r"monitor='val/linear'.*could not find the monitored key"):
         fit(BestCheckpoint(dirpath=str(tmp_path)))
+
+
+@pytest.mark.parametrize("monitor", ["", "linear", "train/loss"])
+def test_what_no_validation_logs_is_refused(monitor: str) -> None:
+    with pytest.raises((MisconfigurationException, ValueError), match="monitor"):
+        BestCheckpoint(monitor)
 
 
 @pytest.mark.parametrize("former", [False, True])
