@@ -88,7 +88,7 @@ def test_weights_are_those_of_the_folder_alone(held: Any) -> None:
         ({"a b": 1}, "has no options of a module"),
         ({"self": 1}, "cannot use given: IJEPA.__init__"),
         ({"surprise": 1}, "cannot use given: .*surprise"),
-        ({"image_size": "x"}, ""),
+        ({"image_size": "x"}, "image_size"),
         ({"depth": 10**400}, "depth=10+ is out of range"),
         ({"lr": float("inf")}, "lr=inf is out of range"),
         ({"ema": "x"}, "ema=x is out of range: give two numbers"),
