@@ -78,7 +78,8 @@ class MediaFiles(Dataset[tuple[Any, int | None, str] | None], ABC):
         """
         warnings.warn(f"cannot read {self.where(index)}, left out: {str(error) or type(error).__name__}", stacklevel=3)
         self.bad[index] = True
-        bad = self.bad.nonzero().flatten().tolist()
+        # of a copy: other workers write to it, and nonzero fails where there are more at the end than it has counted
+        bad = self.bad.clone().nonzero().flatten().tolist()
         if len(bad) > self.max_bad_share * len(self):
             names = ", ".join(self.files[i].path for i in bad[:3])
             raise RuntimeError(

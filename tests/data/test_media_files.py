@@ -3,6 +3,7 @@ import os
 import re
 import warnings
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -117,3 +118,24 @@ def test_too_many_broken_files_for_workers_together_are_an_error(tmp_path: Path)
     files = folder(tmp_path, good=6, bad=4, max_bad_share=0.3)
     with pytest.raises(RuntimeError, match="4 of 10 images"):
         list(DataLoader(files, num_workers=2, batch_size=1, collate_fn=lambda batch: batch[0]))
+
+
+class Shared(torch.Tensor):
+    """Refuses ``nonzero`` in the memory of one tensor, which other processes write to."""
+
+    place = 0
+
+    @classmethod
+    def __torch_function__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func is torch.Tensor.nonzero:
+            assert args[0].data_ptr() != cls.place
+        return super().__torch_function__(func, types, args, kwargs or {})
+
+
+@pytest.mark.filterwarnings("ignore:cannot read")
+def test_broken_files_are_listed_from_a_copy_that_no_other_worker_writes_to(tmp_path: Path) -> None:
+    files = folder(tmp_path, good=6, bad=4, max_bad_share=0.3)
+    Shared.place = files.bad.data_ptr()
+    files.bad = files.bad.as_subclass(Shared)
+    with pytest.raises(RuntimeError, match="4 of 10 images"):
+        [files[i] for i in range(10)]
