@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.callbacks import EMAWeightAveraging
 from lightning.pytorch.utilities.seed import isolate_rng
 
 from jepa_lightning.data.base import JEPADataModule
@@ -104,9 +104,5 @@ class FineTuning:
         settings: Settings,
         name: str,
     ) -> None:
-        callbacks: list[Callback] = []
-        if ema is not None:
-            from lightning.pytorch.callbacks import EMAWeightAveraging  # since Lightning 2.6
-
-            callbacks.append(EMAWeightAveraging(decay=ema))
+        callbacks = [] if ema is None else [EMAWeightAveraging(decay=ema)]
         fit_in(self.folder / name, classifier, data, settings.device, epochs, callbacks=callbacks)

@@ -3,7 +3,6 @@
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from inspect import signature
 from io import BytesIO
 from pathlib import Path
 from typing import IO, Any
@@ -69,9 +68,8 @@ class Portable(LightningModule):
             FileNotFoundError: if there is none.
             ValueError: if it is damaged, of another method or code base, or holds more than plain data.
         """
-        how = {"map_location": map_location, "hparams_file": hparams_file, "strict": strict, **kwargs}
-        if "weights_only" in signature(LightningModule.load_from_checkpoint).parameters:  # since Lightning 2.6
-            how["weights_only"] = weights_only is not False
+        how = {"map_location": map_location, "hparams_file": hparams_file, "strict": strict}
+        how |= {"weights_only": weights_only is not False, **kwargs}
         if weights_only is False:
             trusted: Self = super().load_from_checkpoint(checkpoint_path, **how)
             return trusted

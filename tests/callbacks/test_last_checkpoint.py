@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 from lightning.pytorch import Callback
+from lightning.pytorch.callbacks import EMAWeightAveraging
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from jepa_lightning.callbacks import CollapseMonitor, LastCheckpoint, OnlineLinearProbe
@@ -130,10 +131,8 @@ def test_before_a_validation_nothing_is_saved_that_would_continue_after_it(
 def test_beside_an_average_it_holds_the_weights_of_training(
     tiny_ijepa: Build, shapes: Build, quiet_trainer: Build, tmp_path: Path, stop: int
 ) -> None:
-    averaging = pytest.importorskip("lightning.pytorch.callbacks.weight_averaging")  # since Lightning 2.6
-
     def run(name: str, steps: int, ckpt: str | None = None) -> dict[str, Any]:
-        callbacks = [averaging.EMAWeightAveraging(decay=0.9), LastCheckpoint(str(tmp_path / name))]
+        callbacks = [EMAWeightAveraging(decay=0.9), LastCheckpoint(str(tmp_path / name))]
         trainer = quiet_trainer(
             max_epochs=3, callbacks=callbacks, enable_checkpointing=True, limit_val_batches=0, num_sanity_val_steps=0
         )

@@ -58,13 +58,8 @@ class EpisodeParts:
             episode: its number.
             columns: arrays ``[T, ...]`` by name.
         """
-        path = self._path(episode)
-        made = path.with_name(f"{path.name}.{os.getpid()}")
-        with made.open("wb") as file:
+        with appearing(self._path(episode)) as place, place.open("wb") as file:
             np.savez(file, **columns)  # type: ignore[arg-type]
-            file.flush()
-            os.fsync(file.fileno())
-        made.replace(path)
 
     def read(self, episode: int) -> dict[str, Array]:
         """The columns of an episode.
