@@ -5,12 +5,14 @@ python examples/compare_methods.py --methods IJEPA SimCLR --seeds 0 --steps 100 
 python examples/compare_methods.py --ablate --seeds 0 1 2 --steps 100 --precision bf16-mixed --out ablations
 
 All have the same encoder, data, optimizer, number of steps and probes; views and heads are each method's own. With
+--dense the table has segmentation and depth too, by linear heads on the frozen tokens, on scenes. With
 --ablate a smaller encoder is trained by each method as it is, and without each part that is said to keep it from
 collapse, without its augmentations, and without its negatives. OUT.csv keeps finished runs, and a study that was killed
 continues there.
 """
 
 import argparse
+import tempfile
 from pathlib import Path
 from statistics import mean, stdev
 
@@ -18,6 +20,7 @@ import matplotlib
 from ablation_study import ablate
 from kept_rows import KeptRows
 from lightning.pytorch import seed_everything
+from small_dense import dense
 from small_methods import ENCODER, OPTIONS, SIZES, build_data, build_method
 from small_runs import Row, linear, train
 
@@ -25,7 +28,7 @@ matplotlib.use("Agg")
 from matplotlib import pyplot
 
 BASELINES = ("raw pixels", "random init")  # as ProbeReport names them
-SETTINGS = ("data", "steps", "batch_size", "precision")  # that all rows share
+SETTINGS = ("data", "steps", "batch_size", "precision", "dense")  # that all rows share
 
 
 def table(rows: dict[str, list[Row]]) -> str:
@@ -68,12 +71,17 @@ def run(name: str, seed: int, kept: KeptRows, options: argparse.Namespace) -> No
     """Trains a method, and keeps what is measured."""
     seed_everything(seed, workers=True, verbose=False)
     module = build_method(name, *SIZES[options.data])
-    row, accuracy = train(
-        module, build_data(options.data, options.batch_size, options.num_workers), options.steps, options.precision
-    )
-    for baseline in BASELINES:  # the same encoder and data for all, so once a seed
-        if not kept.has(baseline, seed):
-            kept.add(baseline, seed, [{**linear(accuracy[baseline])}])
+    data = build_data(options.data, options.batch_size, options.num_workers)
+    first = not kept.has(BASELINES[-1], seed)  # the same encoder and data for all, so once a seed
+    found: dict[str, Row] = {}
+    with tempfile.TemporaryDirectory() as folder:
+        checkpoint = Path(folder, f"{name}.ckpt") if options.dense else None
+        row, accuracy = train(module, data, options.steps, options.precision, checkpoint)
+        if checkpoint:
+            found = dense(checkpoint, Path(folder, "evaluated"), seed, baselines=first)
+    for baseline in BASELINES if first else ():
+        kept.add(baseline, seed, [{**linear(accuracy[baseline]), **found.get(baseline, {})}])
+    row |= found.get("trained", {})
     kept.add(name, seed, [{**row}])
     print(f"{name}, seed {seed}: {', '.join(f'{column} {value:.3g}' for column, value in row.items())}")
 
@@ -96,9 +104,12 @@ def main(args: list[str] | None = None) -> None:
     parser.add_argument("--batch-size", type=int, default=64)
     parser.add_argument("--num-workers", type=int, default=2)
     parser.add_argument("--precision", default="32-true", help="of the Trainer, such as bf16-mixed")
+    parser.add_argument("--dense", action="store_true", help="segmentation and depth too, of scenes")
     parser.add_argument("--out", type=Path, default=Path("comparison"), help="writes OUT.csv, OUT.md and OUT.png")
     parser.add_argument("--ablate", action="store_true", help="what each method needs, on scenes, in batches of 32")
     options = parser.parse_args(args)
+    if options.dense and (options.ablate or options.data != "shapes"):
+        parser.error("--dense is for the comparison on --data shapes")
     if options.ablate:
         ablate(options, ENCODER, OPTIONS)
         return

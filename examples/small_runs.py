@@ -1,6 +1,7 @@
 """One run of a method on small images, and all that is measured of it."""
 
 import time
+from pathlib import Path
 from typing import Any
 
 from lightning.pytorch import Callback, Trainer
@@ -34,7 +35,11 @@ class Clock(Callback):
 
 
 def train(
-    module: JEPAModule, data: JEPADataModule, steps: int, precision: str = "32-true"
+    module: JEPAModule,
+    data: JEPADataModule,
+    steps: int,
+    precision: str = "32-true",
+    checkpoint: Path | None = None,
 ) -> tuple[Row, dict[str, dict[str, float]]]:
     """Trains, and measures the features that the method is judged by.
 
@@ -43,6 +48,7 @@ def train(
         data: whose validation images the probes are scored on.
         steps: of the optimizer.
         precision: of the Trainer.
+        checkpoint: file for the state after training; None saves none.
 
     Returns:
         Accuracies in % of the linear probe and of nearest neighbors for each label, measures of collapse, and seconds a
@@ -63,6 +69,8 @@ def train(
         precision=precision,
     )
     trainer.fit(module, datamodule=data)
+    if checkpoint:
+        trainer.save_checkpoint(checkpoint)
     row = linear(report.accuracy["trained"])
     for label, value in knn.best.items():
         if label == "val/knn" and len(knn.best) > 1:

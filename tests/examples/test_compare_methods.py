@@ -1,9 +1,12 @@
+import json
 from pathlib import Path
 
 import pytest
+from lightning.pytorch import Trainer
 
 import jepa_lightning
 from jepa_lightning import JEPAModule
+from jepa_lightning.data import ShapesDataModule
 
 
 def test_a_comparison_that_was_killed_continues(example, monkeypatch) -> None:
@@ -51,6 +54,48 @@ def test_writes_a_table_and_a_plot(example, tmp_path: Path, monkeypatch):
         compare.main([*runs, "--out", str(tmp_path / "out" / "table")])
     with pytest.raises(SystemExit, match=r"holds runs with {'study': 'comparison'"):  # with as many steps, too
         compare.main([*runs, "--ablate", "--out", str(tmp_path / "out" / "table")])
+
+
+def test_dense_columns_are_of_the_trained_weights_and_baselines_come_once(example, monkeypatch) -> None:
+    compare = example("compare_methods.py")
+    judged = []
+
+    def train(module, data, steps, precision, checkpoint):
+        Path(checkpoint).write_bytes(module.encode())
+        return {"linear class": 75.0}, {name: {"": 0.5} for name in compare.BASELINES}
+
+    def dense(checkpoint, folder, seed, baselines):
+        judged.append((checkpoint.read_bytes().decode(), seed, baselines))
+        rows = {name: {"mIoU": 10.0 * i} for i, name in enumerate(("trained", *compare.BASELINES), 1)}
+        return rows if baselines else {"trained": {"mIoU": 40.0}}
+
+    monkeypatch.setattr(compare, "build_method", lambda name, *_: name)
+    monkeypatch.setattr(compare, "train", train)
+    monkeypatch.setattr(compare, "dense", dense)
+    compare.main(["--methods", "MAE", "SimCLR", "--seeds", "0", "--dense", "--out", "out"])
+    assert judged == [("MAE", 0, True), ("SimCLR", 0, False)]
+    rows = [line.split(" | ") for line in Path("out.md").read_text().splitlines()]
+    assert [row[2].rstrip(" |") for row in rows if row[0] != "| ---"] == ["mIoU", "20.0", "30.0", "10.0", "40.0"]
+
+
+@pytest.mark.slow
+def test_dense_columns_are_those_of_the_command(example, tmp_path: Path) -> None:
+    small = example("small_dense.py")
+    module = jepa_lightning.MAE(image_size=48, patch_size=16, width=24, depth=1, heads=2, decoder_depth=1)
+    trainer = Trainer(max_steps=1, logger=False, enable_checkpointing=False, enable_progress_bar=False)
+    trainer.fit(module, datamodule=ShapesDataModule(num_train=16, num_val=8, image_size=48, batch_size=8))
+    trainer.save_checkpoint("mae.ckpt")
+    found = small.dense(Path("mae.ckpt"), Path("out"), seed=0, baselines=True, num_train=32, num_val=16)
+    assert list(found) == ["trained", "random init", "raw pixels"]
+    results = json.loads(Path("out", "results.json").read_text())
+    assert found["trained"]["mIoU"] == 100 * results["segmentation"]["mask"]["miou"]
+    assert found["raw pixels"]["depth R2"] == 100 * results["baselines"]["pixels"]["depth"]["depth"]["r2"]
+
+
+def test_dense_columns_are_for_scenes(example, capsys) -> None:
+    with pytest.raises(SystemExit):
+        example("compare_methods.py").main(["--data", "digits", "--dense"])
+    assert "--dense is for the comparison on --data shapes" in capsys.readouterr().err
 
 
 def _is_method(name: str) -> bool:
