@@ -65,6 +65,25 @@ def frame_encoder(
     return module.other_encoder(masked=False)
 
 
+def frame_grid(module: Any, option: str) -> tuple[int, int]:
+    """Rows and columns of the tokens of a frame.
+
+    Args:
+        module: whose encoder they are of.
+        option: that needs them, for the message.
+
+    Raises:
+        ValueError: if the encoder does not say them.
+    """
+    grid = tuple(getattr(module.encoder, "grid_size", ()))
+    if not grid:
+        raise ValueError(
+            f"{option} needs the grid of the encoder's tokens, and {module.encoder_label} has no grid_size."
+        )
+    rows, columns = (1, *grid)[-2:]
+    return rows, columns
+
+
 def _timm_backbone(module: EncoderModule, name: str, pool: Pool) -> nn.Module:
     timm_name(name)
     backbone = TimmBackbone(name, module.image_size, in_channels=module.in_channels, pretrained=module.pretrained)

@@ -11,12 +11,12 @@ from torch import Tensor, nn
 from jepa_lightning.data.pipelines import Pipeline
 from jepa_lightning.data.videos.action_clips import action_pipeline, frames_to_clips
 from jepa_lightning.modules.building import building
-from jepa_lightning.modules.frame_encoder import IMPALA, Pool, frame_encoder, is_frozen, opened
+from jepa_lightning.modules.frame_encoder import IMPALA, Pool, frame_encoder, frame_grid, is_frozen, opened
 from jepa_lightning.modules.frozen_encoder import FrozenEncoder
 from jepa_lightning.modules.trajectories import Actions
 from jepa_lightning.modules.trajectory_module import TrajectoryModule
 from jepa_lightning.modules.unused_options import refuse_unused
-from jepa_lightning.nn import projection_head
+from jepa_lightning.nn import JoinedTokens, projection_head
 from jepa_lightning.nn.encoder_spec import Encoder
 from jepa_lightning.options import FiniteFloat, ImageSize, PositiveFloat, PositiveInt
 
@@ -46,6 +46,8 @@ class FrameStates(TrajectoryModule):
         heads: attention heads of a named Vision Transformer, instead of its own.
         pool: what a state is made of where it is one vector: the ``mean`` of the tokens of a frame, or the ``class``
             token of a Vision Transformer.
+        state_width: width of a state that a linear layer, which is trained, makes of all tokens of a frame side by
+            side, so that it keeps where things are; None pools tokens. A frozen encoder may stand before it.
         freeze_encoder: leave the encoder as it starts.
         projector: width within a projector with batch normalization behind the encoder, and one behind the predictor;
             None has one LayerNorm behind both, without weights where the encoder is frozen.
@@ -71,6 +73,7 @@ class FrameStates(TrajectoryModule):
         depth: PositiveInt | None = None,
         heads: PositiveInt | None = None,
         pool: Pool = "mean",
+        state_width: PositiveInt | None = None,
         freeze_encoder: bool = False,
         projector: PositiveInt | None = None,
         **kwargs: Any,
@@ -89,6 +92,7 @@ class FrameStates(TrajectoryModule):
             if freeze_encoder:
                 self.encoder.requires_grad_(False)
             self.is_frozen = not any(parameter.requires_grad for parameter in self.encoder.parameters())
+            self.joined = self.build_joined()
             self.state_head = self.build_head()
 
     @property
@@ -101,26 +105,41 @@ class FrameStates(TrajectoryModule):
         """Beside those of the base: options of other encoders."""
         unused = super().unused_options(options)
         if options.get("encoder") == IMPALA:
-            unused |= dict.fromkeys(("patch_size", "pool"), "encoder is impala")
+            unused |= dict.fromkeys(("patch_size", "pool", "state_width"), "encoder is impala")
+        if options.get("state_width"):
+            unused["pool"] = "state_width takes all tokens of a frame"
         return unused
 
     @classmethod
     def trains_states(cls, options: Mapping[str, Any]) -> bool:
         """Whether anything of what makes states is trained."""
         frozen = options["freeze_encoder"] or is_frozen(options.get("encoder"))
-        return not frozen or options["projector"] is not None
+        return not frozen or bool(options["projector"] or options["state_width"])
+
+    @property
+    def learns_states(self) -> bool:
+        """Whether anything of what makes states has weights that are trained."""
+        return not self.is_frozen or bool(self.hparams["projector"]) or self.joined is not None
+
+    def build_joined(self) -> nn.Module | None:
+        """What makes one vector of all tokens of a frame ``[M, N, D]``; None where they are pooled, or all taken."""
+        out: int | None = self.hparams["state_width"]
+        if out is None:
+            return None
+        rows, columns = frame_grid(self, "state_width")
+        return JoinedTokens(rows * columns, int(self.encoder.width), out)  # type: ignore[arg-type]
 
     def build_head(self) -> nn.Module:
         """What turns tokens or vectors ``[M, D]`` of the encoder, and of the predictor, into states ``[M, D]``."""
         hidden: int | None = self.hparams["projector"]
         if hidden is None:
-            return nn.LayerNorm(self.width, elementwise_affine=not self.is_frozen)
+            return nn.LayerNorm(self.width, elementwise_affine=self.learns_states)
         return projection_head(self.width, hidden, self.width)
 
     @property
     def width(self) -> int:
         """D, the width of states."""
-        return int(self.encoder.width)  # type: ignore[arg-type]  # any network of the user's
+        return int(self.hparams["state_width"] or self.encoder.width)  # type: ignore[arg-type]  # any network of the user's
 
     @property
     def eval_encoder(self) -> nn.Module:
@@ -147,6 +166,8 @@ class FrameStates(TrajectoryModule):
         frames = clip.transpose(1, 2)
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self.is_frozen):
             tokens: Tensor = self.encoder(frames.flatten(0, 1))
+        if self.joined is not None:
+            tokens = self.joined(tokens)
         if not self.in_tokens:
             tokens = tokens.mean(dim=1)
         return _in_time(through(self.state_head, tokens), frames)

@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from torch import nn
 
+from jepa_lightning.modules.frame_encoder import frame_grid
 from jepa_lightning.nn import CausalPredictor, GRUPredictor, MLPPredictor, TokenPredictor
 
 PredictorName = Literal["gru", "mlp", "adaln", "tokens"]
@@ -32,12 +33,8 @@ def state_predictor(module: Any, action_size: int, options: Mapping[str, Any]) -
     shape = [options[option] for option in TRANSFORMER]
     if name == "adaln":
         return CausalPredictor(*size, *shape)
-    grid = tuple(getattr(module.encoder, "grid_size", ()))
-    if not grid:
-        raise ValueError(
-            f"predictor 'tokens' needs the grid of the encoder's tokens, and {module.encoder_label} has no grid_size."
-        )
-    return TokenPredictor(*size, (1, *grid)[-2:], options["predictor_dim"], *shape)
+    grid = frame_grid(module, "predictor 'tokens'")
+    return TokenPredictor(*size, grid, options["predictor_dim"], *shape)
 
 
 def unused_by_predictor(predictor: str) -> dict[str, str]:
@@ -45,7 +42,7 @@ def unused_by_predictor(predictor: str) -> dict[str, str]:
     others = {"gru": TRANSFORMER, "mlp": ATTENTION}.get(predictor, ())
     unused = dict.fromkeys(others, f"predictor is {predictor}")
     if predictor == "tokens":
-        unused["pool"] = "predictor tokens takes all tokens of a frame"
+        unused |= dict.fromkeys(("pool", "state_width"), "predictor tokens takes all tokens of a frame")
     else:
         unused["predictor_dim"] = f"predictor is {predictor}, which has the width of the state"
     return unused

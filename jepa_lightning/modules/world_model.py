@@ -44,7 +44,8 @@ class WorldModel(LatentDynamics):
       prediction="teacher_forcing", num_frames=4, sigreg=0.09``, and 0 for the other four terms;
     - a frozen encoder, as in DINO-WM and V-JEPA 2-AC: ``encoder="last.ckpt"`` of any method of this package, or
       ``encoder="timm:NAME", pretrained=True, freeze_encoder=True``, with ``predictor="tokens",
-      prediction="teacher_forcing"``. Nothing can collapse there, so there are no terms.
+      prediction="teacher_forcing"``. Nothing can collapse there, so there are no terms. Or, with ``state_width=128``
+      and any other predictor, a vector that is learned of the frozen tokens, with the terms of the defaults.
 
     What differs from the papers: EB-JEPA clips the gradients of encoder and predictor separately, to a norm of 2, and
     the Trainer's ``gradient_clip_val`` clips them together; it takes actions as they are, and they are standardized
@@ -182,7 +183,7 @@ class WorldModel(LatentDynamics):
     def build_terms(self) -> StateTerms | None:
         """The terms that keep states from collapsing; None where nothing trains them."""
         options = self.hparams
-        if self.is_frozen and options["projector"] is None:
+        if not self.learns_states:
             return None
         hidden = options["inverse_hidden"]
         network = mlp_head([2 * self.width, hidden, hidden, self.actions.size], norm=False)

@@ -9,6 +9,7 @@ from jepa_lightning.nn.gru_predictor import GRUPredictor
 from jepa_lightning.nn.heads import PrototypeHead, mlp_head, projection_head
 from jepa_lightning.nn.impala import ImpalaEncoder
 from jepa_lightning.nn.init import init_xavier_weights
+from jepa_lightning.nn.joined_tokens import JoinedTokens
 from jepa_lightning.nn.key_queue import KeyQueue
 from jepa_lightning.nn.masked_convnet import MaskedConvNet
 from jepa_lightning.nn.mlp_predictor import MLPPredictor
@@ -36,6 +37,7 @@ __all__ = [
     "ConvPatchEmbed",
     "GRUPredictor",
     "ImpalaEncoder",
+    "JoinedTokens",
     "KeyQueue",
     "MLPPredictor",
     "MaskedConvNet",

@@ -39,7 +39,7 @@ def test_tokens_need_a_grid() -> None:
         ("gru", {*OPTIONS}),
         ("mlp", {"history", "predictor_heads", "predictor_head_width", "predictor_dim"}),
         ("adaln", {"predictor_dim"}),
-        ("tokens", {"pool"}),
+        ("tokens", {"pool", "state_width"}),
     ],
 )
 def test_options_that_a_predictor_does_not_take_are_named(name: str, unused: set[str]) -> None:
