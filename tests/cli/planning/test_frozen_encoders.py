@@ -58,6 +58,18 @@ def test_a_frozen_encoder_is_fitted_on_and_planned_with(kind: str, encoders: Any
 
 
 @pytest.mark.slow
+def test_a_vector_learned_of_frozen_tokens_is_planned_with(encoders: Any) -> None:
+    model = ["--model", "WorldModel", "--model.encoder", *encoders("ijepa"), "--model.state_width", "16"]
+    model += ["--model.predictor", "mlp", "--model.predictor_hidden", "16", "--model.predictor_depth", "1"]
+    model += ["--model.image_size", "32", "--model.num_frames", "3", "--model.rollout_steps", "2"]
+    main(["fit", *model, *ROOMS, "--data.batch_size", "4", *TRAINER])
+    Path("ijepa.ckpt").unlink()  # the new checkpoint has what it needs
+    given = ["--ckpt_path", LAST, "--env", "TwoRooms", *PLANNER, "--episodes", "2", "--max_steps", "10"]
+    main(["plan", *given, "--output", "plans", "--device", "cpu"])
+    assert json.loads(Path("plans/results.json").read_text())["checkpoint_step"] == 2
+
+
+@pytest.mark.slow
 def test_push_t_is_recorded_fitted_on_and_planned_in(encoders: Any) -> None:
     pytest.importorskip("gym_pusht", reason="needs gym-pusht")
     main(["collect", "--env", "PushT", "--policy", "random", "--episodes", "2", "--max_steps", "80", "pusht.h5"])
