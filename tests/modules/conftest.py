@@ -121,6 +121,10 @@ WORLDS: dict[str, dict[str, Any]] = {
         **VIT, **TRANSFORMER, "freeze_encoder": True, "predictor": "tokens", "predictor_dim": 24,
         "prediction": "teacher_forcing",
     },
+    "joined": {
+        **VIT, "freeze_encoder": True, "state_width": 24, "rollout_steps": 3, "predictor": "mlp",
+        "predictor_depth": 1, "predictor_hidden": 32,
+    },
 }  # fmt: skip
 
 

@@ -14,7 +14,7 @@ Build = Callable[..., Any]
 
 def _rest(build: Any) -> dict[str, Any]:
     """Options that go with teacher forcing."""
-    return {"rollout_steps": 8} if build.args[0] in ("gru", "mlp") else {}
+    return {"rollout_steps": 8} if build.args[0] in ("gru", "mlp", "joined") else {}
 
 
 def test_the_phase_of_predict_and_rollout_is_the_same(perfect_world: WorldModel, place_walk: Batch) -> None:

@@ -112,7 +112,7 @@ def test_gradient_reaches_all_that_trains(every_world: Build, world_batch: Build
     for name, parameter in model.named_parameters():
         assert (parameter.grad is not None) == parameter.requires_grad, name
     frozen = all(not parameter.requires_grad for parameter in model.encoder.parameters())
-    assert frozen == (model.predictor_name == "tokens")
+    assert frozen == model.hparams["freeze_encoder"]
     held = [p for group in parameter_groups(dict(model.named_children()), 0.0) for p in group["params"]]
     assert {id(p) for p in held} == {id(p) for p in model.parameters() if p.requires_grad}
     assert not list(model.named_parameters(recurse=False))
