@@ -24,9 +24,9 @@ def token_grid(encoder: Any, view: Tensor, tokens: int) -> tuple[int, ...]:
     if patch is not None:
         size = (height // patch[-2], width // patch[-1])
     else:
-        rows = round(math.sqrt(tokens * height / width)) or 1
+        rows = max(1, min(round(math.sqrt(tokens * height / width)), tokens))  # a tall view may have a single token
         size = (rows, tokens // rows)
-    frames, rest = divmod(tokens, math.prod(size))
+    frames, rest = divmod(tokens, math.prod(size)) if math.prod(size) else (0, tokens)
     if rest or (frames != 1 and view.ndim == 4 and len(patch or ()) < 3):
         raise ValueError(
             f"the {tokens} tokens of a view of {height} x {width} pixels are not the places of a grid: give the "

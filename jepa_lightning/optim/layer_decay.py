@@ -10,7 +10,9 @@ from torch import nn
 from jepa_lightning.optim.groups import axes_of
 
 BLOCK = re.compile(r"(?:^|\.)blocks\.(\d+)\.")
-FIRST = re.compile(r"(?:^|\.)(patch_embed|pos_embed|cls_token|class_token|reg_token)(\.|$)")
+FIRST = re.compile(
+    r"(?:^|\.)(patch_embed|patch_embed_img|pos_embed|img_mod_embed|video_mod_embed|cls_token|class_token|reg_token)(\.|$)"
+)
 
 
 def layer_decay_groups(

@@ -3,6 +3,7 @@
 
 import math
 
+import torch
 from torch import Tensor
 from torch.nn import functional as F
 from torchmetrics import Metric
@@ -30,6 +31,18 @@ class MaskLabel(ClassLabel):
     def labeled(self, target: Tensor) -> Tensor:
         """Masks that have a labeled pixel."""
         return (target != IGNORED).flatten(1).any(dim=1)
+
+    def offender(self, target: Tensor) -> Tensor:
+        """A class that there is not."""
+        wrong = (target < 0) | ((target >= self.size) & (target != IGNORED))
+        return target.float().where(wrong, -torch.inf).amax()
+
+    def refusal(self, value: float) -> str:
+        """Names the class and the range."""
+        return (
+            f"a pixel of class {value:.0f}: classes run from 0 to {self.size - 1}, and {IGNORED} is unlabeled. Correct "
+            "the masks or num_classes."
+        )
 
     def loss(self, outputs: Tensor, target: Tensor) -> Tensor:
         """Cross-entropy averaged over the ``[B, N, C]`` tokens, summed over the masks."""
@@ -61,7 +74,7 @@ def classes_of_places(mask: Tensor, classes: int, tokens: int, tubelet: int = 1)
     """The class that most pixels of each place of a grid have.
 
     Args:
-        mask: int64 ``[B, H, W]``, or ``[B, T, H, W]`` of clips, of classes, 255 where there is none.
+        mask: int64 ``[B, H, W]``, or ``[B, T, H, W]`` of clips, of classes; any other number, such as 255, is none.
         classes: C.
         tokens: places of the grid, which are taken to be as far apart in both directions of a frame.
         tubelet: frames of a place of a clip.
@@ -73,13 +86,15 @@ def classes_of_places(mask: Tensor, classes: int, tokens: int, tubelet: int = 1)
         ValueError: if the places are on no such grid.
     """
     height, width = mask.shape[-2:]
-    tubelets = mask.shape[1] // tubelet if mask.ndim == 4 else 1
-    rows = round(math.sqrt(tokens / tubelets * height / width)) or 1
+    tubelets = max(1, mask.shape[1] // tubelet) if mask.ndim == 4 else 1  # as one frame may be shown as a tubelet
+    rows = max(1, min(round(math.sqrt(tokens / tubelets * height / width)), tokens // tubelets))
     if tokens % (tubelets * rows):
         over = f"{tubelets} times " if mask.ndim == 4 else ""
         raise ValueError(f"{tokens} tokens are on no grid over {over}masks of {height} x {width} pixels.")
     clips = mask if mask.ndim == 4 else mask[:, None]
-    shown = F.one_hot(clips.where(clips != IGNORED, classes), classes + 1).movedim(-1, 1).float()
+    # a class out of range would end in a fault of the device before it can be explained
+    known = clips.where((clips >= 0) & (clips < classes) & (clips != IGNORED), classes)
+    shown = F.one_hot(known, classes + 1).movedim(-1, 1).float()
     grid = (tubelets, rows, tokens // (tubelets * rows))
     found = F.adaptive_avg_pool3d(shown, grid).argmax(dim=1).flatten(1)
     return found.where(found < classes, -1)

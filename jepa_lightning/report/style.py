@@ -16,11 +16,11 @@ STYLE = (
     """
 :root{color-scheme:light dark;
 --page:#f6f7f9;--card:#fff;--ink:#16191d;--soft:#565d66;--line:#dfe3e8;--grid:#e9ecf0;
---good:#0b7a4b;--good-back:#e5f5ed;--bad:#b3261e;--bad-back:#fdecea;--same:#565d66;
+--good:#0b7a4b;--bad:#b3261e;--bad-back:#fdecea;--same:#565d66;
 --c0:#0b62c4;--c1:#c2540a;--c2:#0a7d5a;--c3:#a3358a;--c4:#7a5b00;--c5:#4a4fc4}
 @media (prefers-color-scheme:dark){:root{
 --page:#101317;--card:#191d23;--ink:#eceff3;--soft:#a3acb8;--line:#2e353e;--grid:#272d35;
---good:#5fd39b;--good-back:#12301f;--bad:#ff9088;--bad-back:#3b1715;--same:#a3acb8;
+--good:#5fd39b;--bad:#ff9088;--bad-back:#3b1715;--same:#a3acb8;
 --c0:#6cb0ff;--c1:#ffa057;--c2:#4fd0a3;--c3:#ec8fd4;--c4:#e3c04c;--c5:#a5a9ff}}
 *{box-sizing:border-box}
 html{scroll-behavior:smooth;-webkit-text-size-adjust:100%}

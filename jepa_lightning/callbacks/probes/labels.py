@@ -134,11 +134,15 @@ class ProbeLabels:
                 f"shape {list(target.shape)}: give each label one type and shape."
             )
         target = in_form(kind, target)
-        found = kind.offender(target)
+        self.look(name, target)
+        return target
+
+    def look(self, name: str, target: Tensor) -> None:
+        """Refuses a label whose kind is known, now or in ``check``, if a value of it is out of range."""
+        found = self.kinds[name].offender(target)
         if target.device.type == "cpu" or name not in self._offenders:
             self._refuse(name, float(found))
         self._offenders[name] = torch.maximum(found, self._offenders.get(name, found))
-        return target
 
     def _refuse(self, name: str, value: float) -> None:
         if value > -torch.inf:

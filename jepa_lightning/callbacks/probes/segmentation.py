@@ -1,7 +1,7 @@
 # B batch, N tokens, D width, T frames, H W height and width, C classes
 """A linear classifier of places, trained beside a module on its tokens."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -11,7 +11,6 @@ from torch import Tensor
 
 from jepa_lightning.callbacks.probes.trained import TrainedProbe
 from jepa_lightning.options import LearningRate, NonNegativeFloat, PositiveInt, check_options
-from jepa_lightning.probing.label_kinds import LabelKind
 from jepa_lightning.probing.mask_label import MaskLabel, TokenHeads
 from jepa_lightning.types import Batch
 
@@ -35,7 +34,8 @@ class OnlineSegmentationProbe(TrainedProbe):
         name: of the metric and of the state in checkpoints; two probes of a type need two names.
 
     Raises:
-        MisconfigurationException: in a run, if batches have no such masks, or tokens are not of these views.
+        MisconfigurationException: in a run, if batches have no such masks, or classes that there are not, or tokens are
+            not of these views.
 
     Example:
         >>> from lightning.pytorch import Trainer
@@ -57,12 +57,6 @@ class OnlineSegmentationProbe(TrainedProbe):
         check_options(type(self), locals())
         super().__init__(num_classes=num_classes, name=name, every_n_steps=every_n_steps)
         self.mask, self.lr, self.weight_decay = mask, lr, weight_decay
-        self._kinds: dict[str, LabelKind] = {}
-
-    @property
-    def kinds(self) -> Mapping[str, LabelKind]:
-        """The one kind of label."""
-        return self._kinds
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Finds out how many classes there are.
@@ -79,7 +73,7 @@ class OnlineSegmentationProbe(TrainedProbe):
                 "set num_classes, or use data with masks, such as ShapesDataModule(dense=True)."
             )
         patch: Sequence[int] = getattr(getattr(pl_module, "eval_encoder", None), "patch", None) or ()
-        self._kinds = {"": MaskLabel(number, tubelet=patch[0] if len(patch) == 3 else 1)}
+        self._labels.kinds = {"": MaskLabel(number, tubelet=patch[0] if len(patch) == 3 else 1)}
 
     def build_heads(self, features: Tensor, classes: list[int]) -> TokenHeads:
         """A linear layer behind a batch normalization, for each token."""
@@ -98,7 +92,9 @@ class OnlineSegmentationProbe(TrainedProbe):
                 f"extras[{self.mask!r}] of that form: use data with masks, such as ShapesDataModule(dense=True), name "
                 "them (mask=), or leave the callback out."
             )
-        return {"": found}
+        masks = found.long()
+        self._labels.look("", masks)
+        return {"": masks}
 
     def inputs(self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any) -> Tensor:
         """Tokens ``[B, N, D]``."""
