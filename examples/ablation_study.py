@@ -9,6 +9,7 @@ import torch
 from ablations import ABLATIONS, NEGATIVES, VIEWS, Ablation
 from kept_rows import KeptRows, Row
 from lightning.pytorch import Trainer, seed_everything
+from new_files import path_of
 from rendered_scenes import SceneProbe, Scenes, Views
 from torch.utils.data import DataLoader
 
@@ -77,7 +78,7 @@ def ablate(options: argparse.Namespace, common: Options, own: dict[str, Options]
         own: those of each.
     """
     settings = {"steps": options.steps, "precision": options.precision}
-    kept = KeptRows(options.out.with_suffix(".csv"), "ablations", settings, beside=(".md",))
+    kept = KeptRows(path_of(options.out, ".csv"), "ablations", settings, beside=(".md",))
     scenes = Scenes(4096, 0), Scenes(512, 1 << 20), Scenes(512, 1 << 30)
     for seed in options.seeds:
         for ablation in runs(options.methods):
@@ -87,8 +88,8 @@ def ablate(options: argparse.Namespace, common: Options, own: dict[str, Options]
                 module = build(ablation, common, own[ablation.method])
                 kept.add(name, seed, train(module, scenes, options.steps, options))
                 print(f"{name}, seed {seed}: {cell(kept, name)} {kept.of(name)[-1][-1]['alarms']}", flush=True)
-                options.out.with_suffix(".md").write_text(table(kept, options.methods) + "\n")
-    print(f"\n{table(kept, options.methods)}\n\nwritten to {options.out}.csv and {options.out}.md")
+                path_of(options.out, ".md").write_text(table(kept, options.methods) + "\n")
+    print(f"\n{table(kept, options.methods)}\n\nwritten to {kept.path} and {path_of(options.out, '.md')}")
 
 
 def table(kept: KeptRows, methods: list[str]) -> str:

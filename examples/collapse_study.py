@@ -20,6 +20,7 @@ import torch
 from collapse_variants import BASE, GROUPS, VARIANTS, OneKind, Variant
 from kept_rows import KeptRows, Row
 from lightning.pytorch import Callback, Trainer, seed_everything
+from new_files import path_of
 from rendered_scenes import SceneProbe, Scenes, Views
 from torch.utils.data import DataLoader
 
@@ -213,7 +214,7 @@ def main(arguments: list[str] | None = None) -> None:
         options.width, options.depth, options.train_scenes, options.probe_scenes = 48, 2, 256, 256
     shared = ("steps", "every", "batch_size", "width", "depth", "train_scenes", "probe_scenes", "precision")
     settings = {name: getattr(options, name) for name in shared}
-    kept = KeptRows(options.out.with_suffix(".csv"), "collapse", settings, beside=(".md", ".png"))
+    kept = KeptRows(path_of(options.out, ".csv"), "collapse", settings, beside=(".md", ".png"))
     scenes = tuple(
         Scenes(size, offset)
         for size, offset in (
@@ -232,9 +233,9 @@ def main(arguments: list[str] | None = None) -> None:
                 f"{name}, seed {seed}: " + ", ".join(f"{key} {value:.3g}" for key, value in rows[-1].items()),
                 flush=True,
             )
-            options.out.with_suffix(".md").write_text(table(kept) + "\n")
-    plot(kept, options.out.with_suffix(".png"))
-    print(f"\n{table(kept)}\n\nwritten to {options.out}.csv, .md and .png")
+            path_of(options.out, ".md").write_text(table(kept) + "\n")
+    plot(kept, path_of(options.out, ".png"))
+    print(f"\n{table(kept)}\n\nwritten to {kept.path}, .md and .png")
 
 
 if __name__ == "__main__":

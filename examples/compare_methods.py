@@ -20,6 +20,7 @@ import matplotlib
 from ablation_study import ablate
 from kept_rows import KeptRows
 from lightning.pytorch import seed_everything
+from new_files import path_of
 from small_dense import dense
 from small_methods import ENCODER, OPTIONS, SIZES, build_data, build_method
 from small_runs import Row, linear, train
@@ -114,15 +115,15 @@ def main(args: list[str] | None = None) -> None:
         ablate(options, ENCODER, OPTIONS)
         return
     settings = {name: getattr(options, name) for name in SETTINGS}
-    kept = KeptRows(options.out.with_suffix(".csv"), "comparison", settings, beside=(".md", ".png"))
+    kept = KeptRows(path_of(options.out, ".csv"), "comparison", settings, beside=(".md", ".png"))
     for seed in options.seeds:
         for name in options.methods:
             if not kept.has(name, seed):
                 run(name, seed, kept, options)
             # after every run: what is there is kept if the rest is interrupted
-            options.out.with_suffix(".md").write_text(table(rows_of(kept)) + "\n")
-    plot(rows_of(kept), options.out.with_suffix(".png"))
-    print(f"\n{table(rows_of(kept))}\n\nwritten to {options.out}.csv, .md and .png")
+            path_of(options.out, ".md").write_text(table(rows_of(kept)) + "\n")
+    plot(rows_of(kept), path_of(options.out, ".png"))
+    print(f"\n{table(rows_of(kept))}\n\nwritten to {kept.path}, .md and .png")
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ from typing import Any
 import matplotlib
 import torch
 from lightning.pytorch import Trainer, seed_everything
-from new_files import refuse_existing
+from new_files import path_of, refuse_existing
 from torch import Tensor
 
 from jepa_lightning import IJEPA, JEPAModule
@@ -155,7 +155,7 @@ def parse(args: list[str] | None) -> argparse.Namespace:
 
 def main(args: list[str] | None = None) -> None:
     options = parse(args)
-    refuse_existing(options.out.with_suffix(".png"), options.out.with_suffix(".csv"))
+    refuse_existing(path_of(options.out, ".png"), path_of(options.out, ".csv"))
     rows: dict[str, list[dict[str, float]]] = defaultdict(list)
     for seed in options.seeds:
         landscapes: dict[str, Energies] = {}
@@ -169,13 +169,13 @@ def main(args: list[str] | None = None) -> None:
             rows[name].append(measures(energies))
             print(f"seed {seed}, {name}: " + ", ".join(f"{key} {value:.3f}" for key, value in rows[name][-1].items()))
     options.out.parent.mkdir(parents=True, exist_ok=True)
-    plot(landscapes, options.out.with_suffix(".png"))
-    with options.out.with_suffix(".csv").open("w", newline="") as file:
+    plot(landscapes, path_of(options.out, ".png"))
+    with path_of(options.out, ".csv").open("w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(["model", "seed", *next(iter(rows.values()))[0]])
         for name, runs in rows.items():
             writer.writerows([name, seed, *run.values()] for seed, run in zip(options.seeds, runs, strict=True))
-    print(f"\n{table(rows)}\n\nwritten to {options.out.with_suffix('.png')} and {options.out.with_suffix('.csv')}")
+    print(f"\n{table(rows)}\n\nwritten to {path_of(options.out, '.png')} and {path_of(options.out, '.csv')}")
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ from typing import Any
 import torch
 from kept_rows import KeptRows
 from lightning.pytorch import Trainer, seed_everything
+from new_files import path_of
 from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
@@ -131,7 +132,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--out", type=Path, default=Path("initialization"))
     options = parser.parse_args(arguments)
     settings = {name: getattr(options, name) for name in SETTINGS}
-    kept = KeptRows(options.out.with_suffix(".csv"), "initialization", settings)
+    kept = KeptRows(path_of(options.out, ".csv"), "initialization", settings)
     parts = list(itertools.product((False, True), repeat=2))
     for name, patch, seed, scales in itertools.product(options.methods, options.patches, options.seeds, parts):
         title = f"{name} on {options.data}, patch {patch}, scales {scales[0]:d} {scales[1]:d}"

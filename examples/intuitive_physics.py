@@ -20,7 +20,7 @@ from typing import NamedTuple
 import matplotlib
 import torch
 from lightning.pytorch import Trainer, seed_everything
-from new_files import refuse_existing
+from new_files import path_of, refuse_existing
 from torch import Tensor
 from torch.utils.data import Dataset
 
@@ -179,7 +179,7 @@ def parse(args: list[str] | None) -> argparse.Namespace:
 
 def main(args: list[str] | None = None) -> None:
     options = parse(args)
-    refuse_existing(options.out.with_suffix(".md"), options.out.with_suffix(".png"))
+    refuse_existing(path_of(options.out, ".md"), path_of(options.out, ".png"))
     dataset = ViolationDataset(options.pairs, NUM_FRAMES, IMAGE_SIZE)
     pairs = [dataset[i] for i in range(len(dataset))]
     found: dict[str, list[Curves]] = {"V-JEPA": [], "untrained": [], "pixel changes": [pixel_curves(pairs)]}
@@ -194,13 +194,9 @@ def main(args: list[str] | None = None) -> None:
         for title, together in (("Twins together, % right:", 2), ("Each pair on its own, % right:", 1))
     ]
     options.out.parent.mkdir(parents=True, exist_ok=True)
-    options.out.with_suffix(".md").write_text("\n".join(tables))
-    plot(found["V-JEPA"][-1], options.out.with_suffix(".png"))
-    print(
-        "\n"
-        + "\n".join(tables)
-        + f"\nwritten to {options.out.with_suffix('.md')} and {options.out.with_suffix('.png')}"
-    )
+    path_of(options.out, ".md").write_text("\n".join(tables))
+    plot(found["V-JEPA"][-1], path_of(options.out, ".png"))
+    print("\n" + "\n".join(tables) + f"\nwritten to {path_of(options.out, '.md')} and {path_of(options.out, '.png')}")
 
 
 if __name__ == "__main__":

@@ -19,6 +19,7 @@ from typing import Any
 import torch
 from kept_rows import KeptRows
 from lightning.pytorch import seed_everything
+from new_files import path_of
 from small_directions import AS_IT_IS, DIRECTIONS, Direction, build
 from small_halves import HALVES
 from small_methods import OPTIONS, SIZES
@@ -121,7 +122,7 @@ def sweep(kept: KeptRows, directions: list[Direction], half: str, options: argpa
 
 def write(kept: KeptRows, directions: list[Direction], half: str, options: argparse.Namespace) -> None:
     """The tables so far."""
-    path = options.out.with_suffix(".md")
+    path = path_of(options.out, ".md")
     first = "" if half == "choice" else path.read_text().split("\nOn the half that nothing was chosen on")[0]
     title = "On the half to choose on" if half == "choice" else "On the half that nothing was chosen on"
     path.write_text(f"{first}\n{title}, {options.steps} steps:\n\n{table(kept, directions, half)}\n")
@@ -148,10 +149,10 @@ def main(args: list[str] | None = None) -> None:
     wanted = {AS_IT_IS, *(options.directions or known)}
     directions = [each for each in DIRECTIONS if each.method in options.methods and each.name in wanted]
     settings = {name: getattr(options, name) for name in ("steps", "precision", "batch_size", "tiny")}
-    kept = KeptRows(options.out.with_suffix(".csv"), "sweep", settings, beside=(".md",))
+    kept = KeptRows(path_of(options.out, ".csv"), "sweep", settings, beside=(".md",))
     sweep(kept, directions, "choice", options)
     sweep(kept, chosen(kept, directions), "report", options)
-    print(f"\n{options.out.with_suffix('.md').read_text()}\nwritten to {options.out}.csv and {options.out}.md")
+    print(f"\n{path_of(options.out, '.md').read_text()}\nwritten to {kept.path} and {path_of(options.out, '.md')}")
 
 
 if __name__ == "__main__":

@@ -31,6 +31,9 @@ import torchvision
 from gpu_part import Part, write_json
 from gpu_report import TITLES, markdown
 
+sys.path.append(str(Path(__file__).parents[1]))
+from new_files import path_of
+
 # seconds of each part, at the end of which its process is killed; the sum is the length of the whole check
 LIMITS = {"methods": 130, "speed": 110, "profile": 45, "training": 175}
 GRACE = 15  # seconds before that, from which no check is begun
@@ -102,7 +105,7 @@ def main(args: list[str] | None = None) -> int:
         parser.error("there is no CUDA device here: give --tiny for a trial on the CPU.")
     if options.minutes * 60 * min(LIMITS.values()) / sum(LIMITS.values()) <= 2 * GRACE:
         parser.error(f"--minutes {options.minutes}: that leaves a part less than {2 * GRACE} s.")
-    for path in (options.out.with_suffix(".json"), options.out.with_suffix(".md")):
+    for path in (path_of(options.out, ".json"), path_of(options.out, ".md")):
         if path.exists():
             parser.error(f"{path} exists, and it is left as it is: give another --out, or remove it.")
     report: dict[str, Any] = {"system": system(options.device, options.tiny), "parts": {}}
@@ -111,9 +114,9 @@ def main(args: list[str] | None = None) -> int:
         for name in (name for name in TITLES if name in options.parts):
             print(f"== {name}", flush=True)
             report["parts"][name] = in_process(name, Path(work), options)
-            write_json(options.out.with_suffix(".json"), report)
-            options.out.with_suffix(".md").write_text(markdown(report))
-    print(f"written to {options.out.with_suffix('.json')} and {options.out.with_suffix('.md')}")
+            write_json(path_of(options.out, ".json"), report)
+            path_of(options.out, ".md").write_text(markdown(report))
+    print(f"written to {path_of(options.out, '.json')} and {path_of(options.out, '.md')}")
     return int(failed(report))
 
 

@@ -11,6 +11,7 @@ shared attention takes .50 of the time of full attention (.52 of the FLOPs), sin
 import argparse
 import csv
 import statistics
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -23,6 +24,9 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from jepa_lightning import IJEPA
 from jepa_lightning.types import Batch
+
+sys.path.append(str(Path(__file__).parents[1]))
+from new_files import path_of
 
 WIDTHS = ("vit_tiny", "vit_small", "vit_base")
 GEMM = 1024  # side of the matrices whose product gives the rate of the machine
@@ -180,8 +184,8 @@ def curves(options: argparse.Namespace) -> None:
     if options.out is None:
         return
     options.out.parent.mkdir(parents=True, exist_ok=True)
-    with options.out.with_suffix(".csv").open("w", newline="") as file:
+    with path_of(options.out, ".csv").open("w", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerows([(*Point._fields, "gemm_rate"), *((*point, rate) for point in found)])
-    plot(found, rate, options.out.with_suffix(".png"))
-    print(f"written to {options.out.with_suffix('.csv')} and {options.out.with_suffix('.png')}")
+    plot(found, rate, path_of(options.out, ".png"))
+    print(f"written to {path_of(options.out, '.csv')} and {path_of(options.out, '.png')}")

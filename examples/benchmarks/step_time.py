@@ -15,6 +15,7 @@ import contextlib
 import copy
 import io
 import statistics
+import sys
 import tempfile
 import time
 import warnings
@@ -45,6 +46,9 @@ from jepa_lightning.data import (
 from jepa_lightning.ema import ema_update_
 from jepa_lightning.nn import take_tokens
 from jepa_lightning.types import Batch
+
+sys.path.append(str(Path(__file__).parents[1]))
+from new_files import path_of
 
 WARM_UP = 3  # steps that are not counted
 SPARSE = 4  # steps between measures of CollapseMonitor in this benchmark, to have several of them
@@ -241,7 +245,7 @@ def main(args: list[str] | None = None) -> None:
     parser.add_argument("--sides", type=int, nargs="+", default=[4, 6, 8, 10, 14], help="of --scaling, in tokens")
     parser.add_argument("--out", type=Path, help="of --scaling: writes OUT.csv and OUT.png")
     options = parser.parse_args(args)
-    for path in (options.out.with_suffix(".csv"), options.out.with_suffix(".png")) if options.out else ():
+    for path in (path_of(options.out, ".csv"), path_of(options.out, ".png")) if options.out else ():
         if path.exists():
             parser.error(f"{path} exists, and it is left as it is: give another --out, or remove it.")
     options.device = "cuda" if torch.cuda.is_available() else "cpu"

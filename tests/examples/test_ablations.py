@@ -97,14 +97,25 @@ def test_without_stop_gradient_targets_have_one(study, compare, method):
 def test_the_table_has_a_line_for_each_method(study, compare, tmp_path: Path, monkeypatch):
     scenes = study.Scenes
     monkeypatch.setattr(study, "Scenes", lambda size, offset: scenes(64, offset))
-    options = ["--ablate", "--methods", "MAE", "SimCLR", "--steps", "1", "--seeds", "0", "--out", str(tmp_path / "out")]
+    options = [
+        "--ablate",
+        "--methods",
+        "MAE",
+        "SimCLR",
+        "--steps",
+        "1",
+        "--seeds",
+        "0",
+        "--out",
+        str(tmp_path / "out.v2"),
+    ]
     monkeypatch.setattr(compare, "ablate", study.ablate)
     compare.main(options)
-    head, _, *lines = (tmp_path / "out.md").read_text().splitlines()
+    head, _, *lines = (tmp_path / "out.v2.md").read_text().splitlines()
     assert head.count("|") == 7
     assert [line.split(" | ")[0] for line in lines] == ["| `MAE`", "| `SimCLR`", "| before training"]
     assert lines[0].split(" | ")[4] == "none"
     assert "masks " in lines[0].split(" | ")[5]
-    kept = (tmp_path / "out.csv").read_text()
+    kept = (tmp_path / "out.v2.csv").read_text()
     compare.main(options)
-    assert (tmp_path / "out.csv").read_text() == kept
+    assert (tmp_path / "out.v2.csv").read_text() == kept

@@ -35,9 +35,9 @@ def small(variants, name):
 
 
 def test_a_study_that_was_killed_continues(study, monkeypatch, capsys):
-    run = ["--variants", "m = 1", *TINY, "--out", "out"]
+    run = ["--variants", "m = 1", *TINY, "--out", "out.v2"]
     study.main([*run, "--seeds", "0"])
-    first = Path("out.csv").read_text()
+    first = Path("out.v2.csv").read_text()
     trained = []
     train = study.train
     monkeypatch.setattr(
@@ -45,16 +45,16 @@ def test_a_study_that_was_killed_continues(study, monkeypatch, capsys):
     )
     study.main([*run, "--seeds", "0", "1"])
     assert trained == [1]
-    assert Path("out.csv").read_text().startswith(first)
-    rows = list(csv.DictReader(Path("out.csv").read_text().splitlines()))
+    assert Path("out.v2.csv").read_text().startswith(first)
+    rows = list(csv.DictReader(Path("out.v2.csv").read_text().splitlines()))
     assert [(row["run"], row["seed"], row["step"]) for row in rows[:4]] == [
         ("m = 1", "0", "0"), ("m = 1", "0", "1"), ("m = 1", "0", "2"), ("m = 1", "1", "0"),
     ]  # fmt: skip
     # the target of m = 1 stays, and the context encoder moves
     assert rows[0]["rank"] == rows[2]["rank"]
     assert rows[0]["context_rank"] == rows[0]["rank"] != rows[2]["context_rank"]
-    assert "| m = 1 |" in Path("out.md").read_text()
-    assert Path("out.png").stat().st_size > 10_000
+    assert "| m = 1 |" in Path("out.v2.md").read_text()
+    assert Path("out.v2.png").stat().st_size > 10_000
     with pytest.raises(SystemExit, match="give another --out"):
         study.main([*run, "--steps", "3"])
 

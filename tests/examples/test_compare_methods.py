@@ -22,13 +22,14 @@ def test_a_comparison_that_was_killed_continues(example, monkeypatch) -> None:
 
     monkeypatch.setattr(compare, "build_method", lambda name, *_: name)
     monkeypatch.setattr(compare, "train", train)
-    command = ["--methods", "MAE", "SimCLR", "--seeds", "0", "--data", "digits", "--out", "out"]
+    command = ["--methods", "MAE", "SimCLR", "--seeds", "0", "--data", "digits", "--out", "out.v2"]
     with pytest.raises(KeyboardInterrupt):
         compare.main(command)
     trained.insert(0, None)
     compare.main(command)
     assert trained == [None, "MAE", "SimCLR"]
-    rows = [line.split(" | ")[:2] for line in Path("out.md").read_text().splitlines()[2:]]
+    rows = [line.split(" | ")[:2] for line in Path("out.v2.md").read_text().splitlines()[2:]]
+    assert sorted(path.name for path in Path().glob("out*")) == ["out.v2.csv", "out.v2.md", "out.v2.png"]
     assert rows == [["| raw pixels", "25.0"], ["| random init", "50.0"], ["| MAE", "75.0"], ["| SimCLR", "75.0"]]
 
 

@@ -43,9 +43,9 @@ def test_writes_a_table_and_a_plot(example, tmp_path: Path, monkeypatch):
     physics = example("intuitive_physics.py")
     monkeypatch.setattr(physics, "IMAGE_SIZE", 24)
     run = ["--seeds", "0", "1", "--steps", "1", "--pairs", "10", "--batch-size", "2", "--num-workers", "0"]
-    physics.main([*run, "--out", str(tmp_path / "out" / "physics")])
-    lines = (tmp_path / "out" / "physics.md").read_text().splitlines()
+    physics.main([*run, "--out", str(tmp_path / "out" / "physics.v2")])
+    lines = (tmp_path / "out" / "physics.v2.md").read_text().splitlines()
     assert lines.count("| | vanish | teleport | shape | wall | upward |") == 2
     rows = [line.split(" | ")[0] for line in lines if line.startswith("| ") and "." in line]
     assert rows == ["| V-JEPA", "| untrained", "| pixel changes"] * 2
-    assert (tmp_path / "out" / "physics.png").stat().st_size > 1000
+    assert (tmp_path / "out" / "physics.v2.png").stat().st_size > 1000
