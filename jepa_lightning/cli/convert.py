@@ -62,8 +62,8 @@ def _safetensors(module: Any, place: Path, options: Namespace) -> str:
 def _reference(module: Any, place: Path, options: Namespace) -> str:
     from jepa_lightning.interop.reference_writer import write_reference
 
-    reason = write_reference(module, place, options.source)
-    more = f"\n  The optimizer is left out: {reason}." if reason else ""
+    left = write_reference(module, place, options.source)
+    more = "".join(f"\n  left out: {name} ({reason})" for name, reason in left.items())
     return f"jepa_lightning.interop.load_reference({str(place)!r}), and the code of the authors{more}"
 
 

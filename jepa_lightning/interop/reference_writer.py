@@ -1,6 +1,7 @@
 """Our modules as checkpoints in the form of the reference."""
 
 from collections.abc import Mapping
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,9 @@ from jepa_lightning.nn import Predictor, VisionTransformer
 from jepa_lightning.nn.norm_eps import NORM_EPS
 from jepa_lightning.nn.patch_embed import PatchEmbed
 
+# of the reference, and their names here
+NETWORKS = {"encoder": "context_encoder", "predictor": "predictor", "target_encoder": "target_encoder"}
+
 
 def reference_content(module: Any, checkpoint: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """A dict of networks and of what the reference saves beside them.
@@ -30,10 +34,7 @@ def reference_content(module: Any, checkpoint: Mapping[str, Any] | None = None) 
     Raises:
         ValueError: if the reference has no such networks, or weights are not finite.
     """
-    networks = {
-        name: getattr(module, ours, None)
-        for name, ours in (("encoder", "context_encoder"), ("predictor", "predictor"), ("target_encoder",) * 2)
-    }
+    networks = {name: getattr(module, ours, None) for name, ours in NETWORKS.items()}
     for name, network in networks.items():
         kind = Predictor if name == "predictor" else VisionTransformer
         if network is None:
@@ -74,7 +75,7 @@ def reference_content(module: Any, checkpoint: Mapping[str, Any] | None = None) 
     return {**found, **rest, **loop}
 
 
-def write_reference(module: Any, path: Path, source: str | None = None) -> str | None:
+def write_reference(module: Any, path: Path, source: str | None = None) -> dict[str, str]:
     """Writes such a checkpoint.
 
     Args:
@@ -83,7 +84,7 @@ def write_reference(module: Any, path: Path, source: str | None = None) -> str |
         source: that the module is of; a checkpoint of this package gives its optimizer too.
 
     Returns:
-        Why the optimizer of the checkpoint is left out; None if it is not, or if there is none.
+        What is left out, such as a projector or the optimizer of the checkpoint, each with the reason.
 
     Raises:
         ValueError: as of ``reference_content``.
@@ -92,9 +93,25 @@ def write_reference(module: Any, path: Path, source: str | None = None) -> str |
     content = reference_content(module, checkpoint)
     with file_appearing(path) as place:
         write_torch(content, place)
-    if content["opt"] is not None or checkpoint is None or not checkpoint.get("optimizer_states"):
-        return None
-    return f"the reference has AdamW, and the checkpoint {', '.join(checkpoint.get(OPTIMIZERS, ['an unknown one']))}"
+    left = dict.fromkeys(_other_networks(module), "the reference has no such network")
+    if content["opt"] is None and checkpoint is not None and checkpoint.get("optimizer_states"):
+        has = ", ".join(checkpoint.get(OPTIMIZERS, ["an unknown one"]))
+        left["optimizer"] = f"the reference has AdamW, and the checkpoint {has}"
+    return left
+
+
+def _other_networks(module: Any) -> list[str]:
+    """Dotted names of networks with weights beside those of the reference, such as ``regularizer.projector``."""
+    own: dict[str, list[list[str]]] = {}
+    for name, _ in module.named_parameters():
+        part, *rest = name.split(".")
+        if part not in NETWORKS.values():
+            own.setdefault(part, []).append(rest[:-1])
+    found = []
+    for part, names in own.items():
+        shared = takewhile(lambda each: len(set(each)) == 1, zip(*names, strict=False))
+        found.append(".".join([part, *(first for first, *_ in shared)]))
+    return found
 
 
 def _checkpoint(source: str | None) -> dict[str, Any] | None:

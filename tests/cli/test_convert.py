@@ -57,6 +57,15 @@ def test_each_form_says_how_it_is_read(source: IJEPA, capsys: Any, monkeypatch: 
     assert said["torch"].startswith("IJEPA.load_from_checkpoint(")
 
 
+def test_what_the_reference_has_no_place_for_is_said(tiny_ijepa: Any, tmp_path: Path, capsys: Any) -> None:
+    for name, options in (("plain", {}), ("more", {"regularizer": "sigreg", "projector_dim": 16})):
+        tiny_ijepa(**options, optimizer="sgd").save_pretrained(tmp_path / name)
+        capsys.readouterr()
+        main(["convert", str(tmp_path / name), str(tmp_path / f"{name}.pt"), "--to", "reference"])
+        said = [line for line in capsys.readouterr().out.splitlines() if "left out" in line]
+        assert said == (["  left out: regularizer.projector (the reference has no such network)"] if options else [])
+
+
 BAD: dict[str, tuple[list[str], str]] = {
     "no form": (["convert", "folder", "out"], "--to"),
     "another form": (["convert", "folder", "out", "--to", "keras"], "to: expected one of"),

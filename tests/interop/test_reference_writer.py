@@ -119,11 +119,40 @@ def test_why_the_optimizer_is_left_out(source: Any, said: str | None, tmp_path: 
     if isinstance(source, dict):
         torch.save(source, tmp_path / "source.ckpt")
         source = str(tmp_path / "source.ckpt")
-    assert write_reference(small(), tmp_path / "a.pt", source) == said
+    assert write_reference(small(), tmp_path / "a.pt", source) == ({"optimizer": said} if said else {})
     assert torch.load(tmp_path / "a.pt", weights_only=True)["opt"] is None
 
 
 def test_a_folder_of_weights_has_no_optimizer(ijepa: IJEPA, tmp_path: Path) -> None:
     (tmp_path / "folder").mkdir()
     (tmp_path / "folder" / "config.json").write_text("{}")
-    assert write_reference(ijepa, tmp_path / "a.pt", str(tmp_path / "folder")) is None
+    assert write_reference(ijepa, tmp_path / "a.pt", str(tmp_path / "folder")) == {}
+
+
+class Headed(IJEPA):
+    """A module with networks that the reference has no place for."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.head = torch.nn.Linear(24, 2)
+        self.heads = torch.nn.ModuleList([torch.nn.Linear(24, 2), torch.nn.Linear(24, 3)])
+        self.heads.deep = torch.nn.Sequential(torch.nn.Linear(2, 2))
+        self.still = torch.nn.BatchNorm1d(2, affine=False)
+
+
+@pytest.mark.parametrize(
+    ("module", "left"),
+    [
+        (small(), []),
+        (small(regularizer="sigreg"), []),  # without weights
+        (small(regularizer="sigreg", projector_dim=16), ["regularizer.projector"]),
+        (small(Headed, regularizer="uniformity", projector_dim=16), ["regularizer.projector", "head", "heads"]),
+    ],
+    ids=["none", "regularizer", "projector", "own"],
+)
+def test_networks_that_the_reference_has_not_are_named(module: Any, left: list[str], tmp_path: Path) -> None:
+    found = write_reference(module, tmp_path / "a.pt")
+    assert found == dict.fromkeys(left, "the reference has no such network")
+    assert list(found) == left
+    content = torch.load(tmp_path / "a.pt", weights_only=True)
+    assert not [name for state in content.values() if isinstance(state, dict) for name in state if "head" in name]
