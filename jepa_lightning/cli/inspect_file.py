@@ -10,7 +10,7 @@ from jsonargparse import ArgumentParser
 from jepa_lightning.checkpoints import present
 from jepa_lightning.cli.weights import parse
 from jepa_lightning.interop.inspecting import describe
-from jepa_lightning.interop.published import locate
+from jepa_lightning.interop.published import locate, reading
 
 
 def inspect_file(arguments: Sequence[str]) -> None:
@@ -28,7 +28,8 @@ def inspect_file(arguments: Sequence[str]) -> None:
     path = present(Path(options.file).expanduser())
     if not path.exists():
         path, _ = locate(options.file)
-    found = {"file": str(path), **describe(path)}
+    with reading(options.file, path):
+        found = {"file": str(path), **describe(path)}
     print(yaml.safe_dump(_plain(found), sort_keys=False, width=110).rstrip())
 
 

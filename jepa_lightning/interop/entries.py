@@ -8,7 +8,7 @@ from torch import Tensor
 
 from jepa_lightning.interop.architecture import PATCHES, check_family
 from jepa_lightning.interop.huggingface_folder import open_huggingface
-from jepa_lightning.interop.published import Published, locate
+from jepa_lightning.interop.published import Published, locate, reading
 from jepa_lightning.interop.reading import read_config, read_weights, tensors_of
 from jepa_lightning.interop.reference_file import TARGETS, Reference
 from jepa_lightning.interop.timm_reader import ARCHITECTURE, is_timm_name, open_timm_folder, open_timm_name
@@ -47,7 +47,8 @@ def open_reference(path_or_name: Any, family: str | None = None) -> Reference:
 
 def _read(path: Path, source: str) -> Reference:
     """The entries of a file."""
-    content = read_weights(path).content
+    with reading(source, path):
+        content = read_weights(path).content
     found = Reference(source, path, "")
     if not isinstance(content, Mapping) or not content:
         raise ValueError(f"cannot use {path}: it holds no dict of networks.")

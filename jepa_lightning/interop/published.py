@@ -2,6 +2,8 @@
 
 import difflib
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.error import URLError
@@ -73,9 +75,36 @@ def locate(path_or_name: Any) -> tuple[Path, Published | None]:
     raise FileNotFoundError(f"there is no file {path_or_name}, and no published model of that name: {hint}")
 
 
+@contextmanager
+def reading(path_or_name: Any, path: Path) -> Iterator[None]:
+    """Says of a file in the cache that cannot be read what to do: it stays there if its download was cut short.
+
+    A person may have put it there, so it is not removed here.
+
+    Args:
+        path_or_name: as of ``locate``.
+        path: what that gave.
+
+    Raises:
+        ValueError: if the block raises one, and for a file in the cache with its path as what to delete.
+    """
+    try:
+        yield
+    except ValueError as error:
+        name = str(path_or_name)
+        if name not in PUBLISHED or path != _place(name):
+            raise
+        raise ValueError(
+            f"{error} If its download was cut short, delete {path}, and the next call downloads it again."
+        ) from error
+
+
+def _place(name: str) -> Path:
+    return Path(torch.hub.get_dir(), "checkpoints", Path(PUBLISHED[name].path).name)  # as the authors' own loader
+
+
 def _download(name: str) -> Path:
-    url = f"{BASE}/{PUBLISHED[name].path}"
-    place = Path(torch.hub.get_dir(), "checkpoints", Path(url).name)  # where the authors' own loader puts it
+    url, place = f"{BASE}/{PUBLISHED[name].path}", _place(name)
     if place.is_file():
         return place
     try:

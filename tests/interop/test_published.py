@@ -10,8 +10,10 @@ import pytest
 import torch
 
 from jepa_lightning import IJEPA, VJEPA
+from jepa_lightning.cli.main import main
 from jepa_lightning.interop.architecture import Family
 from jepa_lightning.interop.published import BASE, PUBLISHED, locate
+from jepa_lightning.interop.start import start_from_
 
 Write = Callable[..., Path]
 
@@ -149,3 +151,42 @@ def test_a_file_in_the_cache_is_not_downloaded(
     module = IJEPA.from_pretrained("ijepa_vith14_1k", heads=3, image_size=32, min_keep=2)
     state = ijepa.state_dict()
     assert all(torch.equal(value, state[name]) for name, value in module.state_dict().items())
+
+
+@pytest.fixture
+def cut(ijepa: IJEPA, reference_file: Write, cache: Path) -> Path:
+    """A published file in the cache, whose download was cut short."""
+    cache.mkdir(parents=True)
+    place = cache / "IN1K-vit.h.14-300e.pth.tar"
+    place.write_bytes(reference_file(ijepa, "ijepa").read_bytes()[:-2000])
+    return place
+
+
+ADVICE = "If its download was cut short, delete {place}, and the next call downloads it again."
+
+
+@pytest.mark.parametrize("content", [None, b"", b"<html>"], ids=["cut", "empty", "web page"])
+def test_a_cut_file_in_the_cache_is_left_there_and_named(content: bytes | None, cut: Path, ijepa: IJEPA) -> None:
+    if content is not None:
+        cut.write_bytes(content)
+    held = cut.read_bytes()
+    for load in (IJEPA.from_pretrained, lambda name: start_from_(ijepa, name)):
+        with pytest.raises(ValueError, match=r"^cannot read ") as error:
+            load("ijepa_vith14_1k")
+        assert str(error.value).endswith(f". {ADVICE.format(place=cut)}")
+        assert "\n" not in str(error.value)
+    assert cut.read_bytes() == held
+
+
+def test_a_cut_file_is_named_by_inspect_too(cut: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["inspect", "ijepa_vith14_1k"])
+    assert ADVICE.format(place=cut) in capsys.readouterr().err
+
+
+def test_a_cut_file_that_was_given_by_its_path_is_for_its_owner(cut: Path) -> None:
+    Path("ijepa_vith14_1k").write_bytes(cut.read_bytes())  # whose name is that of a published one
+    for path in (cut, "ijepa_vith14_1k", Path("ijepa_vith14_1k").absolute()):
+        with pytest.raises(ValueError, match=r"^cannot read ") as error:
+            IJEPA.from_pretrained(path)
+        assert "delete" not in str(error.value)
