@@ -31,6 +31,15 @@ def test_a_module_comes_back(ijepa: IJEPA, tmp_path: Path) -> None:
     assert path.read_bytes() == (tmp_path / "b.safetensors").read_bytes()
 
 
+def test_the_order_in_which_options_were_given_does_not_change_the_file(ijepa: IJEPA, tmp_path: Path) -> None:
+    for name, options in (("a", dict(ijepa.hparams)), ("b", dict(reversed(ijepa.hparams.items())))):
+        module = IJEPA(**options)
+        module.load_state_dict(ijepa.state_dict())
+        module.hparams.update({key: module.hparams.pop(key) for key in options})  # as if they had been kept in order
+        write_one_file(module, tmp_path / name)
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+
+
 def test_weights_that_are_not_finite_are_not_written(tiny_ijepa: Any, tmp_path: Path) -> None:
     module = tiny_ijepa()
     module.predictor.predictor_norm.bias.data[3] = torch.inf

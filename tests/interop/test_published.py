@@ -12,6 +12,7 @@ import torch
 from jepa_lightning import IJEPA, VJEPA
 from jepa_lightning.cli.main import main
 from jepa_lightning.interop.architecture import Family
+from jepa_lightning.interop.entries import open_reference
 from jepa_lightning.interop.published import BASE, PUBLISHED, locate
 from jepa_lightning.interop.start import start_from_
 
@@ -186,7 +187,8 @@ def test_a_cut_file_is_named_by_inspect_too(cut: Path, capsys: pytest.CaptureFix
 
 def test_a_cut_file_that_was_given_by_its_path_is_for_its_owner(cut: Path) -> None:
     Path("ijepa_vith14_1k").write_bytes(cut.read_bytes())  # whose name is that of a published one
-    for path in (cut, "ijepa_vith14_1k", Path("ijepa_vith14_1k").absolute()):
-        with pytest.raises(ValueError, match=r"^cannot read ") as error:
-            IJEPA.from_pretrained(path)
-        assert "delete" not in str(error.value)
+    for load in (IJEPA.from_pretrained, open_reference):
+        for path in (cut, "ijepa_vith14_1k", Path("ijepa_vith14_1k").absolute()):
+            with pytest.raises(ValueError, match=r"^cannot read ") as error:
+                load(path)
+            assert "delete" not in str(error.value)

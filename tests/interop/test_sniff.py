@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from jepa_lightning import IJEPA, VJEPA
+from jepa_lightning.interop.huggingface_writer import write_huggingface
 from jepa_lightning.interop.one_file import write_one_file
 from jepa_lightning.interop.own_checkpoint import write_checkpoint
 from jepa_lightning.interop.published import PUBLISHED
@@ -75,11 +76,14 @@ def test_files_of_the_reference_by_their_tensors(
         assert method_of(Path(f"{folder}link.pt")) == found
 
 
-def test_a_repository_of_the_hub(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_repository_of_the_hub(ijepa: IJEPA, monkeypatch: pytest.MonkeyPatch) -> None:
     Path("fetched").mkdir()
     Path("fetched/config.json").write_text(json.dumps(OWN))
     monkeypatch.setattr("jepa_lightning.interop.sniff.hub_folder", lambda name: Path("fetched"))
     assert method_of("owner/name") is None
+    write_huggingface(ijepa, Path("other"))
+    monkeypatch.setattr("jepa_lightning.interop.sniff.hub_folder", lambda name: Path("other"))
+    assert method_of("owner/name") == "IJEPA"
 
 
 @pytest.mark.parametrize("source", ["none.pt", "~/none.pt", "none", "", "\0", "a" * 300])

@@ -8,6 +8,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 from torch import Tensor
+from torch.distributed.checkpoint.state_dict_saver import save
 
 from jepa_lightning import IJEPA
 from jepa_lightning.interop.fitting import NotLikeError
@@ -25,11 +26,14 @@ def same(state: dict[str, Tensor], other: dict[str, Tensor]) -> bool:
     return state.keys() == other.keys() and all(torch.equal(value, other[name]) for name, value in state.items())
 
 
-@pytest.mark.parametrize("form", ["checkpoint", "one file", "folder"])
+@pytest.mark.parametrize("form", ["checkpoint", "one file", "folder", "shards"])
 def test_each_form_of_this_package_has_weights_and_options(form: str, ijepa: IJEPA, tmp_path: Path) -> None:
     path = tmp_path / "given"
     if form == "folder":
         ijepa.save_pretrained(path)
+    elif form == "shards":  # as Lightning's FSDP2 writes them
+        save({"state_dict": ijepa.state_dict()}, checkpoint_id=path, no_dist=True)
+        torch.save({"pytorch-lightning_version": "2.6.0", "hyper_parameters": dict(ijepa.hparams)}, path / "meta.pt")
     else:
         (write_checkpoint if form == "checkpoint" else write_one_file)(ijepa, path)
     found = own_state(path)

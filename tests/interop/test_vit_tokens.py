@@ -73,7 +73,7 @@ def test_an_encoder_without_a_class_token_leaves_it_out() -> None:
 
 
 @pytest.mark.parametrize(("kind", "smooth"), [("vit", False), ("dinov2", False), ("dinov2_with_registers", True)])
-@pytest.mark.parametrize(("size", "grid"), [((32, 32), (2, 3)), ((16, 64), (4, 4))])
+@pytest.mark.parametrize(("size", "grid"), [((32, 32), (2, 3)), ((16, 64), (4, 4)), ((16, 32), (4, 2))])
 def test_positions_of_patches_are_interpolated(
     kind: str, smooth: bool, size: tuple[int, int], grid: tuple[int, int]
 ) -> None:
@@ -86,6 +86,16 @@ def test_positions_of_patches_are_interpolated(
     assert torch.equal(state["pos_embed"][:, 1:], expected)
     old, new = ("x".join(map(str, each)) for each in (there, grid))
     assert report.reshaped["pos_embed"] == f"interpolated for the grid {new}, that of the file is for {old}"
+
+
+def test_positions_in_half_precision_are_interpolated_in_whole() -> None:
+    given = found()
+    given.weights["pos_embed"] = given.weights["pos_embed"].bfloat16()
+    table = given.weights["pos_embed"].float()
+    state, _ = fitted(given, model((3, 3)))
+    expected: Any = resample_abs_pos_embed(table[:, 1:], [3, 3], [2, 2], num_prefix_tokens=0, antialias=False)
+    assert torch.equal(state["pos_embed"][:, 1:], expected)
+    assert not torch.equal(expected, expected.bfloat16().float())
 
 
 def test_what_was_read_is_not_changed() -> None:
