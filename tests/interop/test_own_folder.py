@@ -10,10 +10,12 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from jepa_lightning import IJEPA, VJEPA, JEPAModule, SimCLR
-from jepa_lightning.interop.own_folder import class_of, is_own, own_config, read_own, write_own_weights
+from jepa_lightning.interop.own_folder import check_origin, class_of, is_own, own_config, read_own, write_own_weights
+from jepa_lightning.interop.reading import UNFINISHED
 from jepa_lightning.nn import VisionTransformer
 
 FOLDER = Path("given")
+OWN = {"library_name": "jepa_lightning", "class_path": "my.Class"}
 
 
 @pytest.fixture(scope="module")
@@ -58,6 +60,24 @@ def test_an_encoder_whose_arguments_are_not_known() -> None:
         ValueError, match=r"the arguments of the encoder .* are not known, so it could not be built again"
     ):
         own_config(module)
+
+
+@pytest.mark.parametrize(
+    "files",
+    [{}, {"notes": "mine"}, {"config.json": json.dumps(UNFINISHED)}, {"config.json": json.dumps(OWN)},
+     {"config.json": json.dumps(OWN), "model.safetensors": ""}],
+)  # fmt: skip
+def test_a_folder_of_this_package_can_be_saved_to_again(files: dict[str, str], tmp_path: Path) -> None:
+    for name, text in files.items():
+        (tmp_path / name).write_text(text)
+    check_origin(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["config.json", "model.safetensors"])
+def test_a_link_to_nothing_is_somebodys_too(name: str, tmp_path: Path) -> None:
+    (tmp_path / name).symlink_to(tmp_path / "moved")
+    with pytest.raises(ValueError, match=rf"holds a {name} that save_pretrained has not written, and it is left"):
+        check_origin(tmp_path)
 
 
 def test_weights_are_one_file(ijepa: IJEPA, tmp_path: Path) -> None:

@@ -12,7 +12,9 @@ from jepa_lightning import IJEPA
 from jepa_lightning.callbacks import StartFrom
 from jepa_lightning.cli.main import main
 from jepa_lightning.interop.huggingface_writer import write_huggingface
-from jepa_lightning.interop.start import start_from_
+from jepa_lightning.interop.one_file import write_one_file
+from jepa_lightning.interop.report import LoadReport
+from jepa_lightning.interop.start import is_source, start_from_
 
 NAME = "facebook/ijepa_vith14_1k"
 
@@ -78,6 +80,58 @@ def test_a_folder_of_that_name_comes_first(hub: list[str], ijepa: IJEPA) -> None
     ijepa.save_pretrained(NAME)
     start_from_(IJEPA(**dict(ijepa.hparams)), NAME)
     assert hub == []
+
+
+def test_weights_of_another_library_are_taken_as_such(
+    hub: list[str], ijepa: IJEPA, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        "jepa_lightning.interop.start.load_foreign_", lambda module, path, content: LoadReport("theirs")
+    )
+    torch.save({"state_dict": {"backbone.conv1.weight": torch.ones(1)}}, "a.ckpt")
+    assert start_from_(ijepa, "a.ckpt").source == "theirs"
+
+
+def test_a_bare_state_dict_is_told_what_it_lacks_unless_the_file_has_its_options(
+    hub: list[str], ijepa: IJEPA, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(Path.cwd()))
+    torch.save(ijepa.state_dict(), "a.pt")
+    with pytest.raises(ValueError, match="is not a Lightning checkpoint: it holds a dict of .*, and lacks"):
+        start_from_(ijepa, "a.pt")
+    write_one_file(ijepa, Path("a.safetensors"))
+    module = IJEPA(**dict(ijepa.hparams))
+    assert start_from_(module, "~/a.safetensors").source == "~/a.safetensors"
+    assert torch.equal(module.predictor.mask_token, ijepa.predictor.mask_token)
+
+
+def test_other_statistics_are_said_of_folders_of_other_libraries_alone(
+    hub: list[str], ijepa: IJEPA, reference_file: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[Any] = []
+    monkeypatch.setattr("jepa_lightning.interop.start.say_other_statistics", lambda *given: said.append(given[1:3]))
+    write_huggingface(ijepa, Path("theirs"))
+    ijepa.save_pretrained("ours")
+    for source in ("ours", str(reference_file(ijepa, "ijepa"))):
+        start_from_(ijepa, source)
+    assert not said
+    start_from_(ijepa, "theirs")
+    ((path, config),) = said
+    assert (path, config["model_type"]) == (Path("theirs"), "ijepa")
+
+
+@pytest.mark.parametrize(
+    ("source", "there"),
+    [
+        ("a.ckpt", True), ("~/a.ckpt", True), ("ijepa_vith14_1k", True), ("timm:vit_tiny_patch16_224", True),
+        ("owner/name", True), ("none.ckpt", False), ("owner/none.ckpt", False),
+    ],
+)  # fmt: skip
+def test_what_can_be_a_source(source: str, there: bool, hub: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(Path.cwd()))
+    Path("a.ckpt").touch()
+    assert is_source(source) is there
+    assert hub == []  # nothing is fetched to find out
 
 
 @pytest.mark.parametrize(
