@@ -97,7 +97,7 @@ def test_a_bare_state_dict_is_told_what_it_lacks_unless_the_file_has_its_options
 ) -> None:
     monkeypatch.setenv("HOME", str(Path.cwd()))
     torch.save(ijepa.state_dict(), "a.pt")
-    with pytest.raises(ValueError, match="is not a Lightning checkpoint: it holds a dict of .*, and lacks"):
+    with pytest.raises(ValueError, match=r"is not a Lightning checkpoint: it holds a dict of .*, and lacks"):
         start_from_(ijepa, "a.pt")
     write_one_file(ijepa, Path("a.safetensors"))
     module = IJEPA(**dict(ijepa.hparams))
