@@ -135,6 +135,7 @@ class Headed(IJEPA):
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
         self.head = torch.nn.Linear(24, 2)
+        self.alone = torch.nn.Linear(24, 2, bias=False)
         self.heads = torch.nn.ModuleList([torch.nn.Linear(24, 2), torch.nn.Linear(24, 3)])
         self.heads.deep = torch.nn.Sequential(torch.nn.Linear(2, 2))
         self.still = torch.nn.BatchNorm1d(2, affine=False)
@@ -146,7 +147,7 @@ class Headed(IJEPA):
         (small(), []),
         (small(regularizer="sigreg"), []),  # without weights
         (small(regularizer="sigreg", projector_dim=16), ["regularizer.projector"]),
-        (small(Headed, regularizer="uniformity", projector_dim=16), ["regularizer.projector", "head", "heads"]),
+        (small(Headed, regularizer="uniformity", projector_dim=16), ["regularizer.projector", "head", "alone", "heads"]),
     ],
     ids=["none", "regularizer", "projector", "own"],
 )
