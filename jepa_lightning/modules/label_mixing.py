@@ -30,7 +30,7 @@ class LabelMixing:
         It draws from torch's generator.
 
         Args:
-            images: ``[B, C, H, W]``, which stay as they are.
+            images: ``[B, C, H, W]``, or clips ``[B, C, T, H, W]``, which stay as they are.
 
         Raises:
             ValueError: if B is odd: timm mixes pairs.
@@ -46,10 +46,11 @@ class LabelMixing:
         state = np.random.get_state()  # noqa: NPY002  # timm draws from this generator
         np.random.seed(int(torch.randint(2**31, ())))  # noqa: NPY002
         try:
-            mixed, shares = mix(images.clone(), torch.arange(len(images), device=images.device))
+            # timm cuts along the axes after the second; frames as channels have the same area cut out of all of them
+            mixed, shares = mix(images.flatten(1, -3).clone(), torch.arange(len(images), device=images.device))
         finally:
             np.random.set_state(state)  # noqa: NPY002
-        return mixed, shares
+        return mixed.view(images.shape), shares
 
 
 def label_loss(
@@ -72,7 +73,8 @@ def label_loss(
     weight = (shares * known).sum(dim=1)
     parts = shares * known / weight.clamp(min=1e-8)[:, None]
     if isinstance(kind, ClassLabel):
-        soft = parts @ F.one_hot(target.clamp(min=0), kind.size).to(parts.dtype)
+        # not F.one_hot, since a class out of range would end in a fault of the device before it can be explained
+        soft = parts @ (target[:, None] == torch.arange(kind.size, device=target.device)).to(parts.dtype)
         soft = soft * (1 - smoothing) + smoothing / kind.size
         each = -(soft * outputs.log_softmax(dim=1)).sum(dim=1)
     elif isinstance(kind, ValueLabel):
