@@ -5,8 +5,10 @@ from collections.abc import Sequence
 from inspect import signature
 from typing import Any
 
+import torch
 from torch import Tensor
 
+from jepa_lightning.features import eval_mode
 from jepa_lightning.nn.token_maps import as_maps, token_grid
 
 LAST = 4  # layers of the maps that are given where none are named
@@ -43,9 +45,12 @@ class DenseFeatures:
 
     def feature_info(self, x: Tensor, layers: Sequence[int] | None = None) -> list[dict[str, int]]:
         """What ``feature_maps`` gives of such a view: ``num_chs``, D, and ``reduction``, pixels from place to place."""
+        with torch.no_grad(), eval_mode(self.eval_encoder):
+            maps = self.feature_maps(x, layers)
+        patch = getattr(self.eval_encoder, "patch", None)
         return [
-            {"num_chs": each.shape[1], "reduction": x.shape[-1] // each.shape[-1]}
-            for each in self.feature_maps(x, layers)
+            {"num_chs": each.shape[1], "reduction": patch[-1] if patch else _stride(x.shape[-2:], each.shape[-2:])}
+            for each in maps
         ]
 
 
@@ -57,17 +62,34 @@ def joinable_layers(encoder: Any, x: Tensor, most: int = LAST) -> list[int]:
         x: a small batch to try.
         most: how many.
     """
-    if "layers" not in signature(getattr(encoder, "network", encoder).forward).parameters:
+    if not _takes_layers(encoder):
         return []
-    for number in range(most, 1, -1):
-        layers = list(range(-number, 0))
-        try:
-            encoder(x, layers=layers)
-        except ValueError:  # the encoder has fewer blocks
-            continue
-        return layers
+    with torch.no_grad(), eval_mode(encoder):  # statistics of a norm in training would move, or need more samples
+        for number in range(most, 1, -1):
+            layers = list(range(-number, 0))
+            try:
+                encoder(x, layers=layers)
+            except ValueError:  # the encoder has fewer blocks
+                continue
+            return layers
     return []
 
 
 def _joinable(encoder: Any, x: Tensor) -> list[int]:
     return joinable_layers(encoder, x[:1])
+
+
+def _takes_layers(encoder: Any) -> bool:
+    """Whether an encoder has the argument ``layers``, or hands what it is given to a network that has it."""
+    parameters = signature(encoder.forward).parameters
+    if "layers" in parameters or not hasattr(encoder, "network"):
+        return "layers" in parameters
+    return any(each.kind is each.VAR_KEYWORD for each in parameters.values()) and _takes_layers(encoder.network)
+
+
+def _stride(view: Sequence[int], places: Sequence[int]) -> int:
+    """Pixels from place to place: the power of 2 that gives as many, rounded up or down, or the mean of a row."""
+    pairs = list(zip(view, places, strict=True))
+    strides = (2**power for power in range(max(view).bit_length()))
+    fitting = (each for each in strides if all(size // each <= number <= -(-size // each) for size, number in pairs))
+    return next(fitting, view[-1] // places[-1])
