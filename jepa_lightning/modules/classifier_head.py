@@ -1,14 +1,17 @@
 # B batch, N tokens, D width, K numbers of a label
 """The head of a classifier: outputs for each label, from pooled tokens or by attention."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Literal, cast
 
 import torch
 from torch import Tensor, nn
+from typing_extensions import Self
 
+from jepa_lightning.distributed import sum_over_ranks
 from jepa_lightning.probing.attentive_heads import AttentiveHeads, heads_for
 from jepa_lightning.probing.linear_heads import LinearHeads
+from jepa_lightning.probing.metrics import precise
 from jepa_lightning.probing.target_scale import TargetScale
 
 Head = Literal["linear", "attentive"]
@@ -39,7 +42,16 @@ class ClassifierHead(nn.Module):
             self.register_buffer(f"sums_{number}", torch.zeros(3, size, dtype=torch.float64))
 
     def forward(self, tokens: Tensor) -> dict[str, Tensor]:
-        """Tokens ``[B, N, D]`` to outputs ``[B, K]`` by label; values are those of standardized ones."""
+        """Tokens ``[B, N, D]`` to outputs ``[B, K]`` by label; values are those of standardized ones.
+
+        Raises:
+            ValueError: if a linear head is trained on a single sample.
+        """
+        if self.kind == "linear" and self.training and len(tokens) < LinearHeads.least:
+            raise ValueError(
+                f"a linear head normalizes features by those of the batch, and this one has {len(tokens)} sample(s): "
+                f"give {LinearHeads.least} or more, or head='attentive'."
+            )
         found = self.heads(tokens.mean(dim=1) if self.kind == "linear" else tokens)[0]
         return dict(zip(self.sizes, found, strict=True))
 
@@ -55,16 +67,31 @@ class ClassifierHead(nn.Module):
         return found
 
     def learn_scale(self, name: str, target: Tensor, known: Tensor) -> None:
-        """Counts the values of a training batch.
+        """Counts the values of a training batch, of all ranks.
 
         Args:
             name: of the label.
             target: ``[B, K]``.
             known: which samples have it.
         """
-        scale = self.scale(name)
-        scale.add(target, known)
-        self._sums(name).copy_(scale.seen)
+        sums = self._sums(name)
+        new = TargetScale(self.sizes[name], sums.device)
+        new.add(target, known)
+        sums.add_(sum_over_ranks(new.seen))
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+        """Moves the sums with the rest, and leaves them as precise as the device can have them.
+
+        In half precision, to which ``bf16-true`` takes all that floats, a count stays at 256.
+        """
+        kept = {name: sums for name, sums in self._buffers.items() if sums is not None}
+        self._buffers.clear()
+        super()._apply(fn, recurse)
+        for name, sums in kept.items():
+            device = fn(sums.new_empty(0, dtype=torch.float32)).device
+            options = {"device": device, "dtype": precise(device)}
+            self._buffers[name] = torch.empty_like(sums, **options) if sums.is_meta else sums.to(**options)
+        return self
 
     def _sums(self, name: str) -> Tensor:
         return cast(Tensor, getattr(self, f"sums_{list(self.sizes).index(name)}"))

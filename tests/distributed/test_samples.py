@@ -29,6 +29,7 @@ from jepa_lightning.losses import (
     token_content,
     variance_loss,
 )
+from jepa_lightning.modules.classifier_head import ClassifierHead
 from jepa_lightning.nn import KeyQueue
 from jepa_lightning.types import Batch
 
@@ -44,6 +45,7 @@ LOSSES = {
     "sigreg": lambda a, b: SIGReg(num_directions=8, gather=True)(a, b),
     "uniformity": lambda a, b: Uniformity(gather=True)(a, b),
     "terms on states": lambda a, b: sum(terms_on_states(torch.stack([a, b, a * b], dim=1)).values()),
+    "values of a classifier": lambda a, b: (b - standardized(a.detach())).square().mean(),
     "sigreg of each time step": lambda a, b: terms_on_states(torch.stack([a, b, a * b], dim=1))["sigreg"],
     # they see their own images alone, so that the mean over ranks must be another one
     "nt_xent alone": lambda a, b: nt_xent_loss(a, b, 0.3),
@@ -89,6 +91,14 @@ def terms_on_states(states: Tensor) -> dict[str, Tensor]:
     torch.manual_seed(0)
     terms = StateTerms(16.0, 8.0, 12.0, 1.0, 0.09, num_directions=8, inverse_network=nn.Linear(8, 2))
     return terms(states, states[:, :2, :2].detach())
+
+
+def standardized(values: Tensor) -> Tensor:
+    """By what a classifier has seen of them in two steps."""
+    head = ClassifierHead("linear", 4, {"value": 4}, 1)
+    for factor in (2.0, 1.0):
+        head.learn_scale("value", factor * values, torch.ones(len(values), dtype=torch.bool))
+    return head.scale("value").standardize(values)
 
 
 def of_rank(joint: Tensor, number: int) -> Tensor:
