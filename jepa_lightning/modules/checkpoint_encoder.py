@@ -14,6 +14,8 @@ from typing_extensions import Self
 from jepa_lightning.checkpoints import class_path, local_copy, maker, read_checkpoint
 from jepa_lightning.modules.base import JEPAModule
 
+FREEZES = ("freeze", "freeze_encoder")  # options of methods that leave their encoder as it is
+
 
 class UnknownMethodError(ValueError):
     """A checkpoint is of a class that has not been imported.
@@ -35,7 +37,7 @@ class CheckpointEncoder(HyperparametersMixin, nn.Module):
     """The ``eval_encoder`` of a method.
 
     It holds the options of that method, so that a checkpoint of a module that uses it loads without the file that it
-    came from.
+    came from. It is to be trained, also where the method has frozen it.
 
     Args:
         method: path of the class of the method, which has to be imported already.
@@ -58,7 +60,8 @@ class CheckpointEncoder(HyperparametersMixin, nn.Module):
     def __init__(self, method: str, options: Mapping[str, Any]) -> None:
         super().__init__()
         self.save_hyperparameters({"method": method, "options": dict(options)})
-        module: Any = _apart(_class_of(method), **options)
+        thawed = {name: False if name in FREEZES else value for name, value in options.items()}
+        module: Any = _apart(_class_of(method), **thawed)
         self.network: Any = module.eval_encoder
         for online, target in module.ema_pairs():
             if target is self.network:  # targets have no gradients; position tables have none in either

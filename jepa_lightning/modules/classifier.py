@@ -145,8 +145,14 @@ class Classifier(EncoderModule):
         self.crop_scale, self.flip, self.randaugment = crop_scale, flip, randaugment
         self.head_kind, self.head_depth = head, head_depth
         self.encoder = build_backbone(self)
+        trained = {parameter.requires_grad for parameter in self.encoder.parameters()}
         if freeze:
             self.encoder.requires_grad_(False)
+        elif trained == {False}:
+            raise ValueError(
+                f"freeze is False, and {self.encoder_label} has no weights to train, as the encoder of a model that "
+                "was built on a finished run: give the checkpoint of that run, or set freeze to True."
+            )
         self.encoder.train(not freeze)  # the target of a checkpoint is in eval mode, without drop path
         if randaugment and (self.in_channels != 3 or getattr(self.encoder, "sampler", None)):
             raise ValueError(
