@@ -86,11 +86,12 @@ class ClassifierHead(nn.Module):
         """
         kept = {name: sums for name, sums in self._buffers.items() if sums is not None}
         self._buffers.clear()
-        super()._apply(fn, recurse)
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
         for name, sums in kept.items():
             device = fn(sums.new_empty(0, dtype=torch.float32)).device
-            options = {"device": device, "dtype": precise(device)}
-            self._buffers[name] = torch.empty_like(sums, **options) if sums.is_meta else sums.to(**options)
+            dtype = precise(device)
+            moved = torch.empty_like(sums, device=device, dtype=dtype) if sums.is_meta else sums.to(device, dtype)
+            self._buffers[name] = moved
         return self
 
     def _sums(self, name: str) -> Tensor:
