@@ -34,7 +34,7 @@ def test_a_teacher_is_taken_as_a_network_and_as_what_checkpoints_hold_of_it(teac
 
 @pytest.mark.parametrize(
     "given",
-    ["vit_tiny", CheckpointEncoder(METHOD, OPTIONS), nn.Linear(2, 2), {"class_path": METHOD, "init_args": OPTIONS}],
+    ["vit_tiny", CheckpointEncoder(METHOD, OPTIONS), nn.Linear(2, 2), {"class_path": "none.Such", "init_args": {}}],
 )
 def test_what_is_no_finished_run_is_refused(given: Any) -> None:
     with pytest.raises(ValueError, match=r"(?s)^teacher=.* is no finished run: give a checkpoint \(\*\.ckpt\)"):
