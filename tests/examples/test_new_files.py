@@ -41,7 +41,8 @@ def test_a_file_of_another_origin_is_refused_before_the_work(example, capsys, co
 
 
 @pytest.mark.parametrize(
-    ("command", "suffix"), [(command, Path(names[-1]).suffix) for command, names in WRITES.items() if len(names) > 1]
+    ("command", "suffix"),
+    [(command, suffix) for command, names in WRITES.items() for name in names if (suffix := Path(name).suffix)],
 )
 def test_a_name_with_a_point_is_whole_in_the_names_of_files(example, capsys, command: str, suffix: str) -> None:
     refused(example, capsys, command, f"name.v2{suffix}", "name.v2")

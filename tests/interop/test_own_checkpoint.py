@@ -56,13 +56,16 @@ def test_a_run_cannot_be_resumed_from_weights_alone(
     assert "loops" not in torch.load("a.ckpt", weights_only=True)
 
 
-def test_a_run_of_the_reference_can_be_resumed(ijepa: IJEPA, reference_file: Any, tmp_path: Path) -> None:
+def test_a_run_of_the_reference_can_be_resumed(
+    ijepa: IJEPA, reference_file: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Its parameters have numbers: 10 decayed ones of the encoder, 8 of the predictor, and 19 and 12 others."""
     sizes, numbers = (10, 8, 19, 12), iter(range(49))
     states: dict[int, Any] = {number: {"step": torch.tensor(7.0)} for number in range(1, 49)}
     groups = [{"params": [next(numbers) for _ in range(size)], "lr": 0.1} for size in sizes]
     source = reference_file(ijepa, "ijepa", opt={"state": states, "param_groups": groups})
-    assert write_checkpoint(ijepa, tmp_path / "a.ckpt", str(source)) is True
+    monkeypatch.setenv("HOME", str(source.parent))
+    assert write_checkpoint(ijepa, tmp_path / "a.ckpt", f"~/{source.name}") is True
     content = torch.load(tmp_path / "a.ckpt", weights_only=True)
     assert (content["epoch"], content["global_step"]) == (2, 7)
 

@@ -94,10 +94,18 @@ def test_options_that_are_given_come_first(held: Any) -> None:
     assert module.context_encoder.pos_embed.shape == (1, 64, 48)
 
 
+def test_a_class_that_cannot_be_imported_is_replaced_by_a_given_one(held: Any) -> None:
+    flight = {"class_path": "antigravity.Flight", "init_args": {}}
+    module, _ = read(held, options={"encoder": flight}, given={"encoder": held[0]["options"]["encoder"]})
+    assert type(module.context_encoder) is VisionTransformer
+
+
 def test_weights_are_those_of_the_folder_alone(held: Any) -> None:
     """A run that has started from other weights does not read them again."""
     module, _ = read(held, options={"start_from": "there/is/none.ckpt"})
     assert module.hparams["start_from"] is None
+    module, _ = read(held, options={"pretrained": True})  # nor are timm's fetched again
+    assert module.hparams["pretrained"] is False
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from jepa_lightning.interop.huggingface_vit_reader import VIT_KINDS, HuggingFace
 from jepa_lightning.interop.reference_file import Reference
 from jepa_lightning.interop.report import LoadReport
 from jepa_lightning.interop.start_reference import reference_for, start_from_reference_
+from jepa_lightning.nn import MaskedConvNet, TimmViT
 
 HELD = HuggingFaceViT({"cls_token": torch.ones(1), "pos_embed": torch.ones(1, 17, 4)}, {}, (32, 32), 8, 3, 1e-6, {})
 
@@ -66,6 +67,13 @@ def test_heads_of_a_predictor_that_is_not_there_do_not_count(module: IJEPA, held
     assert "the predictor starts anew, since the file has none for this module" in report.notes
 
 
+def test_an_encoder_without_attention_has_no_heads_to_compare(held: Callable[..., Reference]) -> None:
+    network = MaskedConvNet(32, widths=(24,), depths=(1,), stem=8)
+    module = IJEPA(encoder=network, image_size=32, predictor_depth=1, predictor_dim=24, predictor_heads=3, min_keep=2)
+    with pytest.raises(ValueError, match=r"blocks\.0\..*"):  # it is refused for its weights
+        start_from_reference_(module, held(heads=3), LoadReport("given"))
+
+
 def test_the_eps_of_the_norms_is_taken(ijepa: IJEPA, module: IJEPA, held: Callable[..., Reference]) -> None:
     report = LoadReport("given")
     start_from_reference_(module, held(eps=0.01), report)
@@ -90,7 +98,12 @@ def test_a_vision_transformer_is_taken_by_an_encoder_of_images_alone(
     reference = reference_for(module, Path("given"), {"model_type": kind})
     assert reference.networks["encoder"].keys() == {"pos_embed"}
     pair = SimCLR("vit_tiny", depth=1, image_size=32, patch_size=8)
-    for other in (vjepa, pair):
+    options = {"embed_dim": 24, "depth": 1, "num_heads": 3, "patch_size": 8}
+    on_timm = IJEPA(
+        encoder=TimmViT("vit_tiny_patch16_224", (32, 32), options=options), image_size=32, predictor_depth=1,
+        predictor_dim=24, min_keep=1,
+    )  # fmt: skip
+    for other in (vjepa, pair, on_timm):
         said = rf"^given is a {kind}, and {type(other).__name__} has no encoder for it here: choose one of its size"
         with pytest.raises(NotLikeError, match=said):
             reference_for(other, Path("given"), {"model_type": kind})
