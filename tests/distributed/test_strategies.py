@@ -151,9 +151,19 @@ METHODS: dict[str, tuple[type[JEPAModule], dict[str, Any], dict[str, Any]]] = {
          **TRANSFORMER, **WORLD},
         {"gradient_clip_val": 0.5},
     ),
+    "WorldModel, joined": (
+        WorldModel,
+        {"freeze_encoder": True, "state_width": 24, "predictor": "mlp", "predictor_depth": 1, "predictor_hidden": 32,
+         "rollout_steps": 2, **WORLD, **SGD},
+        {},
+    ),
     "LeJEPA": (LeJEPA, {"num_local": 1, "num_directions": 16, "projector_hidden": 32, "projector_dim": 16, **SGD}, {}),
 }  # fmt: skip
-FROZEN = {"WorldModel, frozen": "encoder", "VJEPA, student": "teacher"}  # networks that stay as they start
+FROZEN = {
+    "WorldModel, frozen": "encoder",
+    "WorldModel, joined": "encoder",
+    "VJEPA, student": "teacher",
+}  # networks that stay as they start
 # FSDP1 hides the norms of whole weights, and refuses compiled blocks
 FLAT = [
     name
