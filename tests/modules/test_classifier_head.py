@@ -45,6 +45,7 @@ def test_an_attentive_head_sees_each_token_and_not_their_order() -> None:
     head, tokens = head_of("attentive", depth=2).eval(), torch.randn(2, 5, 12)
     found = head(tokens)
     assert {name: tuple(outputs.shape) for name, outputs in found.items()} == {"kind": (2, 3), "place": (2, 2)}
+    assert len(head.state_dict()) > len(head_of("attentive", depth=1).state_dict())
     swapped = head(tokens.flip(1))
     spread = head(tokens + torch.tensor([1.0, -1.0, 0.0, 0.0, 0.0])[:, None] * torch.randn(12))  # the same mean
     for name, outputs in found.items():
