@@ -209,7 +209,7 @@ def assert_same_run(whole: dict[str, Any], other: dict[str, Any], steps: int) ->
         assert bits(whole[part]) == bits(other[part])
     # those of checkpoints hold paths
     kept = [name for name in whole["callbacks"] if "Checkpoint" not in name]
-    assert any("OnlineLinearProbe" in name for name in kept)
+    assert any(name.startswith(("OnlineLinearProbe", "OnlineRegressionProbe")) for name in kept)
     for name in kept:
         assert bits(whole["callbacks"][name]) == bits(other["callbacks"][name])
 

@@ -24,6 +24,24 @@ FEW_STEPS = [
     *RUN, "--trainer.max_steps=12", "--trainer.val_check_interval=10",
     "--trainer.callbacks=OnlineLinearProbe", "--trainer.callbacks+=CollapseMonitor",
 ]  # fmt: skip
+# dropout and the directions of SIGReg draw at every step
+WORLD = """
+model:
+  class_path: WorldModel
+  init_args: {encoder: vit_tiny, width: 48, depth: 1, heads: 3, patch_size: 13, pool: class, projector: 16,
+    predictor: adaln, predictor_depth: 1, predictor_heads: 2, predictor_head_width: 8, predictor_hidden: 32,
+    dropout: 0.1, prediction: teacher_forcing, history: 4, num_frames: 5, similarity: 0.0, sigreg: 0.09,
+    num_directions: 16}
+data:
+  class_path: TwoRoomsDataModule
+  init_args: {num_val: 16, num_frames: 5, num_workers: 0}
+trainer:
+  accelerator: cpu
+  num_sanity_val_steps: 0
+  log_every_n_steps: 1
+  enable_progress_bar: false
+  enable_model_summary: false
+"""
 # a byte for every batch of rank 0
 BEAT = """
 from lightning.pytorch import Callback
@@ -66,7 +84,8 @@ kill -TERM $PPID
 
 
 def last(folder: Path) -> Path:
-    found = last_checkpoint(folder / "logs" / "IJEPA")
+    (method,) = (folder / "logs").iterdir()
+    found = last_checkpoint(method)
     assert found is not None
     return found
 
@@ -104,13 +123,29 @@ def kill_somewhere(jobs: Any, kind: str, chance: random.Random, arguments: list[
     codes = jobs.exit_codes(120)  # the other rank must end by itself
     assert -signal.SIGKILL in codes
     assert 0 not in codes, "the run was over before it could be killed"
-    for path in folder.glob("logs/IJEPA/*/checkpoints/*.ckpt"):
+    for path in folder.glob("logs/*/*/checkpoints/*.ckpt"):
         assert load(path)["state_dict"]
     return being_written(folder)
 
 
 def being_written(folder: Path) -> bool:
-    return any(folder.glob("logs/IJEPA/*/checkpoints/.unfinished"))
+    return any(folder.glob("logs/*/*/checkpoints/.unfinished"))
+
+
+def kill_many_times(jobs: Any, same_run: Any, arguments: list[str], times: int, steps: int) -> None:
+    """Compares a run of two ranks that is killed, each time at another moment, with one that is not."""
+    folder: Path = jobs.folder
+    (folder / "beat.py").write_text(BEAT)
+    arguments = ["fit", *arguments, "--trainer.devices=2", f"--trainer.max_steps={steps}"]
+    jobs.run("whole", *arguments)
+    chance = random.Random(0)
+    kinds = (["one rank", "both ranks", "while writing"] * times)[:times]
+    chance.shuffle(kinds)
+    torn = [kill_somewhere(jobs, kind, chance, arguments) for kind in kinds]
+    assert any(torn), "no checkpoint was ever being written"
+    assert load(last(folder / "killed"))["global_step"] > 2 * times, "most of them began anew"
+    jobs.run("killed", *arguments)
+    same_run(load(last(folder / "whole")), load(last(folder / "killed")), steps)
 
 
 @pytest.mark.slow
@@ -118,18 +153,19 @@ def being_written(folder: Path) -> bool:
 def test_two_ranks_that_are_killed_many_times_end_with_the_bits_of_an_undisturbed_run(
     jobs: Any, same_run: Any, tiny_cli: str, tmp_path: Path, strategy: str, times: int, steps: int
 ) -> None:
-    (tmp_path / "beat.py").write_text(BEAT)
-    arguments = ["fit", f"--config={tmp_path / tiny_cli}", *MANY_STEPS, f"--trainer.strategy={strategy}"]
-    arguments += ["--trainer.devices=2", f"--trainer.max_steps={steps}"]
-    jobs.run("whole", *arguments)
-    chance = random.Random(0)
-    kinds = (["one rank", "both ranks", "while writing"] * times)[:times]
-    chance.shuffle(kinds)
-    torn = [kill_somewhere(jobs, kind, chance, arguments) for kind in kinds]
-    assert any(torn), "no checkpoint was ever being written"
-    assert load(last(tmp_path / "killed"))["global_step"] > 2 * times, "most of them began anew"
-    jobs.run("killed", *arguments)
-    same_run(load(last(tmp_path / "whole")), load(last(tmp_path / "killed")), steps)
+    arguments = [f"--config={tmp_path / tiny_cli}", *MANY_STEPS, f"--trainer.strategy={strategy}"]
+    kill_many_times(jobs, same_run, arguments, times, steps)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("strategy", ["ddp", "fsdp2"])
+def test_a_world_model_that_is_killed_many_times_ends_with_the_bits_of_an_undisturbed_run(
+    jobs: Any, same_run: Any, tmp_path: Path, strategy: str
+) -> None:
+    (tmp_path / "world.yaml").write_text(WORLD)
+    arguments = [f"--config={tmp_path / 'world.yaml'}", *MANY_STEPS, f"--trainer.strategy={strategy}"]
+    arguments = [each.replace("OnlineLinearProbe", "OnlineRegressionProbe") for each in arguments]
+    kill_many_times(jobs, same_run, arguments, times=6, steps=50)
 
 
 @pytest.mark.slow
@@ -174,6 +210,28 @@ def test_sigterm_saves_at_the_end_of_the_step_and_ends_the_run(
     assert f"SIGTERM: the run resumes from step {step} with --ckpt_path last" in said
     assert load(last(tmp_path / "stopped"))["global_step"] == step
     jobs.run("stopped", *arguments, ranks=devices)
+    same_run(load(last(tmp_path / "whole")), load(last(tmp_path / "stopped")), 12)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("strategy", ["ddp", "fsdp2"])
+def test_the_first_measure_after_a_stop_is_that_of_an_undisturbed_run(
+    jobs: Any, same_run: Any, tmp_path: Path, strategy: str
+) -> None:
+    """Statistics of batch norms are the same on all ranks, since checkpoints have those of the first one."""
+    (tmp_path / "sending.py").write_text(SIGNAL)
+    (tmp_path / "world.yaml").write_text(WORLD)
+    arguments = ["fit", f"--config={tmp_path / 'world.yaml'}", *RUN, "--trainer.max_steps=12", "--trainer.devices=2"]
+    arguments += [f"--trainer.strategy={strategy}", "--trainer.callbacks=OnlineRegressionProbe"]
+    arguments += ["--trainer.callbacks+=CollapseMonitor", "--trainer.callbacks.memory=112"]  # full after 7 steps
+    sending = ["--trainer.callbacks+=sending.Signal", "--trainer.callbacks.name=SIGTERM"]
+    sending += ["--trainer.callbacks.ranks=[1]"]
+    jobs.run("whole", *arguments)
+    jobs.run("stopped", *arguments, *sending, codes={128 + signal.SIGTERM})
+    found = load(last(tmp_path / "stopped"))
+    assert (found["global_step"], found["callbacks"]["CollapseMonitor"]["bell"]["first"]) == (7, {})
+    jobs.run("stopped", *arguments)
+    assert load(last(tmp_path / "whole"))["callbacks"]["CollapseMonitor"]["bell"]["first"]
     same_run(load(last(tmp_path / "whole")), load(last(tmp_path / "stopped")), 12)
 
 

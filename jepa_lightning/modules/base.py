@@ -13,7 +13,7 @@ from lightning.pytorch.trainer.states import TrainerFn
 from torch import Tensor, nn
 
 from jepa_lightning.data.pipelines import Pipeline
-from jepa_lightning.distributed import data_parallel_mesh, shard_, wrap_
+from jepa_lightning.distributed import data_parallel_mesh, shard_, share_statistics_, wrap_
 from jepa_lightning.ema import EMACallback, EMASchedule, check_pair
 from jepa_lightning.features import encode
 from jepa_lightning.modules.dense_features import DenseFeatures
@@ -295,6 +295,8 @@ class JEPAModule(DenseFeatures, Pretrained, Scheduled, ABC):
         numbers = (self._seed or 0, self.global_rank, self.global_step, batch_idx) if training else (0,)
         with seeded_chance(*numbers, device=self.device):
             output = self.objective(batch, self._progress())
+        if training:
+            share_statistics_(self)
         self.log(f"{stage}/loss", output.loss.detach(), prog_bar=True, batch_size=size, sync_dist=not training)
         named = {f"{stage}/{name}": value for name, value in output.logs.items()}
         self.log_dict(named, batch_size=size, sync_dist=not training)
