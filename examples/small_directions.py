@@ -80,6 +80,9 @@ class Direction(NamedTuple):
 
 
 FOUR = {"num_targets": 4, "target_scale": (0.15, 0.2), "context_scale": (0.85, 1.0)}
+ONE_CROP = {"num_crops": 1, "invariance": 0.0}
+NO_SPREAD = {"regularizer": None, "projector_dim": None}
+COMPARED = {**FOUR, **ONE_CROP, **NO_SPREAD, "content": 1.0, "crop_scale": (0.8, 1.0)}
 STEM = {"patch_embedding": "convolutional"}
 REGISTERS = {"registers": 4}
 TWO_VIEWS = ("SimCLR", "MoCo", "BYOL", "SimSiam", "DINO", "VICReg", "BarlowTwins", "LeJEPA")
@@ -104,12 +107,20 @@ DIRECTIONS = (
     Direction("IJEPA", "rotary positions", module=RotaryIJEPA),
     Direction("IJEPA", "four blocks", FOUR),
     Direction("IJEPA", "four blocks, shared predictor", FOUR | {"predictor_attention": "shared"}),
+    Direction("IJEPA", "one crop", ONE_CROP),
+    Direction("IJEPA", "one crop, without uniformity", ONE_CROP | NO_SPREAD),
+    Direction(
+        "IJEPA", "of the comparison", {**FOUR, **ONE_CROP, **NO_SPREAD, "content": 1.0, "crop_scale": (0.8, 1.0)}
+    ),
+    Direction("IJEPA", "crops from .8", {"crop_scale": (0.8, 1.0)}),
+    Direction("IJEPA", "context loss", {"context_loss": 0.5}),
+    Direction("IJEPA", "scaled initialization", {"legacy_init": False}),
     Direction("IJEPA", "flips", {"flip": 0.5}),
     Direction("IJEPA", "colors", module=ColorIJEPA),
     Direction("IJEPA", "EMA from .9", {"ema": (0.9, 1.0)}),
     Direction("IJEPA", "EMA from .996", {"ema": (0.996, 1.0)}),
     Direction("IJEPA", "targets of the last layer", {"target_layers": 1}),
-    Direction("IJEPA", "without content", {"content": 0.0}),
+    *(Direction("IJEPA", f"content {weight:g}", {"content": weight}) for weight in (0.0, 1.0, 4.0)),
     Direction("IJEPA", "batch 256", batch_size=256),
     Direction("MAE"),
     Direction("MAE", "convolutional stem", STEM),
