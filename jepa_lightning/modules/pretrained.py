@@ -16,18 +16,22 @@ class Pretrained(ModelHubMixin):
 
     start_from: str | None = None  # weights that a new run starts from
     _missing: str | None = None  # why they are not there
+    _is_started: bool = False
 
     def setup(self, stage: str) -> None:
         """Loads ``start_from``, before any strategy takes the weights; those of a resumed run take their place.
+
+        It does so once: a second fit of the same module continues from the weights that the first one has trained.
 
         Raises:
             MisconfigurationException: if the weights are not those of this module.
             ValueError: if the file is damaged or holds more than plain data.
         """
-        if stage == "fit" and self.start_from is not None:
+        if stage == "fit" and self.start_from is not None and not self._is_started:
             from jepa_lightning.interop.start import start_run_
 
             self._missing = start_run_(self, self.start_from, "start_from")
+            self._is_started = self._missing is None
 
     def on_fit_start(self) -> None:
         """Refuses to start a new run from nothing; a run that is resumed no longer needs ``start_from``.

@@ -104,3 +104,14 @@ def test_a_start_is_of_fits_alone_and_must_be_there(tmp_path: Path, quiet_traine
     other.trainer = quiet_trainer()
     with pytest.raises(MisconfigurationException, match=r"^start_from: "):
         other.setup("fit")
+
+
+def test_a_second_fit_continues_from_the_weights_of_the_first(tmp_path: Path) -> None:
+    build(0).save_pretrained(tmp_path / "model")
+    module = build(1, start_from=str(tmp_path / "model"))
+    module.setup("fit")
+    assert same(module, build(0))
+    trained = build(2)
+    module.load_state_dict(trained.state_dict())
+    module.setup("fit")
+    assert same(module, trained)
