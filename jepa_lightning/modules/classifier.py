@@ -126,6 +126,7 @@ class Classifier(EncoderModule):
         encoder = _opened(encoder, image_size, drop_path)
         saved = encoder if isinstance(encoder, CheckpointEncoder) else None
         if saved is not None:
+            _refuse_late(saved, drop_path)
             kwargs = {"mean": saved.mean, "std": saved.std, "in_channels": saved.in_channels, **_given(kwargs)}
         super().__init__(
             encoder,
@@ -344,6 +345,16 @@ def _opened(encoder: Any, image_size: Any, drop_path: float) -> Any:
     if isinstance(encoder, Mapping) and str(encoder.get("class_path", "")).startswith(CheckpointEncoder.__module__):
         return create_encoder(encoder)
     return encoder
+
+
+def _refuse_late(saved: CheckpointEncoder, drop_path: float) -> None:
+    """Refuses a rate that comes too late, as that of a network that is built already is its own."""
+    own = saved.hparams["options"].get("drop_path", 0.0)
+    if drop_path and drop_path != own:
+        raise ValueError(
+            f"Classifier: drop_path={drop_path} has no effect on an encoder that is built already, with {own}: give it "
+            "in the options of that encoder, or give the path of the checkpoint."
+        )
 
 
 def _given(options: Mapping[str, Any]) -> dict[str, Any]:

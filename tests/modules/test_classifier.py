@@ -95,6 +95,12 @@ def test_another_image_size_and_drop_path_are_set_in_the_method(checkpoint: Any)
     assert classifier.encoder.grid_size == (6, 6)
     assert isinstance(classifier.encoder, CheckpointEncoder)
     assert classifier.encoder.hparams["options"]["drop_path"] == 0.5
+    built = {"class_path": "jepa_lightning.modules.checkpoint_encoder.CheckpointEncoder"}
+    built["init_args"] = dict(classifier.encoder.hparams)
+    assert Classifier(built, num_classes=3, drop_path=0.5).encoder.hparams == classifier.encoder.hparams
+    for encoder in (built, classifier.encoder):
+        with pytest.raises(ValueError, match=r"^Classifier: drop_path=0\.25 has no effect [^\n]*with 0\.5: give it"):
+            Classifier(encoder, num_classes=3, drop_path=0.25)
 
 
 def test_an_encoder_of_clips_is_shown_clips(tmp_path: Path) -> None:
