@@ -197,14 +197,21 @@ def _value(row: Row, key: str) -> float:
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="one seed of 8 steps with a tiny encoder: does it run?")
-    parser.add_argument("--variants", nargs="+", choices=list(VARIANTS), default=list(VARIANTS), metavar="NAME")
-    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
-    parser.add_argument("--steps", type=int, default=100)
+    parser.add_argument(
+        "--variants",
+        nargs="+",
+        choices=list(VARIANTS),
+        default=list(VARIANTS),
+        metavar="NAME",
+        help="what to leave out; default: all",
+    )
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2], help="one run each; default: %(default)s")
+    parser.add_argument("--steps", type=int, default=100, help="of the optimizer; default: %(default)s")
     parser.add_argument("--every", type=int, default=25, help="steps between measures")
-    parser.add_argument("--batch-size", type=int, default=32)
-    parser.add_argument("--width", type=int, default=64)
-    parser.add_argument("--depth", type=int, default=2)
-    parser.add_argument("--train-scenes", type=int, default=4096)
+    parser.add_argument("--batch-size", type=int, default=32, help="samples of a step; default: %(default)s")
+    parser.add_argument("--width", type=int, default=64, help="of the tokens; default: %(default)s")
+    parser.add_argument("--depth", type=int, default=2, help="blocks of the encoder; default: %(default)s")
+    parser.add_argument("--train-scenes", type=int, default=4096, help="scenes to train on; default: %(default)s")
     parser.add_argument("--probe-scenes", type=int, default=512, help="to fit the probe, and as many to score it")
     parser.add_argument("--precision", default="32-true", help="of the Trainer, such as bf16-mixed")
     parser.add_argument("--out", type=Path, default=Path("collapse"), help="writes OUT.csv, OUT.md and OUT.png")

@@ -98,12 +98,18 @@ def rows_of(kept: KeptRows) -> dict[str, list[Row]]:
 
 def main(args: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--methods", nargs="+", choices=list(OPTIONS), default=list(OPTIONS))
-    parser.add_argument("--data", choices=list(SIZES), default="shapes")
-    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
-    parser.add_argument("--steps", type=int, default=200)
-    parser.add_argument("--batch-size", type=int, default=64)
-    parser.add_argument("--num-workers", type=int, default=2)
+    parser.add_argument(
+        "--methods",
+        nargs="+",
+        choices=list(OPTIONS),
+        default=list(OPTIONS),
+        help="which to train; default: %(default)s",
+    )
+    parser.add_argument("--data", choices=list(SIZES), default="shapes", help="built-in images; default: %(default)s")
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2], help="one run each; default: %(default)s")
+    parser.add_argument("--steps", type=int, default=200, help="of the optimizer; default: %(default)s")
+    parser.add_argument("--batch-size", type=int, default=64, help="samples of a step; default: %(default)s")
+    parser.add_argument("--num-workers", type=int, default=2, help="processes that load data; default: %(default)s")
     parser.add_argument("--precision", default="32-true", help="of the Trainer, such as bf16-mixed")
     parser.add_argument("--dense", action="store_true", help="segmentation and depth too, of scenes")
     parser.add_argument("--out", type=Path, default=Path("comparison"), help="writes OUT.csv, OUT.md and OUT.png")

@@ -88,7 +88,7 @@ def main(args: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run", type=Path, metavar="RUN", help="folder of a run of IJEPA on ShapesDataModule")
     parser.add_argument("--out", type=Path, default=Path("ijepa.png"), help="the picture, .png or another format")
-    parser.add_argument("--scenes", type=int, default=4)
+    parser.add_argument("--scenes", type=int, default=4, help="scenes to draw; default: %(default)s")
     options = parser.parse_args(args)
     refuse_existing(options.out)
     module = IJEPA.load_from_checkpoint(options.run / "checkpoints" / "last.ckpt", map_location="cpu")

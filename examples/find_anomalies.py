@@ -152,9 +152,9 @@ def parse(args: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--seeds", nargs="+", type=int, default=[0], help="of a demo's training")
     parser.add_argument("--steps", type=int, help="of a demo's training")
     parser.add_argument("--samples", type=int, default=400, help="of each kind in a demo, half of them to choose by")
-    parser.add_argument("--batch-size", type=int, default=64)
+    parser.add_argument("--batch-size", type=int, default=64, help="samples of a step; default: %(default)s")
     parser.add_argument("--precision", default="32-true", help="of a demo's training, such as bf16-mixed")
-    parser.add_argument("--num-workers", type=int, default=2)
+    parser.add_argument("--num-workers", type=int, default=2, help="processes that load data; default: %(default)s")
     parser.add_argument("--out", type=Path, required=True, help="a new folder, for scores.csv and sheet.png")
     options = parser.parse_args(args)
     if (options.root is None) == (options.demo is None):

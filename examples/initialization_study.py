@@ -118,18 +118,30 @@ def run(name: str, patch: int, scales: tuple[bool, bool], seed: int, options: ar
 
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--methods", nargs="+", default=["IJEPA", "SimCLR", "MAE", "DINO"], choices=list(OPTIONS))
-    parser.add_argument("--patches", type=int, nargs="+", default=[4, 6, 8, 16])
+    parser.add_argument(
+        "--methods",
+        nargs="+",
+        default=["IJEPA", "SimCLR", "MAE", "DINO"],
+        choices=list(OPTIONS),
+        help="which to train; default: %(default)s",
+    )
+    parser.add_argument(
+        "--patches", type=int, nargs="+", default=[4, 6, 8, 16], help="sides of patches in pixels; default: %(default)s"
+    )
     parser.add_argument("--data", default="digits", help="digits, scenes, or a folder of images")
     parser.add_argument("--image-size", type=int, help="default: 8 patches a side")
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0])
-    parser.add_argument("--steps", type=int, default=150)
-    parser.add_argument("--batch-size", type=int, default=64)
-    parser.add_argument("--width", type=int, default=96)
-    parser.add_argument("--depth", type=int, default=4)
-    parser.add_argument("--precision", default="32-true")
-    parser.add_argument("--num-workers", type=int, default=0)
-    parser.add_argument("--out", type=Path, default=Path("initialization"))
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0], help="one run each; default: %(default)s")
+    parser.add_argument("--steps", type=int, default=150, help="of the optimizer; default: %(default)s")
+    parser.add_argument("--batch-size", type=int, default=64, help="samples of a step; default: %(default)s")
+    parser.add_argument("--width", type=int, default=96, help="of the tokens; default: %(default)s")
+    parser.add_argument("--depth", type=int, default=4, help="blocks of the encoder; default: %(default)s")
+    parser.add_argument(
+        "--precision", default="32-true", help="of the Trainer, such as bf16-mixed; default: %(default)s"
+    )
+    parser.add_argument("--num-workers", type=int, default=0, help="processes that load data; default: %(default)s")
+    parser.add_argument(
+        "--out", type=Path, default=Path("initialization"), help="writes OUT.csv; default: %(default)s"
+    )
     options = parser.parse_args(arguments)
     settings = {name: getattr(options, name) for name in SETTINGS}
     kept = KeptRows(path_of(options.out, ".csv"), "initialization", settings)

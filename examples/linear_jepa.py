@@ -165,9 +165,11 @@ def plot(results: dict[str, Result], steps: int, path: Path) -> None:
 
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--steps", type=int, default=2000)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--out", type=Path, default=Path("linear_jepa.png"))
+    parser.add_argument("--steps", type=int, default=2000, help="of gradient descent; default: %(default)s")
+    parser.add_argument("--seed", type=int, default=0, help="of data and weights; default: %(default)s")
+    parser.add_argument(
+        "--out", type=Path, default=Path("linear_jepa.png"), help="writes the figure to this file; default: %(default)s"
+    )
     options = parser.parse_args(arguments)
     refuse_existing(options.out)
     data = Data.digits()

@@ -92,7 +92,7 @@ class PusherDataModule(JEPADataModule):
 def main(args: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--steps", type=int, default=300, help="of training")
-    parser.add_argument("--episodes", type=int, default=20)
+    parser.add_argument("--episodes", type=int, default=20, help="to plan; default: %(default)s")
     options = parser.parse_args(args)
     torch.manual_seed(0)
     model = WorldModel(

@@ -33,7 +33,7 @@ def main(args: list[str] | None = None) -> None:
     parser.add_argument("--steps", type=int, default=1500, help="of training; or give --ckpt_path")
     parser.add_argument("--width", type=int, default=128, help="of states")
     parser.add_argument("--ckpt_path", help="checkpoint of a world model of two rooms, instead of training one")
-    parser.add_argument("--episodes", type=int, default=16)
+    parser.add_argument("--episodes", type=int, default=16, help="to plan; default: %(default)s")
     parser.add_argument("--max_steps", type=int, default=200, help="actions of an episode")
     parser.add_argument("--out", default="rooms.gif", help="film of the first episode")
     options = parser.parse_args(args)

@@ -75,13 +75,13 @@ def report(name: str, train: Samples, val: Samples) -> None:
 
 def main(args: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("checkpoint", type=Path)
+    parser.add_argument("checkpoint", type=Path, help="such as logs/IJEPA/version_0/checkpoints/last.ckpt")
     parser.add_argument("--method", default="IJEPA", choices=jepa_lightning.__all__, help="that the checkpoint is of")
     parser.add_argument("--data", default="shapes", help="shapes, digits, or a folder with a subfolder a class")
     parser.add_argument("--label", help="which label, where images have several; default the first")
     parser.add_argument("--layers", type=int, default=1, help="last blocks to join; the paper tries 1 and 4")
     parser.add_argument("--max-samples", type=int, default=5000, help="training and validation images, each at most")
-    parser.add_argument("--num-workers", type=int, default=2)
+    parser.add_argument("--num-workers", type=int, default=2, help="processes that load data; default: %(default)s")
     options = parser.parse_args(args)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     method = getattr(jepa_lightning, options.method)

@@ -120,7 +120,7 @@ def simclr_callbacks() -> list[Callback]:
 
 def main(args: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--steps", type=int, default=200)
+    parser.add_argument("--steps", type=int, default=200, help="of the optimizer; default: %(default)s")
     steps = parser.parse_args(args).steps
     for module, callbacks, two_views in (
         (Classifier(), supervised_callbacks(), False),

@@ -52,7 +52,7 @@ class SpectrogramsDataModule(JEPADataModule):
 
 def main(args: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--steps", type=int, default=200)
+    parser.add_argument("--steps", type=int, default=200, help="of the optimizer; default: %(default)s")
     options = parser.parse_args(args)
     module = IJEPA(
         "vit_tiny", image_size=64, patch_size=8, width=96, depth=3, in_channels=1, predictor_depth=2, predictor_dim=96,

@@ -46,7 +46,7 @@ class GratingsDataModule(JEPADataModule):
 
 def main(args: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--epochs", type=int, default=4)
+    parser.add_argument("--epochs", type=int, default=4, help="of training; default: %(default)s")
     callbacks = [OnlineLinearProbe(), OnlineKNN(), CollapseMonitor(every_n_steps=8)]
     trainer = Trainer(max_epochs=parser.parse_args(args).epochs, callbacks=callbacks)
     model = ConvIJEPA("vit_tiny", image_size=32, patch_size=8, depth=2, predictor_depth=1, predictor_dim=96, min_keep=4)

@@ -57,9 +57,11 @@ def pairs_of(kind: str, pairs: int, frame_skip: int, seed: int = 0) -> tuple[np.
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("checkpoint")
-    parser.add_argument("--pairs", type=int, default=200)
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("checkpoint", help="of a WorldModel, such as logs/WorldModel/version_0/checkpoints/last.ckpt")
+    parser.add_argument(
+        "--pairs", type=int, default=200, help="possible and impossible sequences of each kind; default: %(default)s"
+    )
+    parser.add_argument("--seed", type=int, default=0, help="of the walks; default: %(default)s")
     options = parser.parse_args()
     model = WorldModel.load_from_checkpoint(options.checkpoint, map_location="cpu").eval()
     frame_skip = model.frame_skip or 1  # steps of the data from a frame to the next

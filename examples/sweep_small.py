@@ -130,12 +130,18 @@ def write(kept: KeptRows, directions: list[Direction], half: str, options: argpa
 
 def main(args: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--methods", nargs="+", choices=list(OPTIONS), default=list(OPTIONS))
+    parser.add_argument(
+        "--methods",
+        nargs="+",
+        choices=list(OPTIONS),
+        default=list(OPTIONS),
+        help="which to train; default: %(default)s",
+    )
     parser.add_argument("--directions", nargs="+", help="names of some, beside each method as it is; default: all")
-    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
-    parser.add_argument("--steps", type=int, default=400)
-    parser.add_argument("--batch-size", type=int, default=64)
-    parser.add_argument("--num-workers", type=int, default=0)
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2], help="one run each; default: %(default)s")
+    parser.add_argument("--steps", type=int, default=400, help="of the optimizer; default: %(default)s")
+    parser.add_argument("--batch-size", type=int, default=64, help="samples of a step; default: %(default)s")
+    parser.add_argument("--num-workers", type=int, default=0, help="processes that load data; default: %(default)s")
     parser.add_argument("--precision", default="32-true", help="of the Trainer, such as bf16-mixed")
     parser.add_argument("--threads", type=int, help="of torch; default: all cores")
     parser.add_argument("--tiny", action="store_true", help="a tiny encoder and few scenes: a trial of this script")

@@ -80,7 +80,7 @@ class OscillationsDataModule(JEPADataModule):
 
 def main(args: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--steps", type=int, default=200)
+    parser.add_argument("--steps", type=int, default=200, help="of the optimizer; default: %(default)s")
     options = parser.parse_args(args)
     module = SeriesJEPA(
         encoder=SeriesEncoder(), image_size=(1, LENGTH), in_channels=CHANNELS, predictor_depth=2, predictor_dim=64,

@@ -57,13 +57,15 @@ def _settle() -> None:
 
 def main(args: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", type=Path)
-    parser.add_argument("--num_train", type=int, default=16384)
-    parser.add_argument("--num_val", type=int, default=512)
-    parser.add_argument("--num_frames", type=int, default=8)
-    parser.add_argument("--image_size", type=int, default=64)
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--processes", type=int, default=os.cpu_count())
+    parser.add_argument("folder", type=Path, help="a new folder for the videos")
+    parser.add_argument("--num_train", type=int, default=16384, help="videos to train on; default: %(default)s")
+    parser.add_argument("--num_val", type=int, default=512, help="videos to validate on; default: %(default)s")
+    parser.add_argument("--num_frames", type=int, default=8, help="frames of a video; default: %(default)s")
+    parser.add_argument("--image_size", type=int, default=64, help="side of a frame in pixels; default: %(default)s")
+    parser.add_argument("--seed", type=int, default=1, help="of the scenes; default: %(default)s")
+    parser.add_argument(
+        "--processes", type=int, default=os.cpu_count(), help="that write at the same time; default: %(default)s"
+    )
     options = parser.parse_args(args)
     if options.folder.exists() and any(options.folder.iterdir()):
         parser.error(f"{options.folder} is not empty: give a new folder, so that no film is replaced.")
