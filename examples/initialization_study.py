@@ -139,9 +139,7 @@ def main(arguments: list[str] | None = None) -> None:
         "--precision", default="32-true", help="of the Trainer, such as bf16-mixed; default: %(default)s"
     )
     parser.add_argument("--num-workers", type=int, default=0, help="processes that load data; default: %(default)s")
-    parser.add_argument(
-        "--out", type=Path, default=Path("initialization"), help="writes OUT.csv; default: %(default)s"
-    )
+    parser.add_argument("--out", type=Path, default=Path("initialization"), help="writes OUT.csv; default: %(default)s")
     options = parser.parse_args(arguments)
     settings = {name: getattr(options, name) for name in SETTINGS}
     kept = KeptRows(path_of(options.out, ".csv"), "initialization", settings)

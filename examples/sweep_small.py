@@ -108,9 +108,11 @@ def cell(found: list[float], digits: int = 1) -> str:
     return f"{mean(found):.{digits}f}{spread}"
 
 
-def sweep(kept: KeptRows, directions: list[Direction], half: str, options: argparse.Namespace) -> None:
+def sweep(
+    kept: KeptRows, directions: list[Direction], half: str, seeds: list[int], options: argparse.Namespace
+) -> None:
     """Trains what the file does not have yet, seed by seed, so that a sweep that ends early has all directions."""
-    for seed in options.seeds:
+    for seed in seeds:
         for direction in directions:
             for data in HALVES[half]:
                 name = name_of(direction, half, data)
@@ -139,6 +141,7 @@ def main(args: list[str] | None = None) -> None:
     )
     parser.add_argument("--directions", nargs="+", help="names of some, beside each method as it is; default: all")
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2], help="one run each; default: %(default)s")
+    parser.add_argument("--report-seeds", nargs="+", type=int, help="on the other half; default: as --seeds")
     parser.add_argument("--steps", type=int, default=400, help="of the optimizer; default: %(default)s")
     parser.add_argument("--batch-size", type=int, default=64, help="samples of a step; default: %(default)s")
     parser.add_argument("--num-workers", type=int, default=0, help="processes that load data; default: %(default)s")
@@ -156,8 +159,8 @@ def main(args: list[str] | None = None) -> None:
     directions = [each for each in DIRECTIONS if each.method in options.methods and each.name in wanted]
     settings = {name: getattr(options, name) for name in ("steps", "precision", "batch_size", "tiny")}
     kept = KeptRows(path_of(options.out, ".csv"), "sweep", settings, beside=(".md",))
-    sweep(kept, directions, "choice", options)
-    sweep(kept, chosen(kept, directions), "report", options)
+    sweep(kept, directions, "choice", options.seeds, options)
+    sweep(kept, chosen(kept, directions), "report", options.report_seeds or options.seeds, options)
     print(f"\n{path_of(options.out, '.md').read_text()}\nwritten to {kept.path} and {path_of(options.out, '.md')}")
 
 

@@ -108,3 +108,15 @@ def test_unknown_directions_are_refused(sweep, capsys):
     with pytest.raises(SystemExit):
         sweep.main(["--methods", "SimCLR", "--directions", "flips"])
     assert "--directions: there is no flips; known are as it is, crops, small." in capsys.readouterr().err
+
+
+def test_the_other_half_may_have_other_seeds(sweep, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    def run(direction, half, data, seed, options):
+        return row(direction.method, direction.name, half, data, 10.0 * (direction.name == "crops"))
+
+    monkeypatch.setattr(sweep, "run", run)
+    out = tmp_path / "sweep"
+    sweep.main(f"--methods SimCLR --directions crops --seeds 0 --report-seeds 1 2 --out {out}".split())
+    kept = sweep.KeptRows(Path(f"{out}.csv"), "sweep", {})
+    seeds = {half: {seed for name, seed in kept.runs if half in name} for half in sweep.HALVES}
+    assert seeds == {"choice": {"0"}, "report": {"1", "2"}}
