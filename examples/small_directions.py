@@ -70,6 +70,7 @@ class Direction(NamedTuple):
         options: over those of the method.
         module: a subclass, where options do not suffice.
         batch_size: of the training data; None takes that of the sweep.
+        taught_by: method whose encoder is trained for the first half of the steps and then gives the targets, frozen.
     """
 
     method: str
@@ -77,6 +78,7 @@ class Direction(NamedTuple):
     options: dict[str, Any] = {}  # noqa: RUF012
     module: type[JEPAModule] | None = None
     batch_size: int | None = None
+    taught_by: str | None = None
 
 
 FOUR = {"num_targets": 4, "target_scale": (0.15, 0.2), "context_scale": (0.85, 1.0)}
@@ -122,6 +124,8 @@ DIRECTIONS = (
     Direction("IJEPA", "targets of the last layer", {"target_layers": 1}),
     *(Direction("IJEPA", f"content {weight:g}", {"content": weight}) for weight in (0.0, 1.0, 4.0)),
     Direction("IJEPA", "batch 256", batch_size=256),
+    # SALT (arXiv 2509.24317)
+    Direction("IJEPA", "taught by MAE", {"target_layers": 1}, taught_by="MAE"),
     Direction("MAE"),
     Direction("MAE", "convolutional stem", STEM),
     Direction("MAE", "4 registers", REGISTERS),

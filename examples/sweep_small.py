@@ -14,6 +14,7 @@ import argparse
 import time
 from pathlib import Path
 from statistics import mean, stdev
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
@@ -36,14 +37,20 @@ def name_of(direction: Direction, half: str, data: str) -> str:
 def run(direction: Direction, half: str, data: str, seed: int, options: argparse.Namespace) -> dict[str, Any]:
     """One run: a row of the file."""
     seed_everything(seed, workers=True, verbose=False)
-    small = {"width": 48, "heads": 3} if options.tiny else {}
-    module = build(direction, *SIZES["shapes" if data == "scenes" else data], **small)
+    small: dict[str, Any] = {"width": 48, "heads": 3} if options.tiny else {}
+    size, steps = SIZES["shapes" if data == "scenes" else data], options.steps
     images = HALVES[half][data](
         batch_size=direction.batch_size or options.batch_size, num_workers=options.num_workers,
         **({"num_train": 128, "num_val": 64} if options.tiny and data == "scenes" else {}),
     )  # fmt: skip
     start = time.perf_counter()
-    row, accuracy = train(module, images, options.steps, options.precision)
+    with TemporaryDirectory() as folder:
+        if direction.taught_by:
+            steps, teacher = steps // 2, Path(folder) / "teacher.ckpt"
+            train(build(Direction(direction.taught_by), *size, **small), images, steps, options.precision, teacher)
+            small["teacher"] = str(teacher)
+        module = build(direction, *size, **small)
+    row, accuracy = train(module, images, steps, options.precision)
     before = {f"{column}, {kind}": value for kind in BEFORE for column, value in linear(accuracy[kind]).items()}
     told = {"method": direction.method, "direction": direction.name, "half": half, "data": data}
     return told | {"seconds": round(time.perf_counter() - start, 1)} | row | before

@@ -1,9 +1,11 @@
+from argparse import Namespace
 from pathlib import Path
 
 import pytest
 import torch
 
 from jepa_lightning import IJEPA
+from jepa_lightning.interop.own_checkpoint import write_checkpoint
 
 
 @pytest.fixture
@@ -120,3 +122,23 @@ def test_the_other_half_may_have_other_seeds(sweep, tmp_path: Path, monkeypatch:
     kept = sweep.KeptRows(Path(f"{out}.csv"), "sweep", {})
     seeds = {half: {seed for name, seed in kept.runs if half in name} for half in sweep.HALVES}
     assert seeds == {"choice": {"0"}, "report": {"1", "2"}}
+
+
+def test_a_teacher_is_trained_in_the_first_half_of_the_steps(sweep, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    trained = []
+
+    def train(module, images, steps, precision, checkpoint=None):
+        trained.append((module, steps))
+        if checkpoint:
+            write_checkpoint(module, checkpoint)
+        return {}, {"raw pixels": {}, "random init": {}}
+
+    monkeypatch.setattr(sweep, "train", train)
+    options = Namespace(tiny=True, steps=10, batch_size=16, num_workers=0, precision="32-true")
+    sweep.run(sweep.Direction("IJEPA", options={"target_layers": 1}, taught_by="MAE"), "choice", "digits", 0, options)
+    (teacher, first), (student, second) = trained
+    assert (type(teacher).__name__, type(student).__name__) == ("MAE", "IJEPA")
+    assert (first, second) == (5, 5)
+    weights = teacher.eval_encoder.state_dict()
+    assert weights
+    assert all(torch.equal(value, weights[name]) for name, value in student.teacher.network.state_dict().items())
