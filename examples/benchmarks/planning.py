@@ -37,7 +37,7 @@ def scene_of(frames: Tensor, goals: Tensor, row: int | None = None) -> Scene:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--samples", type=int, nargs="+", default=[16, 64, 200])
+    parser.add_argument("--samples", type=int, nargs="+", default=[8, 16, 64, 200])
     parser.add_argument("--horizons", type=int, nargs="+", default=[8, 20, 90])
     parser.add_argument("--iterations", type=int, default=4)
     parser.add_argument("--episodes", type=int, default=32)
