@@ -20,6 +20,7 @@ from jepa_lightning.modules.dense_features import DenseFeatures
 from jepa_lightning.modules.finite_loss import FiniteLoss
 from jepa_lightning.modules.preprocessing import preprocess
 from jepa_lightning.modules.pretrained import Pretrained
+from jepa_lightning.modules.rounded_labels import warn_of_rounded_labels
 from jepa_lightning.modules.scheduled import Scheduled
 from jepa_lightning.modules.slow_bfloat16 import warn_of_slow_bfloat16
 from jepa_lightning.modules.small_batch import warn_of_small_batch
@@ -289,6 +290,7 @@ class JEPAModule(DenseFeatures, Pretrained, Scheduled, ABC):
         if training and not self._batch_is_judged:
             self._batch_is_judged = True
             warn_of_small_batch(self, size)
+            warn_of_rounded_labels(batch)
         if not training and not (self.objective_in_validation and size >= self.least_samples):
             tokens = encode(self, batch.views, pool=False)
             return {"loss": None, "features": tokens.mean(dim=1), "tokens": tokens}
