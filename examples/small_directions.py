@@ -122,7 +122,7 @@ DIRECTIONS = (
     Direction("IJEPA", "EMA from .9", {"ema": (0.9, 1.0)}),
     Direction("IJEPA", "EMA from .996", {"ema": (0.996, 1.0)}),
     Direction("IJEPA", "targets of the last layer", {"target_layers": 1}),
-    *(Direction("IJEPA", f"content {weight:g}", {"content": weight}) for weight in (0.0, 1.0, 4.0)),
+    *(Direction("IJEPA", f"content {weight:g}", {"content": weight}) for weight in (0.0, 2.0, 4.0)),
     Direction("IJEPA", "batch 256", batch_size=256),
     # SALT (arXiv 2509.24317)
     Direction("IJEPA", "taught by MAE", {"target_layers": 1}, taught_by="MAE"),

@@ -31,7 +31,7 @@ def train(data: ImageFolderDataModule, options: argparse.Namespace, path: Path) 
         target_layers=4,
         regularizer="uniformity",
         projector_dim=512,
-        content=2.0,
+        content=1.0,
         num_crops=2,
         invariance=2.0,
         crop_scale=(0.6, 1.0),
