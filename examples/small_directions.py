@@ -111,9 +111,7 @@ DIRECTIONS = (
     Direction("IJEPA", "four blocks, shared predictor", FOUR | {"predictor_attention": "shared"}),
     Direction("IJEPA", "one crop", ONE_CROP),
     Direction("IJEPA", "one crop, without uniformity", ONE_CROP | NO_SPREAD),
-    Direction(
-        "IJEPA", "of the comparison", {**FOUR, **ONE_CROP, **NO_SPREAD, "content": 1.0, "crop_scale": (0.8, 1.0)}
-    ),
+    Direction("IJEPA", "of the comparison", COMPARED),
     Direction("IJEPA", "crops from .8", {"crop_scale": (0.8, 1.0)}),
     Direction("IJEPA", "context loss", {"context_loss": 0.5}),
     Direction("IJEPA", "scaled initialization", {"legacy_init": False}),

@@ -126,7 +126,7 @@ class Classifier(EncoderModule):
         encoder = _opened(encoder, image_size, drop_path)
         saved = encoder if isinstance(encoder, CheckpointEncoder) else None
         if saved is not None:
-            _refuse_late(saved, drop_path)
+            _refuse_late_drop_path(saved, drop_path)
             kwargs = {"mean": saved.mean, "std": saved.std, "in_channels": saved.in_channels, **_given(kwargs)}
         super().__init__(
             encoder,
@@ -347,7 +347,7 @@ def _opened(encoder: Any, image_size: Any, drop_path: float) -> Any:
     return encoder
 
 
-def _refuse_late(saved: CheckpointEncoder, drop_path: float) -> None:
+def _refuse_late_drop_path(saved: CheckpointEncoder, drop_path: float) -> None:
     """Refuses a rate that comes too late, as that of a network that is built already is its own."""
     own = saved.hparams["options"].get("drop_path", 0.0)
     if drop_path and drop_path != own:

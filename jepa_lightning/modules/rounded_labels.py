@@ -18,10 +18,9 @@ def warn_of_rounded_labels(batch: Batch) -> None:
         batch: of the first step, as it comes to the module.
     """
     labels = batch.labels if isinstance(batch.labels, dict) else {"label": batch.labels}
-    kinds = {name: value.dtype for name, value in {**labels, **batch.extras}.items() if isinstance(value, Tensor)}
-    if rounded := [name for name, kind in kinds.items() if kind in HALF]:
-        digits = "two or three" if torch.bfloat16 in kinds.values() else "three"
+    values = {**labels, **batch.extras}.items()
+    if rounded := [name for name, value in values if isinstance(value, Tensor) and value.dtype in HALF]:
         rank_zero_warn(
-            f"{', '.join(rounded)}: these values of the batch are rounded to {digits} digits, since the precision of "
-            "the run casts all that a batch holds. Set --trainer.precision bf16-mixed, which leaves them as they are."
+            f"{', '.join(rounded)}: these values of the batch are rounded to two or three digits, since the precision "
+            "of the run casts all that a batch holds. Set --trainer.precision bf16-mixed, which leaves them as is."
         )
