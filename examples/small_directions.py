@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import yaml
 from small_methods import ENCODER, OPTIONS
-from torch import nn
+from torch import Tensor, nn
 
 import jepa_lightning
 from jepa_lightning import IJEPA, JEPAModule
@@ -14,6 +14,7 @@ from jepa_lightning.data import Pipeline, RepeatedView
 from jepa_lightning.data.augmentation import Augmentation
 from jepa_lightning.data.pipelines import to_tensor
 from jepa_lightning.modules.building import masked_encoder
+from jepa_lightning.nn import VisionTransformer, take_tokens
 from jepa_lightning.options import PositiveFloat
 
 RECIPE = Path(__file__).parents[1] / "configs" / "ijepa" / "small.yaml"
@@ -49,6 +50,37 @@ class ScaledPositionsIJEPA(IJEPA):
         encoder: Any = super().build_encoder()
         encoder.pos_embed.mul_(self.positions)
         return encoder
+
+
+class ConditionedEncoder(VisionTransformer):
+    """An encoder that is told which positions are hidden from it: the mean of their table is one more token.
+
+    For a whole image it is the mean of the whole table.
+    """
+
+    def extra_tokens(self, keep: Tensor | None) -> Tensor:
+        """``[B, 1, D]``, or ``[1, 1, D]`` of the whole grid."""
+        whole = self.pos_embed
+        if keep is None or keep.shape[1] == whole.shape[1]:
+            return whole.mean(dim=1, keepdim=True)
+        kept = take_tokens(whole.expand(len(keep), -1, -1), keep)
+        hidden = whole.shape[1] - keep.shape[1]
+        return (whole.sum(dim=1, keepdim=True) - kept.sum(dim=1, keepdim=True)) / hidden
+
+
+class ConditionedIJEPA(IJEPA):
+    """Encoders that know the positions of the other side, in the manner of EC-IJEPA (arXiv 2410.10773).
+
+    The paper has several tokens of pooled positions and conditions the target encoder on the context's; here the
+    context is nearly the whole image, so that the whole grid stands for it.
+    """
+
+    def build_encoder(self) -> nn.Module:
+        """The conditioned encoder, of a named size."""
+        return ConditionedEncoder(
+            self.image_size, self.patch_size, *self.size or (), in_channels=self.in_channels,
+            drop_path=self.drop_path, legacy_init=self.legacy_init, norm_eps=self.norm_eps,
+        )  # fmt: skip
 
 
 class ColorIJEPA(IJEPA):
@@ -107,6 +139,7 @@ DIRECTIONS = (
         for factor in (0.25, 0.5)
     ),
     Direction("IJEPA", "rotary positions", module=RotaryIJEPA),
+    Direction("IJEPA", "conditioned encoders", module=ConditionedIJEPA),
     Direction("IJEPA", "four blocks", FOUR),
     Direction("IJEPA", "four blocks, shared predictor", FOUR | {"predictor_attention": "shared"}),
     Direction("IJEPA", "one crop", ONE_CROP),

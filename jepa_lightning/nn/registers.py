@@ -19,7 +19,7 @@ def append_registers(tokens: Tensor, table: Tensor | None, registers: Tensor | N
     Args:
         tokens: ``[B, K, D]``, with their positions.
         table: rotary positions of the tokens, ``[2, K, R]`` or ``[2, B, 1, K, R]``; None where tokens carry theirs.
-        registers: ``[1, P, D]``; None adds nothing.
+        registers: ``[1, P, D]``, or ``[B, P, D]`` of each sample; None adds nothing.
 
     Returns:
         Tokens ``[B, K + P, D]``, and the table for them, which turns no register.

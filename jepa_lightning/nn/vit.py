@@ -208,7 +208,7 @@ class VisionTransformer(nn.Module):
         if keep is not None:
             tokens = take_tokens(tokens, keep)
         number = tokens.shape[1]
-        tokens, table = append_registers(tokens, table, self.reg_token)
+        tokens, table = append_registers(tokens, table, self.extra_tokens(keep))
         wanted = block_indices(layers or (), len(self.blocks))
         taken: dict[int, Tensor] = {}
         for i, block in enumerate(self.blocks):
@@ -218,6 +218,17 @@ class VisionTransformer(nn.Module):
         if layers is not None:
             return [taken[i] for i in wanted]
         return self._normed(tokens[:, :number], len(self.blocks) - 1)
+
+    def extra_tokens(self, keep: Tensor | None) -> Tensor | None:
+        """Tokens that take part in the attention and are in no output; override it for others than registers.
+
+        Args:
+            keep: int64 ``[B, K]`` indices of the tokens that are encoded; None for all.
+
+        Returns:
+            ``[1, P, D]`` for all samples or ``[B, P, D]``; None where there are none.
+        """
+        return self.reg_token
 
     def _embedded(self, x: Tensor) -> Tensor:
         """Tokens ``[B, N, D]`` of a view, with what tells images from clips where it has both."""

@@ -68,6 +68,22 @@ def test_positions_are_scaled(directions):
         torch.testing.assert_close(getattr(module, name).pos_embed, plain.context_encoder.pos_embed / 4)
 
 
+def test_conditioned_encoders_are_told_the_hidden_positions(directions):
+    encoder = directions.ConditionedEncoder(32, 8, width=24, depth=1, heads=3)
+    keep = torch.tensor([[0, 1, 2, 3, 4, 5], [10, 11, 12, 13, 14, 15]])
+    hidden = [[place for place in range(16) if place not in kept] for kept in keep.tolist()]
+    slow = torch.stack([encoder.pos_embed[0, places].mean(dim=0, keepdim=True) for places in hidden])
+    torch.testing.assert_close(encoder.extra_tokens(keep), slow, atol=1e-6, rtol=1e-5)
+    for everything in (None, torch.arange(16)[None]):
+        torch.testing.assert_close(encoder.extra_tokens(everything), encoder.pos_embed.mean(dim=1, keepdim=True))
+    images = torch.rand(2, 3, 32, 32)
+    plain = IJEPA("vit_tiny", width=24, depth=1, heads=3, image_size=32, patch_size=8, predictor_depth=1,
+                  predictor_dim=24, predictor_heads=3).context_encoder  # fmt: skip
+    plain.load_state_dict(encoder.state_dict())
+    assert encoder(images, keep=keep).shape == (2, 6, 24)
+    assert not torch.allclose(encoder(images, keep=keep), plain(images, keep=keep))
+
+
 def row(method: str, name: str, half: str, data: str, accuracy: float) -> dict[str, object]:
     return {"method": method, "direction": name, "half": half, "data": data, "linear class": accuracy,
             "linear class, raw pixels": 10.0, "linear class, random init": 20.0, "seconds": 1.0}  # fmt: skip
