@@ -22,6 +22,7 @@ from kept_rows import KeptRows, Row
 from lightning.pytorch import Callback, Trainer, seed_everything
 from new_files import path_of
 from rendered_scenes import SceneProbe, Scenes, Views
+from run_options import study_parser
 from torch.utils.data import DataLoader
 
 from jepa_lightning import IJEPA
@@ -195,7 +196,9 @@ def _value(row: Row, key: str) -> float:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = study_parser(
+        __doc__, steps=100, batch_size=32, num_workers=None, out="collapse", writes="OUT.csv, OUT.md and OUT.png"
+    )
     parser.add_argument("--quick", action="store_true", help="one seed of 8 steps with a tiny encoder: does it run?")
     parser.add_argument(
         "--variants",
@@ -205,16 +208,11 @@ def main(arguments: list[str] | None = None) -> None:
         metavar="NAME",
         help="what to leave out; default: all",
     )
-    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2], help="one run each; default: %(default)s")
-    parser.add_argument("--steps", type=int, default=100, help="of the optimizer; default: %(default)s")
     parser.add_argument("--every", type=int, default=25, help="steps between measures")
-    parser.add_argument("--batch-size", type=int, default=32, help="samples of a step; default: %(default)s")
     parser.add_argument("--width", type=int, default=64, help="of the tokens; default: %(default)s")
     parser.add_argument("--depth", type=int, default=2, help="blocks of the encoder; default: %(default)s")
     parser.add_argument("--train-scenes", type=int, default=4096, help="scenes to train on; default: %(default)s")
     parser.add_argument("--probe-scenes", type=int, default=512, help="to fit the probe, and as many to score it")
-    parser.add_argument("--precision", default="32-true", help="of the Trainer, such as bf16-mixed")
-    parser.add_argument("--out", type=Path, default=Path("collapse"), help="writes OUT.csv, OUT.md and OUT.png")
     options = parser.parse_args(arguments)
     if options.quick:
         options.seeds, options.steps, options.every, options.batch_size = [0], 8, 4, 16

@@ -21,6 +21,7 @@ from ablation_study import ablate
 from kept_rows import KeptRows
 from lightning.pytorch import seed_everything
 from new_files import path_of
+from run_options import study_parser
 from small_dense import dense
 from small_methods import ENCODER, OPTIONS, SIZES, build_data, build_method
 from small_runs import Row, linear, train
@@ -97,7 +98,7 @@ def rows_of(kept: KeptRows) -> dict[str, list[Row]]:
 
 
 def main(args: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = study_parser(__doc__, steps=200, out="comparison", writes="OUT.csv, OUT.md and OUT.png")
     parser.add_argument(
         "--methods",
         nargs="+",
@@ -106,13 +107,7 @@ def main(args: list[str] | None = None) -> None:
         help="which to train; default: %(default)s",
     )
     parser.add_argument("--data", choices=list(SIZES), default="shapes", help="built-in images; default: %(default)s")
-    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2], help="one run each; default: %(default)s")
-    parser.add_argument("--steps", type=int, default=200, help="of the optimizer; default: %(default)s")
-    parser.add_argument("--batch-size", type=int, default=64, help="samples of a step; default: %(default)s")
-    parser.add_argument("--num-workers", type=int, default=2, help="processes that load data; default: %(default)s")
-    parser.add_argument("--precision", default="32-true", help="of the Trainer, such as bf16-mixed")
     parser.add_argument("--dense", action="store_true", help="segmentation and depth too, of scenes")
-    parser.add_argument("--out", type=Path, default=Path("comparison"), help="writes OUT.csv, OUT.md and OUT.png")
     parser.add_argument("--ablate", action="store_true", help="what each method needs, on scenes, in batches of 32")
     options = parser.parse_args(args)
     if options.dense and (options.ablate or options.data != "shapes"):

@@ -23,6 +23,7 @@ import yaml
 from compare_methods import ENCODER, OPTIONS, SIZES, build_data
 from lightning.pytorch import Trainer, seed_everything
 from new_files import refuse_existing
+from run_options import study_parser
 from torch.utils.data import DataLoader
 
 import jepa_lightning
@@ -132,18 +133,12 @@ def _cell(values: tuple[float, ...]) -> str:
 
 
 def main(args: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = study_parser(__doc__, steps=200, out="energies.csv", writes="a new CSV file")
     parser.add_argument(
         "--methods", nargs="+", choices=METHODS, default=METHODS, help="which to train; default: %(default)s"
     )
-    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2], help="one run each; default: %(default)s")
-    parser.add_argument("--steps", type=int, default=200, help="of the optimizer; default: %(default)s")
     parser.add_argument("--small", action="store_true", help="a narrow encoder and large patches, a tenth of the time")
     parser.add_argument("--samples", type=int, default=256, help="validation samples, in batches of 64")
-    parser.add_argument("--batch-size", type=int, default=64, help="samples of a step; default: %(default)s")
-    parser.add_argument("--num-workers", type=int, default=2, help="processes that load data; default: %(default)s")
-    parser.add_argument("--precision", default="32-true", help="of the Trainer, such as bf16-mixed")
-    parser.add_argument("--out", type=Path, default=Path("energies.csv"), help="a new CSV file")
     options = parser.parse_args(args)
     refuse_existing(options.out)
     options.out.parent.mkdir(parents=True, exist_ok=True)

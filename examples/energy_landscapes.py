@@ -23,6 +23,7 @@ import matplotlib
 import torch
 from lightning.pytorch import Trainer, seed_everything
 from new_files import path_of, refuse_existing
+from run_options import study_parser
 from torch import Tensor
 
 from jepa_lightning import IJEPA, JEPAModule
@@ -132,17 +133,11 @@ def plot(landscapes: dict[str, Energies], path: Path) -> None:
 
 
 def parse(args: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = study_parser(__doc__, steps=200, batch_size=32, out="landscapes", writes="OUT.png and OUT.csv")
     parser.add_argument("--quick", action="store_true", help="one seed and 20 steps, to see that it runs")
-    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2], help="one run each; default: %(default)s")
-    parser.add_argument("--steps", type=int, default=200, help="of the optimizer; default: %(default)s")
     parser.add_argument("--images", type=int, default=256, help="validation images, all of whose pairs are measured")
     parser.add_argument("--temperature", type=float, default=0.05, help="of InfoNCE, in units of the energy")
     parser.add_argument("--content", type=float, default=1.0, help="weight of I-JEPA's terms on the content of tokens")
-    parser.add_argument("--batch-size", type=int, default=32, help="samples of a step; default: %(default)s")
-    parser.add_argument("--num-workers", type=int, default=2, help="processes that load data; default: %(default)s")
-    parser.add_argument("--precision", default="32-true", help="of the Trainer, such as bf16-mixed")
-    parser.add_argument("--out", type=Path, default=Path("landscapes"), help="writes OUT.png and OUT.csv")
     options = parser.parse_args(args)
     if options.quick:
         options.seeds, options.steps, options.images = (

@@ -11,13 +11,13 @@ a study that was killed continues there.
 
 import argparse
 import itertools
-from pathlib import Path
 from typing import Any
 
 import torch
 from kept_rows import KeptRows
 from lightning.pytorch import Trainer, seed_everything
 from new_files import path_of
+from run_options import study_parser
 from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
@@ -117,7 +117,7 @@ def run(name: str, patch: int, scales: tuple[bool, bool], seed: int, options: ar
 
 
 def main(arguments: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = study_parser(__doc__, steps=150, seeds=(0,), num_workers=0, out="initialization", writes="OUT.csv")
     parser.add_argument(
         "--methods",
         nargs="+",
@@ -130,16 +130,8 @@ def main(arguments: list[str] | None = None) -> None:
     )
     parser.add_argument("--data", default="digits", help="digits, scenes, or a folder of images")
     parser.add_argument("--image-size", type=int, help="default: 8 patches a side")
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0], help="one run each; default: %(default)s")
-    parser.add_argument("--steps", type=int, default=150, help="of the optimizer; default: %(default)s")
-    parser.add_argument("--batch-size", type=int, default=64, help="samples of a step; default: %(default)s")
     parser.add_argument("--width", type=int, default=96, help="of the tokens; default: %(default)s")
     parser.add_argument("--depth", type=int, default=4, help="blocks of the encoder; default: %(default)s")
-    parser.add_argument(
-        "--precision", default="32-true", help="of the Trainer, such as bf16-mixed; default: %(default)s"
-    )
-    parser.add_argument("--num-workers", type=int, default=0, help="processes that load data; default: %(default)s")
-    parser.add_argument("--out", type=Path, default=Path("initialization"), help="writes OUT.csv; default: %(default)s")
     options = parser.parse_args(arguments)
     settings = {name: getattr(options, name) for name in SETTINGS}
     kept = KeptRows(path_of(options.out, ".csv"), "initialization", settings)

@@ -21,6 +21,7 @@ import matplotlib
 import torch
 from lightning.pytorch import Trainer, seed_everything
 from new_files import path_of, refuse_existing
+from run_options import study_parser
 from torch import Tensor
 from torch.utils.data import Dataset
 
@@ -166,16 +167,10 @@ def plot(curves: Curves, path: Path) -> None:
 
 
 def parse(args: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2], help="one run each; default: %(default)s")
-    parser.add_argument("--steps", type=int, default=2000, help="of the optimizer; default: %(default)s")
+    parser = study_parser(__doc__, steps=2000, batch_size=32, out="physics", writes="OUT.md and OUT.png")
     parser.add_argument(
         "--pairs", type=int, default=500, help="possible and impossible sequences of each kind; default: %(default)s"
     )
-    parser.add_argument("--batch-size", type=int, default=32, help="samples of a step; default: %(default)s")
-    parser.add_argument("--num-workers", type=int, default=2, help="processes that load data; default: %(default)s")
-    parser.add_argument("--precision", default="32-true", help="of the Trainer, such as bf16-mixed")
-    parser.add_argument("--out", type=Path, default=Path("physics"), help="writes OUT.md and OUT.png")
     return parser.parse_args(args)
 
 

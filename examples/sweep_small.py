@@ -21,6 +21,7 @@ import torch
 from kept_rows import KeptRows
 from lightning.pytorch import seed_everything
 from new_files import path_of
+from run_options import study_parser
 from small_directions import AS_IT_IS, DIRECTIONS, Direction, build
 from small_halves import HALVES
 from small_methods import OPTIONS, SIZES
@@ -138,7 +139,7 @@ def write(kept: KeptRows, directions: list[Direction], half: str, options: argpa
 
 
 def main(args: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = study_parser(__doc__, steps=400, num_workers=0, out="sweep", writes="OUT.csv and OUT.md")
     parser.add_argument(
         "--methods",
         nargs="+",
@@ -147,15 +148,9 @@ def main(args: list[str] | None = None) -> None:
         help="which to train; default: %(default)s",
     )
     parser.add_argument("--directions", nargs="+", help="names of some, beside each method as it is; default: all")
-    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2], help="one run each; default: %(default)s")
     parser.add_argument("--report-seeds", nargs="+", type=int, help="on the other half; default: as --seeds")
-    parser.add_argument("--steps", type=int, default=400, help="of the optimizer; default: %(default)s")
-    parser.add_argument("--batch-size", type=int, default=64, help="samples of a step; default: %(default)s")
-    parser.add_argument("--num-workers", type=int, default=0, help="processes that load data; default: %(default)s")
-    parser.add_argument("--precision", default="32-true", help="of the Trainer, such as bf16-mixed")
     parser.add_argument("--threads", type=int, help="of torch; default: all cores")
     parser.add_argument("--tiny", action="store_true", help="a tiny encoder and few scenes: a trial of this script")
-    parser.add_argument("--out", type=Path, default=Path("sweep"), help="writes OUT.csv and OUT.md")
     options = parser.parse_args(args)
     known = {each.name for each in DIRECTIONS if each.method in options.methods}
     if wrong := set(options.directions or ()) - known:
