@@ -162,6 +162,7 @@ DIRECTIONS = (
     Direction("MAE", "4 registers", REGISTERS),
     Direction("MAE", "flips", {"flip": 0.5}),
     *(Direction(method, name, preset(method, name)) for method in TWO_VIEWS for name in (AS_IT_IS, "small", "crops")),
+    *(Direction(method, "crops and stem", preset(method, "crops") | STEM) for method in TWO_VIEWS),
 )
 
 

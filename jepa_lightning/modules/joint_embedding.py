@@ -14,9 +14,18 @@ from jepa_lightning.losses import prediction_distance
 from jepa_lightning.modules.backbone import build_backbone, unused_patch
 from jepa_lightning.modules.building import building
 from jepa_lightning.modules.encoder_module import EncoderModule
-from jepa_lightning.nn import Stem
+from jepa_lightning.nn import PatchEmbedding, Stem
 from jepa_lightning.nn.encoder_spec import Encoder
-from jepa_lightning.options import FinalRate, Flip, ImageSize, NonNegativeFloat, PositiveInt, ShareBelowOne, ShareRange
+from jepa_lightning.options import (
+    FinalRate,
+    Flip,
+    ImageSize,
+    NonNegativeFloat,
+    PositiveInt,
+    Registers,
+    ShareBelowOne,
+    ShareRange,
+)
 from jepa_lightning.types import Batch
 
 M = TypeVar("M", bound=nn.Module)
@@ -45,6 +54,10 @@ class JointEmbedding(EncoderModule):
         heads: attention heads of a Vision Transformer, instead of those of the named size.
         stem: first layers of a ResNet: ``cifar`` is for images of about 32 px.
         drop_path: stochastic depth rate of the encoder's last block.
+        registers: number of learned tokens beside those of the patches in a named Vision Transformer (arXiv 2309.16588,
+            which has 4); features and probes see patch tokens alone.
+        patch_embedding: ``linear``, or ``convolutional``, which has two convolutions within each patch of a named
+            Vision Transformer before its projection (``nn.ConvPatchEmbed``).
         augment: what happens to the views. ``paper`` is the method's own. ``small`` is for images of less than 64 px:
             crops of .6 to 1 of the image (local ones of .3 to .6), and brightness, contrast and saturation changed by
             up to .2; it keeps what is left and right, hues, colors and sharpness. ``crops`` is the same crops and
@@ -95,6 +108,8 @@ class JointEmbedding(EncoderModule):
         heads: PositiveInt | None = None,
         stem: Stem = "default",
         drop_path: ShareBelowOne = 0.0,
+        registers: Registers = 0,
+        patch_embedding: PatchEmbedding = "linear",
         augment: Augment = "paper",
         crop_scale: ShareRange | None = None,
         flip: Flip | None = None,
@@ -112,6 +127,7 @@ class JointEmbedding(EncoderModule):
         self.patch_size, self.overrides = patch_size, {"width": width, "depth": depth, "heads": heads}
         self.crop_scale, self.flip, self.color_strength = crop_scale, flip, color_strength
         self.interpolation = interpolation
+        self.registers, self.patch_embedding = registers, patch_embedding
         with building(self):
             self.encoder = self.build_encoder()
 
@@ -125,7 +141,7 @@ class JointEmbedding(EncoderModule):
 
     def build_encoder(self) -> nn.Module:
         """The encoder, ``[B, C, H, W]`` to ``[B, N, D]``; override it for a network of your own with ``width``."""
-        return build_backbone(self)
+        return build_backbone(self, registers=self.registers, patch_embedding=self.patch_embedding)
 
     @property
     def width(self) -> int:

@@ -125,7 +125,7 @@ def test_a_sweep_is_whole_and_resumes(sweep, tmp_path: Path, monkeypatch: pytest
 def test_unknown_directions_are_refused(sweep, capsys):
     with pytest.raises(SystemExit):
         sweep.main(["--methods", "SimCLR", "--directions", "flips"])
-    assert "--directions: there is no flips; known are as it is, crops, small." in capsys.readouterr().err
+    assert "there is no flips; known are as it is, crops, crops and stem, small." in capsys.readouterr().err
 
 
 def test_the_other_half_may_have_other_seeds(sweep, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

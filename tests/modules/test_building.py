@@ -66,6 +66,37 @@ def test_encoders_with_tokens_of_their_own_refuse_them(method: type[IJEPA], opti
             method(encoder=encoder, image_size=32, **option, **one_frame)
 
 
+@pytest.mark.parametrize("option", [{"registers": 4}, {"patch_embedding": "convolutional"}])
+def test_methods_that_compare_views_have_them_too(tiny_method: Callable[..., Any], option: dict[str, Any]) -> None:
+    (name,) = option
+    for encoder, label in (
+        ("resnet18", "resnet18"),
+        ("timm:test_vit", "timm:test_vit"),
+        (OwnEncoder(), ".*OwnEncoder"),
+    ):
+        with pytest.raises(ValueError, match=rf"{name}=.* has no effect, since {label} has layers of its own: leave"):
+            SimCLR(encoder=encoder, image_size=32, **option)
+    with pytest.raises(ValueError, match="there is no encoder 'vit_tinny'"):
+        SimCLR(encoder="vit_tinny", **option)
+    plain = tiny_method("SimCLR").encoder.state_dict()
+    changed = tiny_method("SimCLR", **option).encoder.state_dict()
+    assert changed.keys() > plain.keys()
+
+
+@pytest.mark.parametrize(
+    "method", ["SimCLR", "MoCo v2", "MoCo v3", "BYOL", "SimSiam", "DINO", "VICReg", "BarlowTwins", "LeJEPA"]
+)
+def test_every_view_trains_registers_and_convolutions(
+    tiny_method: Callable[..., Any], views_of: Callable[..., Any], method: str
+) -> None:
+    module = tiny_method(method, registers=2, patch_embedding="convolutional")
+    out = module.objective(views_of(module, size=4), 0.5)
+    out.loss.backward()
+    assert module.encoder.reg_token.grad.any()
+    assert all(each.grad.any() for each in module.encoder.patch_embed.parameters())
+    assert module(torch.rand(2, 3, *module.image_size)).shape == (2, module.width)
+
+
 def test_a_convolutional_embedding_is_of_images(tiny_ijepa: Callable[..., IJEPA], views_of: Callable[..., Any]) -> None:
     module = tiny_ijepa(patch_embedding="convolutional")
     module.objective(views_of(module, size=4), 0.5).loss.backward()
