@@ -80,6 +80,7 @@ class ConditionedIJEPA(IJEPA):
         return ConditionedEncoder(
             self.image_size, self.patch_size, *self.size or (), in_channels=self.in_channels,
             drop_path=self.drop_path, legacy_init=self.legacy_init, norm_eps=self.norm_eps,
+            patch_embedding=self.patch_embedding,
         )  # fmt: skip
 
 
@@ -115,7 +116,7 @@ class Direction(NamedTuple):
 
 FOUR = {"num_targets": 4, "target_scale": (0.15, 0.2), "context_scale": (0.85, 1.0)}
 ONE_CROP = {"num_crops": 1, "invariance": 0.0}
-NO_SPREAD = {"regularizer": None, "projector_dim": None}
+NO_SPREAD = {"regularizer": None, "projector_dim": None, "uniformity": 1.0}  # the default, since nothing reads it
 COMPARED = {**FOUR, **ONE_CROP, **NO_SPREAD, "content": 1.0, "crop_scale": (0.8, 1.0)}
 STEM = {"patch_embedding": "convolutional"}
 REGISTERS = {"registers": 4}
@@ -132,7 +133,7 @@ def preset(method: str, name: str) -> dict[str, Any]:
 
 DIRECTIONS = (
     Direction("IJEPA"),
-    Direction("IJEPA", "convolutional stem", STEM),
+    Direction("IJEPA", "linear patches", {"patch_embedding": "linear"}),
     Direction("IJEPA", "4 registers", REGISTERS),
     *(
         Direction("IJEPA", f"positions x {factor}", {"positions": factor}, ScaledPositionsIJEPA)
@@ -145,6 +146,7 @@ DIRECTIONS = (
     Direction("IJEPA", "one crop", ONE_CROP),
     Direction("IJEPA", "one crop, without uniformity", ONE_CROP | NO_SPREAD),
     Direction("IJEPA", "of the comparison", COMPARED),
+    Direction("IJEPA", "half the weight of views", {"invariance": 2.0, "uniformity": 1.0}),
     Direction("IJEPA", "crops from .8", {"crop_scale": (0.8, 1.0)}),
     Direction("IJEPA", "context loss", {"context_loss": 0.5}),
     Direction("IJEPA", "scaled initialization", {"legacy_init": False}),

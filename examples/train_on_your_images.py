@@ -18,11 +18,14 @@ from jepa_lightning.data import ImageFolderDataModule
 
 def train(data: ImageFolderDataModule, options: argparse.Namespace, path: Path) -> None:
     """Trains on the folder and writes a checkpoint."""
+    # encoders of timm have patch embeddings of their own
+    embedding = "linear" if options.encoder.startswith("timm:") else "convolutional"
     # the recipe of configs/ijepa/small.yaml
     module = IJEPA(
         encoder=options.encoder,
         image_size=options.image_size,
         patch_size=options.patch_size,
+        patch_embedding=embedding,
         predictor_depth=2,
         predictor_dim=96,
         num_targets=1,
@@ -30,10 +33,11 @@ def train(data: ImageFolderDataModule, options: argparse.Namespace, path: Path) 
         context_scale=(1.0, 1.0),
         target_layers=4,
         regularizer="uniformity",
+        uniformity=2.0,
         projector_dim=512,
         content=1.0,
         num_crops=2,
-        invariance=2.0,
+        invariance=4.0,
         crop_scale=(0.6, 1.0),
         start_lr=1e-5,
         warmup=0.1,
