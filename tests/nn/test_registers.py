@@ -54,6 +54,29 @@ def test_registers_are_seen_by_all_blocks_stand_nowhere_and_do_not_come_out(rope
     assert not torch.allclose(model(images, keep=keep), found, atol=1e-3)  # they are seen
 
 
+class TwoTokensOfASample(VisionTransformer):
+    """Extra tokens that differ between samples, and know what is kept."""
+
+    def extra_tokens(self, keep: torch.Tensor | None) -> torch.Tensor:
+        assert keep is not None
+        return keep[:, :2, None].float().expand(-1, -1, self.width) / 10
+
+
+@pytest.mark.parametrize("rope", [None, "exact"])
+def test_a_subclass_may_give_each_sample_tokens_of_its_own(rope: Any) -> None:
+    torch.manual_seed(0)
+    keep, images = torch.tensor([[0, 3, 9], [15, 2, 4]]), torch.randn(2, 3, 32, 32)
+    model = TwoTokensOfASample(32, 8, 48, 3, 3, rope=rope).eval()
+    found = model(images, keep=keep)
+    assert found.shape == (2, 3, 48)
+    for sample in range(2):  # as registers of these values, in an encoder of its own
+        alone = tiny(registers=2, rope=rope).eval()
+        state = {**model.state_dict(), "reg_token": keep[sample, None, :2, None].expand(-1, -1, 48) / 10}
+        alone.load_state_dict(state)
+        expected = alone(images[sample : sample + 1], keep=keep[sample : sample + 1])
+        torch.testing.assert_close(found[sample : sample + 1], expected, atol=1e-5, rtol=1e-5)
+
+
 def test_none_is_the_same_encoder_and_some_change_no_other_weight() -> None:
     plain, none, some = tiny(), tiny(registers=0), tiny(registers=3)
     assert list(none.state_dict()) == list(plain.state_dict())
