@@ -1,6 +1,7 @@
 # B batch, C channels, T H W frames, height, width, N tokens, D width, p side of a patch
 """How the pixels of a patch become a token."""
 
+import math
 from collections.abc import Sequence
 from typing import Literal, get_args
 
@@ -9,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 PatchEmbedding = Literal["linear", "convolutional"]
+MEAN_SQUARE = 0.4252  # of GELU of a standard normal variable, which is what a norm leaves
 
 
 class PatchEmbed(nn.Module):
@@ -51,13 +53,21 @@ class ConvPatchEmbed(nn.Module):
 
     def __init__(self, patch: Sequence[int], in_channels: int, width: int, channels: int = 32) -> None:
         super().__init__()
-        self.patch = tuple(patch)
+        self.patch, self.in_channels = tuple(patch), in_channels
         self.layers = nn.Sequential(
             nn.Conv2d(in_channels, channels, kernel_size=3, padding=1), nn.GroupNorm(1, channels), nn.GELU(),
             nn.Conv2d(channels, channels, kernel_size=3, padding=1), nn.GroupNorm(1, channels), nn.GELU(),
         )  # fmt: skip
         # a linear layer, in the form and under the name of the linear embedding's, for `init_weights`
         self.proj = nn.Conv2d(in_channels + channels, width, kernel_size=(patch[0], patch[1]))
+
+    def scale_as_linear_(self) -> None:
+        """Makes tokens start at the scale of a linear embedding whose weights have the same deviation.
+
+        Otherwise the channels of the convolutions make them twice as large, and positions weigh half as much.
+        """
+        pixels, both = self.in_channels, self.proj.in_channels
+        self.proj.weight.data.mul_(math.sqrt(pixels / (pixels + MEAN_SQUARE * (both - pixels))))
 
     def forward(self, x: Tensor) -> Tensor:
         """Images ``[B, C, H, W]`` to tokens ``[B, N, D]``, over rows, then columns."""

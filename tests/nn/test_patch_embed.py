@@ -90,8 +90,8 @@ def test_a_linear_one_is_the_same_encoder_as_ever() -> None:
 def test_weights_start_as_others_do() -> None:
     torch.manual_seed(0)
     default = VisionTransformer(32, 8, 192, 1, 3, patch_embedding="convolutional").patch_embed
-    for layer in (default.layers[0], default.layers[3], default.proj):
-        assert layer.weight.std().item() == pytest.approx(0.02, rel=0.1)
+    for layer, std in ((default.layers[0], 0.02), (default.layers[3], 0.02), (default.proj, 0.02 * (3 / 16.6) ** 0.5)):
+        assert layer.weight.std().item() == pytest.approx(std, rel=0.1)
         assert not layer.bias.any()
 
 
@@ -100,3 +100,17 @@ def test_clips_and_unknown_kinds_are_refused() -> None:
         VisionTransformer(32, 8, 48, 1, 3, num_frames=4, patch_embedding="convolutional")
     with pytest.raises(ValueError, match="there is no patch_embedding 'conv': choose one of linear, convolutional"):
         VisionTransformer(32, 8, 48, 1, 3, patch_embedding="conv")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("patch", [4, 8])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_tokens_start_at_the_scale_of_the_linear_embedding(patch: int, channels: int) -> None:
+    torch.manual_seed(0)
+    images = torch.randn(4, channels, 32, 32)
+    found = [
+        VisionTransformer(32, patch, 768, 1, 12, in_channels=channels, patch_embedding=kind).patch_embed(images)
+        for kind in ("linear", "convolutional")
+    ]
+    linear, convolutional = (tokens.square().mean().sqrt().item() for tokens in found)
+    assert linear == pytest.approx(0.02 * math.sqrt(channels) * patch, rel=0.05)
+    assert convolutional == pytest.approx(linear, rel=0.05)
