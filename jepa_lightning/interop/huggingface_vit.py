@@ -136,5 +136,7 @@ def _check_names(state: Mapping[str, Tensor], scaled: bool) -> None:
         wanted |= {f"blocks.{i}.{name}.gamma" for i in blocks for name in ("ls1", "ls2")}
     if lacking := sorted(wanted - set(state)):
         raise ValueError(f"its encoder has no {lacking[0]}: {OTHER}")
+    if any(name.startswith("patch_embed.layers.") for name in state):
+        raise ValueError("its encoder has patch_embedding=convolutional: convert to safetensors")
     if more := sorted(set(state) - wanted - {"cls_token", "reg_token"}):
         raise ValueError(f"its encoder has {more[0]}, and none of those does: {OTHER}")

@@ -179,6 +179,12 @@ def test_images_that_are_no_squares(tmp_path: Path) -> None:
         write_huggingface(on_timm("vit_tiny_patch16_224", (32, 48), init_values=0.3), tmp_path / "out")
 
 
+def test_convolutional_patches_are_not_for_timm_either(tmp_path: Path) -> None:
+    module = SimCLR("vit_tiny", depth=1, image_size=32, patch_size=8, patch_embedding="convolutional")
+    with pytest.raises(ValueError, match=r"its encoder has patch_embedding=convolutional: convert to safetensors\."):
+        write_huggingface(module, tmp_path / "out")
+
+
 def test_a_resnet(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="its encoder is timm's ResNet"):
         write_huggingface(SimCLR("resnet10t", image_size=32), tmp_path / "out")
