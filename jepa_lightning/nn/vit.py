@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from jepa_lightning.nn.init import init_weights
 from jepa_lightning.nn.levels import block_indices, level_indices, level_norms
 from jepa_lightning.nn.modality import add_modality, embed_patches, is_image, modality_embedding
-from jepa_lightning.nn.patch_embed import ConvPatchEmbed, PatchEmbed, PatchEmbedding, build_patch_embed
+from jepa_lightning.nn.patch_embed import PatchEmbed, PatchEmbedding, build_patch_embed
 from jepa_lightning.nn.pos_embed import grid_size, sincos_pos_embed
 from jepa_lightning.nn.registers import append_registers, register_tokens
 from jepa_lightning.nn.rope import RopeStyle, rope_table, take_positions
@@ -86,8 +86,8 @@ class VisionTransformer(nn.Module):
         num_frames: T; above 1 the input is ``[B, C, T, H, W]``.
         tubelet_size: frames per token.
         drop_path: stochastic depth rate of the last block; rises linearly from 0.
-        legacy_init: draw all weights from N(0, 0.02), as the reference effectively does, with a convolutional embedding
-            scaled to a linear one's; False adds both parts of ``init_weights``.
+        legacy_init: draw all weights from N(0, 0.02), as the reference effectively does; False adds both parts of
+            ``init_weights``.
         gradient_checkpointing: recompute each block in the backward pass.
         pos_order: order of the axes in the channels of an image's sin-cos table, "wh" or "hw"; see
             ``sincos_pos_embed``.
@@ -175,8 +175,6 @@ class VisionTransformer(nn.Module):
             self.norms_block = level_norms(width, len(self.levels), norm_eps)
         self.gradient_checkpointing = gradient_checkpointing
         init_weights(self, self.blocks, scale_patches=not legacy_init, scale_depth=not legacy_init)
-        if legacy_init and isinstance(self.patch_embed, ConvPatchEmbed):
-            self.patch_embed.scale_as_linear_()
         self.reg_token = register_tokens(registers, width)  # last, so that all other weights are drawn as without
 
     def forward(
