@@ -16,8 +16,8 @@ def init_weights(
 
     This is what the code of I-JEPA and V-JEPA effectively does, and the default. The projection of a convolutional
     embedding, which they do not have, is scaled to give tokens as large as a linear one's. Two parts can be added,
-    which lower the loss of small models. On digits both lose features: accuracy in % of logistic regression and of 20 nearest
-    neighbors on 1,000 of 5,000 MNIST digits (28 px, patches of 4, width 96, 4 blocks, 120 steps of 64, seed 0,
+    which lower the loss of small models. On digits both lose features: accuracy in % of logistic regression and of 20
+    nearest neighbors on 1,000 of 5,000 MNIST digits (28 px, patches of 4, width 96, 4 blocks, 120 steps of 64, seed 0,
     bf16-mixed, at commit 146f0f5 by a forerunner of ``examples/initialization_study.py``):
 
     ==================== =========== =========== =========== ===========
