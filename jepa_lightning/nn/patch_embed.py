@@ -13,15 +13,63 @@ PatchEmbedding = Literal["linear", "convolutional"]
 MEAN_SQUARE = 0.4252  # of GELU of a standard normal variable, which is what a norm leaves
 
 
+def cut(x: Tensor, patch: Sequence[int]) -> Tensor:
+    """Patches of images, or tubelets of clips, which they divide.
+
+    Args:
+        x: ``[B, C, (T,) H, W]``.
+        patch: sides in pixels, after those of a tubelet in frames.
+
+    Returns:
+        ``[B, (t,) h, w, C, (p_t,) p, p]``: at each place of the grid its pixels.
+    """
+    axes = range(2, 2 + 2 * len(patch), 2)
+    sizes = [number for side, of in zip(x.shape[2:], patch, strict=True) for number in (side // of, of)]
+    return x.reshape(*x.shape[:2], *sizes).permute(0, *axes, 1, *(axis + 1 for axis in axes))
+
+
+def project(x: Tensor, conv: nn.Conv2d | nn.Conv3d) -> Tensor:
+    """A convolution whose stride is its kernel, computed as the linear layer of patches that it is.
+
+    The same to rounding; in bfloat16 on a CPU a training step of it takes less than half of the time. The output has
+    its channels last in memory, so that tokens made of it are contiguous.
+
+    Args:
+        x: ``[B, C, (T,) H, W]``.
+        conv: has the weights.
+
+    Returns:
+        ``[B, D, (t,) h, w]``.
+    """
+    pixels = cut(x, conv.kernel_size).flatten(1 - x.ndim)
+    return F.linear(pixels, conv.weight.flatten(1), conv.bias).movedim(-1, 1)
+
+
+class PatchConv2d(nn.Conv2d):
+    """Projects the patches of images."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``[B, C, H, W]`` to ``[B, D, h, w]``."""
+        return project(x, self)
+
+
+class PatchConv3d(nn.Conv3d):
+    """Projects the tubelets of clips."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``[B, C, T, H, W]`` to ``[B, D, t, h, w]``."""
+        return project(x, self)
+
+
 class PatchEmbed(nn.Module):
     """Cuts ``[B, C, H, W]`` into patches, or ``[B, C, T, H, W]`` into tubelets, and projects them to ``[B, N, D]``.
 
-    Tokens run over frames, then rows, then columns.
+    Tokens run over frames, then rows, then columns. ``proj`` may be any network from pixels to ``[B, D, (t,) h, w]``.
     """
 
     def __init__(self, patch: Sequence[int], in_channels: int, width: int) -> None:
         super().__init__()
-        conv = nn.Conv2d if len(patch) == 2 else nn.Conv3d
+        conv = PatchConv2d if len(patch) == 2 else PatchConv3d
         self.proj = conv(in_channels, width, kernel_size=tuple(patch), stride=tuple(patch))  # type: ignore[arg-type]
 
     def forward(self, x: Tensor) -> Tensor:
@@ -71,14 +119,12 @@ class ConvPatchEmbed(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Images ``[B, C, H, W]`` to tokens ``[B, N, D]``, over rows, then columns."""
-        batch, channels, height, width = x.shape
-        rows, columns = height // self.patch[0], width // self.patch[1]
-        patches = x.reshape(batch, channels, rows, self.patch[0], columns, self.patch[1]).permute(0, 2, 4, 1, 3, 5)
-        patches = patches.flatten(0, 2)  # [B * N, C, p, p]
+        grid = cut(x, self.patch)
+        patches = grid.flatten(0, 2)  # [B * N, C, p, p]
         # a convolution of one place a patch gives the same, and was four to six times as slow in bfloat16 on a CPU
         pixels = torch.cat([patches, self.layers(patches)], dim=1).flatten(1)
         tokens = F.linear(pixels, self.proj.weight.flatten(1), self.proj.bias)
-        return tokens.view(batch, rows * columns, -1)
+        return tokens.unflatten(0, grid.shape[:3]).flatten(1, 2)
 
 
 def build_patch_embed(kind: PatchEmbedding, patch: Sequence[int], in_channels: int, width: int) -> nn.Module:
