@@ -9,6 +9,7 @@ from timm.layers.mlp import Mlp
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from jepa_lightning.nn.attention import in_heads
 from jepa_lightning.nn.key_values import KeyValues
 from jepa_lightning.nn.rope import rotate
 
@@ -58,8 +59,7 @@ class FrameAttention(nn.Module):
             table: rotary positions of the tokens.
             memory: keys and values of earlier frames, which is extended.
         """
-        batch, frames, number, _ = x.shape
-        q, k, v = self.qkv(x).view(batch, frames * number, 3, self.heads, -1).permute(2, 0, 3, 1, 4)
+        q, k, v = in_heads(self.qkv(x).flatten(1, 2), self.heads, parts=3)
         if table is not None:
             q, k = rotate(q, table), rotate(k, table)
         if memory is not None:

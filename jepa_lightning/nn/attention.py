@@ -67,6 +67,23 @@ def attend_in_groups(q: Tensor, k: Tensor, v: Tensor, groups: int, size: int) ->
     return torch.cat([attend(*(x[:, :, :before] for x in (q, k, v))), found], dim=2)
 
 
+def in_heads(packed: Tensor, heads: int, parts: int) -> list[Tensor]:
+    """Queries, keys and values that one layer has made, taken apart.
+
+    Parts come apart before heads and tokens change places: the backward pass then puts their gradients together in one
+    copy, where it would take two.
+
+    Args:
+        packed: ``[B, K, parts * A * E]``.
+        heads: A.
+        parts: 3, or 2 for keys and values.
+
+    Returns:
+        As many ``[B, A, K, E]``.
+    """
+    return [part.transpose(1, 2) for part in packed.unflatten(-1, (parts, heads, -1)).unbind(2)]
+
+
 class SelfAttention(nn.Module):
     """Attention from all tokens to all, or in groups; parameters are named as in timm's.
 
@@ -105,7 +122,7 @@ class SelfAttention(nn.Module):
         Returns:
             ``[B, K, D]``, or the last of them.
         """
-        q, k, v = self.qkv(x).view(*x.shape[:2], 3, self.heads, -1).permute(2, 0, 3, 1, 4)
+        q, k, v = in_heads(self.qkv(x), self.heads, parts=3)
         wanted = slice(None) if last is None else slice(x.shape[1] - last, None)
         q = q[:, :, wanted]
         if table is not None:

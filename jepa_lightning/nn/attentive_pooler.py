@@ -8,7 +8,7 @@ import torch
 from timm.layers.mlp import Mlp
 from torch import Tensor, nn
 
-from jepa_lightning.nn.attention import attend
+from jepa_lightning.nn.attention import attend, in_heads
 from jepa_lightning.nn.transformer_block import TransformerBlock
 
 Generation = Literal[1, 2]
@@ -30,7 +30,7 @@ class CrossAttention(nn.Module):
     def forward(self, queries: Tensor, tokens: Tensor) -> Tensor:
         """``[B, L, D]`` and ``[B, N, D]`` to ``[B, L, D]``."""
         q = self.q(queries).view(*queries.shape[:2], self.heads, -1).transpose(1, 2)
-        k, v = self.kv(tokens).view(*tokens.shape[:2], 2, self.heads, -1).permute(2, 0, 3, 1, 4)
+        k, v = in_heads(self.kv(tokens), self.heads, parts=2)
         return attend(q, k, v).transpose(1, 2).flatten(2)
 
 
