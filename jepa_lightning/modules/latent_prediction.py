@@ -19,6 +19,7 @@ from jepa_lightning.losses import (
     prediction_distance,
     token_content,
 )
+from jepa_lightning.losses.measures import deviation
 from jepa_lightning.modules.building import building
 from jepa_lightning.modules.latent_targets import LatentTargets
 from jepa_lightning.modules.teacher import check_teacher
@@ -313,7 +314,7 @@ class LatentPrediction(LatentTargets):
         content = token_content(predicted.flatten(1, 2), positions, number)
         means_taken = torch.zeros(number, device=content.device).index_fill(0, positions.flatten(), 1.0).sum()
         variance = content.square().mean(dim=1).sum() / (len(content) - means_taken).clamp_min(1)
-        return {"prediction_std": variance.sqrt(), "target_std": tokens.float().std(dim=0).mean()}
+        return {"prediction_std": variance.sqrt(), "target_std": deviation(tokens)}
 
     def output_of(self, context: Tensor) -> Tensor:
         """The output of the encoder ``[B, Kc, D]`` among the levels of ``encode_context``."""

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from jepa_lightning.data.pipelines import Pipeline
 from jepa_lightning.data.videos.clips import ClipSampler, masked_video_pipeline
 from jepa_lightning.losses import Distance, prediction_distance
+from jepa_lightning.losses.measures import deviation
 from jepa_lightning.masking.clip_masks import check_kinds, clip_masks
 from jepa_lightning.modules.building import masked_encoder
 from jepa_lightning.modules.images_and_clips import ImagesAndClips
@@ -280,7 +281,7 @@ class VJEPA(ImagesAndClips):
 
     def _spread(self, layers: Sequence[Tensor]) -> dict[str, Tensor]:
         """Standard deviation between samples, at each position, of the output and of each level of the targets."""
-        stds = [tokens.float().std(dim=0).mean() for tokens in layers]
+        stds = [deviation(tokens) for tokens in layers]
         levels = {f"target_std_{level}": std for level, std in zip(self.levels or (), stds, strict=False)}
         return {"target_std": stds[-1], **levels}
 

@@ -3,6 +3,7 @@ import pytest
 import torch
 
 from jepa_lightning.losses import content_share, effective_rank, feature_std, mean_cosine, rankme, ranks
+from jepa_lightning.losses.measures import deviation
 
 
 def features() -> torch.Tensor:
@@ -75,6 +76,12 @@ def test_constant_features_have_rank_one_and_no_spread(value):
 def test_feature_std_equals_a_loop_over_features():
     slow = np.mean([np.std(column, ddof=1) for column in features().double().numpy().T])
     assert feature_std(features()).item() == pytest.approx(slow, rel=1e-5)
+
+
+def test_deviation_is_that_of_torch_with_all_axes_but_the_first_averaged():
+    x = features().view(5, 4, 6) * torch.tensor([1.0, 10.0, 0.1, 0.0]).view(4, 1)
+    torch.testing.assert_close(deviation(x), x.std(dim=0).mean())
+    assert deviation(x.bfloat16()).dtype == torch.float32
 
 
 def test_mean_cosine_equals_a_loop_over_pairs():
