@@ -5,13 +5,13 @@ peers/bin/python examples/benchmarks/peers.py
 
 The peers are timm's Vision Transformer in a plain loop, lightly's modules and stable-pretraining's methods; those that
 are not installed are left out. A step is forward pass, backward pass, AdamW and EMA of one batch of random images that
-is in memory; ``--precision bf16`` is autocast to bfloat16, as the Trainer's bf16-mixed. Optimizer and EMA are the same
-code for all. Sizes are the papers' (a predictor of 6 blocks of width 384, a decoder of 8 blocks of width 512, a head of
-2048 and 128), on an encoder without class token. All take turns, step by step, so that a busy machine slows all alike.
-``CPU`` is the time of the processor in all threads, which others on the machine change little; ``wall`` is that on the
-clock. A ratio is that of medians, and below 1 a peer is faster than this package; the range is that of the middle half
-of all rounds. ``GFLOP`` are the operations of forward and backward pass, counted by torch, which
-counts none of fused attention on a CPU.
+is in memory; ``--precision bf16`` is autocast to bfloat16, as the Trainer's bf16-mixed. EMA is the same code for all.
+Sizes are the papers' (a predictor of 6 blocks of width 384, a decoder of 8 blocks of width 512, a head of 2048 and
+128), on an encoder without class token. All take turns, step by step, so that a busy machine slows all alike. ``CPU``
+is the time of the processor in all threads, which others on the machine change little; ``wall`` is that on the clock. A
+ratio is that of medians, and below 1 a peer is faster than this package; the range is that of the middle half of all
+rounds. ``GFLOP`` are the operations of forward and backward pass, counted by torch, which counts none of fused
+attention on a CPU.
 
 What differs:
     plain loop          learned positions, where others have fixed ones. ``explicit`` has matrix products and a softmax
@@ -22,8 +22,9 @@ What differs:
                         I-JEPA. It predicts all targets together in one pass, not each block on its own, which is less
                         work and another method.
     this package        the last block of predictor and decoder computes masked tokens alone; masks come from the data
-                        loader. ``compiled`` has ``compile=True``; it is left out without ``--compiled``, as its first
-                        step takes a minute.
+                        loader. AdamW has torch's fused kernel, which this package takes where the device has it and
+                        others take when they are told; ``AdamW not fused`` has theirs. ``compiled`` has
+                        ``compile=True``; it is left out without ``--compiled``, as its first step takes a minute.
 """
 
 import argparse
@@ -46,6 +47,7 @@ OURS = "jepa_lightning"
 # what is shown, its package, and the file and the table of its entries
 PARTIES = {
     OURS: (OURS, "peers_ours", "METHODS"),
+    "AdamW not fused": (OURS, "peers_ours", "UNFUSED"),
     "compiled": (OURS, "peers_ours", "COMPILED"),
     "shared attention": (OURS, "peers_ours", "SHARED"),
     "timm, plain loop": ("timm", "peers_plain", "METHODS"),

@@ -12,8 +12,8 @@ from jepa_lightning.types import Batch
 
 
 def entry_of(module: JEPAModule, batch: Batch) -> Entry:
-    """A module with a batch."""
-    return Entry([module], lambda: module.objective(batch, 0.0).loss, module.ema_pairs())
+    """A module with a batch, and the kernel of AdamW that the package takes."""
+    return Entry([module], lambda: module.objective(batch, 0.0).loss, module.ema_pairs(), fused=True)
 
 
 def ijepa(contest: Contest, attention: PredictorAttention = "full") -> Entry:
@@ -57,6 +57,12 @@ def compiled(method: Callable[[Contest], Entry]) -> Callable[[Contest], Entry]:
     return build
 
 
+def unfused(method: Callable[[Contest], Entry]) -> Callable[[Contest], Entry]:
+    """A method with the AdamW that all others have."""
+    return lambda contest: method(contest)._replace(fused=False)
+
+
 METHODS: dict[str, Callable[[Contest], Entry]] = {"I-JEPA": ijepa, "MAE": mae, "SimCLR": simclr}
 SHARED = {"I-JEPA": partial(ijepa, attention="shared")}
+UNFUSED = {name: unfused(method) for name, method in METHODS.items()}
 COMPILED = {name: compiled(method) for name, method in METHODS.items()}

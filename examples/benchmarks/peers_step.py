@@ -67,11 +67,13 @@ class Entry(NamedTuple):
         networks: all that is trained.
         loss: of the contest's images.
         pairs: networks and the targets that follow them.
+        fused: take the fused kernel of AdamW, which torch does not take by itself on a CPU.
     """
 
     networks: Sequence[nn.Module]
     loss: Callable[[], Tensor]
     pairs: Sequence[tuple[nn.Module, nn.Module]] = ()
+    fused: bool = False
 
     @property
     def parameters(self) -> list[nn.Parameter]:
@@ -80,13 +82,13 @@ class Entry(NamedTuple):
 
 
 def step_of(entry: Entry, precision: str = "fp32") -> Step:
-    """Forward pass, backward pass, AdamW and EMA: the same code for all.
+    """Forward pass, backward pass, AdamW and EMA: the same code for all, but for the kernel of AdamW.
 
     Args:
         entry: whose step.
         precision: one of ``PRECISIONS``; bf16 is autocast to bfloat16.
     """
-    optimizer = torch.optim.AdamW(entry.parameters, lr=1e-4, weight_decay=0.05)
+    optimizer = torch.optim.AdamW(entry.parameters, lr=1e-4, weight_decay=0.05, fused=entry.fused)
     sources = [each for online, _ in entry.pairs for each in online.parameters()]
     moved = [each for _, target in entry.pairs for each in target.parameters()]
 

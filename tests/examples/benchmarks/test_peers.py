@@ -1,6 +1,8 @@
 import pytest
 import torch
 
+from jepa_lightning.optim.optimizers import create_optimizer
+
 SIZES = "--encoder vit_tiny --batch-size 2 --rounds 2 --warm-up 0"
 # names in timm's encoder are this package's; those of the network that fills in tokens
 FILLER = {
@@ -92,6 +94,21 @@ def test_explicit_attention_computes_the_same(example, contest, method):
     assert not any(fused)
 
 
+def test_the_kernel_of_adamw_is_the_packages_own_and_changes_nothing(example, contest, monkeypatch):
+    benchmark, told, weights = example("benchmarks/peers_step.py"), [], []
+    optimizer = torch.optim.AdamW
+    monkeypatch.setattr(torch.optim, "AdamW", lambda *a, **k: (told.append(k["fused"]), optimizer(*a, **k))[1])
+    for table in ("METHODS", "UNFUSED"):
+        torch.manual_seed(0)
+        entry = getattr(example("benchmarks/peers_ours.py"), table)["I-JEPA"](contest)
+        benchmark.step_of(entry)()
+        weights.append(entry.parameters)
+    assert told == [True, False]
+    torch.testing.assert_close(*weights, atol=1e-6, rtol=1e-5)
+    (network,) = entry.networks
+    assert create_optimizer([{"params": list(network.parameters())}], "adamw", 1e-4).defaults["fused"]
+
+
 def test_half_precision_is_autocast(example, contest):
     seen = []
     entry = example("benchmarks/peers_ours.py").METHODS["SimCLR"](contest)
@@ -110,15 +127,16 @@ def test_it_prints_a_row_for_each_that_is_installed_and_a_line_for_the_others(ex
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "no-such-package is not installed, and is left out: pip install no-such-package."
     rows = [[cell.strip() for cell in (line[:8], line[8:34], *line[34:].split())] for line in lines[3:]]
-    assert [row[0] for row in rows] == ["SimCLR"] * 3
-    assert [row[1].rsplit(maxsplit=1)[0] for row in rows] == ["jepa_lightning", "timm, plain loop", "timm, explicit"]
+    names = ["jepa_lightning", "AdamW not fused", "timm, plain loop", "timm, explicit"]
+    assert [row[0] for row in rows] == ["SimCLR"] * len(names)
+    assert [row[1].rsplit(maxsplit=1)[0] for row in rows] == names
     for _, _, flops, cpu, ratio, low, _, high, *_ in rows:
         assert float(cpu) > 0
         assert 0.2 < float(ratio) < 5
         assert float(low) <= float(high)
         assert float(flops) == pytest.approx(float(rows[0][2]), abs=0.2)
-    assert rows[1][2] == rows[0][2]  # the plain loop does the same work
-    assert float(rows[2][2]) > float(rows[0][2])  # torch does not count the products of fused attention on a CPU
+    assert rows[2][2] == rows[0][2]  # the plain loop does the same work
+    assert float(rows[3][2]) > float(rows[0][2])  # torch does not count the products of fused attention on a CPU
 
 
 def test_too_few_rounds_are_refused(example, capsys):
