@@ -98,10 +98,11 @@ class LatentTargets(EncoderModule):
             layers = [normalize_targets(tokens) for tokens in layers]
         if self.levels is not None:
             return torch.cat(list(layers), dim=-1)
+        if len(layers) == 1:
+            return layers[0]
         tokens = torch.stack(list(layers)).mean(dim=0)
-        if self.normalize_targets and len(layers) > 1:
-            tokens = normalize_targets(tokens)  # an average is smaller than what it is of
-        return tokens
+        # an average is smaller than what it is of
+        return normalize_targets(tokens) if self.normalize_targets else tokens
 
     def features_of(self, layers: Sequence[Tensor]) -> tuple[Tensor | None, Tensor | None]:
         """Features ``[B, D]`` and tokens ``[B, N, D]`` that ``encode_target`` has computed; None of a teacher's."""
