@@ -19,9 +19,10 @@ def test_pixels_of_one_patch_change_its_token_alone() -> None:
     assert moved.tolist() == [[False] * 6, [False, False, False, True, False, False]]
 
 
-def test_equals_each_patch_alone_in_the_order_of_the_linear_embedding() -> None:
+@pytest.mark.parametrize(("side", "stride"), [(4, 2), (3, 1)])
+def test_equals_each_patch_alone_in_the_order_of_the_linear_embedding(side: int, stride: int) -> None:
     torch.manual_seed(0)
-    embed, images = ConvPatchEmbed((4, 4), 2, 8, channels=5), torch.randn(2, 2, 8, 12)
+    embed, images = ConvPatchEmbed((side, side), 2, 8, channels=5), torch.randn(2, 2, 2 * side, 3 * side)
     conv1, norm1, _, conv2, norm2, _ = embed.layers
     with torch.no_grad():
         for norm in (norm1, norm2):
@@ -32,25 +33,27 @@ def test_equals_each_patch_alone_in_the_order_of_the_linear_embedding() -> None:
     for sample, image in enumerate(images):
         for token in range(6):
             row, column = divmod(token, 3)
-            patch = image[:, 4 * row : 4 * row + 4, 4 * column : 4 * column + 4]
+            patch = image[:, side * row : side * (row + 1), side * column : side * (column + 1)]
             hidden = patch
-            for conv, norm in ((conv1, norm1), (conv2, norm2)):
-                hidden = slow_convolution(hidden, conv)
+            for conv, norm, step in ((conv1, norm1, stride), (conv2, norm2, 1)):
+                hidden = slow_convolution(hidden, conv, step)
                 hidden = (hidden - hidden.mean()) / (hidden.var(unbiased=False) + norm.eps).sqrt()
                 hidden = hidden * norm.weight[:, None, None] + norm.bias[:, None, None]
                 hidden = hidden * 0.5 * (1 + torch.erf(hidden / math.sqrt(2)))
-            expected = weights @ torch.cat([patch, hidden]).flatten() + embed.proj.bias
+            cells = [patch[c, y::stride, x::stride] for c in range(2) for y in range(stride) for x in range(stride)]
+            expected = weights @ torch.cat([torch.stack(cells), hidden]).flatten() + embed.proj.bias
             torch.testing.assert_close(found[sample, token], expected, atol=1e-5, rtol=1e-5)
 
 
-def slow_convolution(patch: torch.Tensor, conv: nn.Conv2d) -> torch.Tensor:
-    """Pixel by pixel, with zeros around the patch."""
+def slow_convolution(patch: torch.Tensor, conv: nn.Conv2d, stride: int) -> torch.Tensor:
+    """Place by place, with zeros around the patch."""
     wide = torch.zeros(patch.shape[0], patch.shape[1] + 2, patch.shape[2] + 2)
     wide[:, 1:-1, 1:-1] = patch
-    out = torch.zeros(len(conv.weight), *patch.shape[1:])
-    for y in range(patch.shape[1]):
-        for x in range(patch.shape[2]):
-            out[:, y, x] = (conv.weight * wide[:, y : y + 3, x : x + 3]).sum(dim=(1, 2, 3)) + conv.bias
+    out = torch.zeros(len(conv.weight), patch.shape[1] // stride, patch.shape[2] // stride)
+    for y in range(out.shape[1]):
+        for x in range(out.shape[2]):
+            seen = wide[:, stride * y : stride * y + 3, stride * x : stride * x + 3]
+            out[:, y, x] = (conv.weight * seen).sum(dim=(1, 2, 3)) + conv.bias
     return out
 
 
@@ -119,7 +122,7 @@ def test_a_linear_one_is_the_same_encoder_as_ever() -> None:
 def test_weights_start_as_others_do() -> None:
     torch.manual_seed(0)
     default = VisionTransformer(32, 8, 192, 1, 3, patch_embedding="convolutional").patch_embed
-    for layer, std in ((default.layers[0], 0.02), (default.layers[3], 0.02), (default.proj, 0.02 * (3 / 16.6) ** 0.5)):
+    for layer, std in ((default.layers[0], 0.02), (default.layers[3], 0.02), (default.proj, 0.02 * (12 / 25.6) ** 0.5)):
         assert layer.weight.std().item() == pytest.approx(std, rel=0.1)
         assert not layer.bias.any()
 
@@ -131,13 +134,14 @@ def test_clips_and_unknown_kinds_are_refused() -> None:
         VisionTransformer(32, 8, 48, 1, 3, patch_embedding="conv")  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("patch", [4, 8])
+@pytest.mark.parametrize("patch", [4, 7, 8])
 @pytest.mark.parametrize("channels", [1, 3])
 def test_tokens_start_at_the_scale_of_the_linear_embedding(patch: int, channels: int) -> None:
     torch.manual_seed(0)
-    images = torch.randn(4, channels, 32, 32)
+    side = 4 * patch
+    images = torch.randn(4, channels, side, side)
     found = [
-        VisionTransformer(32, patch, 768, 1, 12, in_channels=channels, patch_embedding=kind).patch_embed(images)
+        VisionTransformer(side, patch, 768, 1, 12, in_channels=channels, patch_embedding=kind).patch_embed(images)
         for kind in ("linear", "convolutional")
     ]
     linear, convolutional = (tokens.square().mean().sqrt().item() for tokens in found)
