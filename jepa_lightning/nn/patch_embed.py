@@ -9,22 +9,27 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from jepa_lightning.nn.pos_embed import grid_size
+
 PatchEmbedding = Literal["linear", "convolutional"]
 MEAN_SQUARE = 0.4252  # of GELU of a standard normal variable, which is what a norm leaves
 
 
 def cut(x: Tensor, patch: Sequence[int]) -> Tensor:
-    """Patches of images, or tubelets of clips, which they divide.
+    """Patches of images, or tubelets of clips.
 
     Args:
         x: ``[B, C, (T,) H, W]``.
-        patch: sides in pixels, after those of a tubelet in frames.
+        patch: rows and columns in pixels, for tubelets the frames before them.
 
     Returns:
         ``[B, (t,) h, w, C, (p_t,) p, p]``: at each place of the grid its pixels.
+
+    Raises:
+        ValueError: if they do not divide the input.
     """
     axes = range(2, 2 + 2 * len(patch), 2)
-    sizes = [number for side, of in zip(x.shape[2:], patch, strict=True) for number in (side // of, of)]
+    sizes = [number for pair in zip(grid_size(x.shape[2:], patch), patch, strict=True) for number in pair]
     return x.reshape(*x.shape[:2], *sizes).permute(0, *axes, 1, *(axis + 1 for axis in axes))
 
 

@@ -109,6 +109,12 @@ def test_an_empty_batch_has_no_tokens(kind: PatchEmbedding) -> None:
     assert encoder(torch.zeros(0, 3, 16, 16)).shape == (0, 16, 48)
 
 
+@pytest.mark.parametrize("embed", [PatchEmbed((4, 4), 3, 8), ConvPatchEmbed((4, 4), 3, 8)])
+def test_images_that_patches_do_not_divide_are_refused(embed: torch.nn.Module) -> None:
+    with pytest.raises(ValueError, match=r"patch 4x4 does not divide an input of 10x8"):
+        embed(torch.zeros(2, 3, 10, 8))
+
+
 def test_a_linear_one_is_the_same_encoder_as_ever() -> None:
     models = []
     for options in ({}, {"patch_embedding": "linear"}):
