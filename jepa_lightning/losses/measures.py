@@ -82,13 +82,15 @@ def feature_std(features: Tensor) -> Tensor:
 def deviation(tensor: Tensor) -> Tensor:
     """Standard deviation over the first axis (unbiased), averaged over all others: a scalar.
 
-    ``Tensor.std`` over that axis takes ten times as long on a CPU.
+    Equals ``Tensor.std`` over that axis, which takes several times as long on a CPU.
 
     Args:
         tensor: ``[B, ...]``.
     """
-    centered = tensor.float() - tensor.float().mean(dim=0)
-    return (centered.square().sum(dim=0) / (len(centered) - 1)).sqrt().mean()
+    values = tensor.float()
+    # exact where samples are alike: the rounding of a large mean would count as deviation
+    values = values - values[:1]
+    return ((values - values.mean(dim=0)).square().sum(dim=0) / (len(values) - 1)).sqrt().mean()
 
 
 @torch.no_grad()

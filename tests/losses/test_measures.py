@@ -84,6 +84,14 @@ def test_deviation_is_that_of_torch_with_all_axes_but_the_first_averaged():
     assert deviation(x.bfloat16()).dtype == torch.float32
 
 
+@pytest.mark.parametrize("value", [3.3, 1e4 / 3])
+def test_deviation_is_exact_beside_a_large_mean(value):
+    assert deviation(torch.full((7, 4), value)) == 0
+    torch.manual_seed(0)
+    x = value + 1e-4 * value * torch.randn(7, 512)
+    torch.testing.assert_close(deviation(x).double(), x.double().std(dim=0).mean(), atol=0, rtol=1e-6)
+
+
 def test_mean_cosine_equals_a_loop_over_pairs():
     x = features().double().numpy()
     pairs = [a @ b / np.linalg.norm(a) / np.linalg.norm(b) for i, a in enumerate(x) for j, b in enumerate(x) if i != j]
