@@ -16,7 +16,7 @@ from jepa_lightning.interop.torch_file import write_torch
 from jepa_lightning.interop.training_state_writer import reference_loop
 from jepa_lightning.nn import Predictor, VisionTransformer
 from jepa_lightning.nn.norm_eps import NORM_EPS
-from jepa_lightning.nn.patch_embed import PatchEmbed
+from jepa_lightning.nn.patch_embed import is_linear
 
 # of the reference, and their names here
 NETWORKS = {"encoder": "context_encoder", "predictor": "predictor", "target_encoder": "target_encoder"}
@@ -54,8 +54,8 @@ def reference_content(module: Any, checkpoint: Mapping[str, Any] | None = None) 
         )
     if module.context_encoder.reg_token is not None:
         raise ValueError("the reference has no register tokens: convert to safetensors, or to timm.")
-    if not isinstance(module.context_encoder.patch_embed, PatchEmbed):
-        raise ValueError("the reference has no patch_embedding like convolutional: convert to safetensors.")
+    if not is_linear(module.context_encoder.patch_embed):
+        raise ValueError("the reference has linear patch embeddings alone: convert to safetensors.")
     if module.predictor.attention != "full":
         raise ValueError("the reference has no predictor_attention like shared: convert to safetensors.")
     if module.norm_eps != NORM_EPS:

@@ -11,7 +11,7 @@ from jepa_lightning.interop.safetensors_file import write_safetensors
 from jepa_lightning.interop.torch_file import write_torch
 from jepa_lightning.nn import VIT_SIZES, TimmBackbone, TimmViT, VisionTransformer
 from jepa_lightning.nn.norm_eps import NORM_EPS
-from jepa_lightning.nn.patch_embed import PatchEmbed
+from jepa_lightning.nn.patch_embed import is_linear
 
 # networks of timm of the sizes here, whose options are those of its `vit_*_ijepa`
 NEAR = {
@@ -68,8 +68,8 @@ def timm_state(encoder: Any, module: Any) -> tuple[dict[str, Tensor], str]:
         raise ValueError("timm has no encoder with a norm for each level: convert to safetensors.")
     if encoder.rope is not None:
         raise ValueError("timm has no encoder that rotates as this one does: convert to safetensors.")
-    if not isinstance(encoder.patch_embed, PatchEmbed):
-        raise ValueError("timm has no patch_embedding like convolutional: convert to safetensors.")
+    if not is_linear(encoder.patch_embed):
+        raise ValueError("timm has linear patch embeddings alone: convert to safetensors.")
     eps = encoder.norm.eps
     return dict(encoder.state_dict()), _call(*_vit_options(encoder, module)) + _norms(None if eps == NORM_EPS else eps)
 

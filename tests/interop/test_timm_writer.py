@@ -1,13 +1,16 @@
 """The call of timm that builds the network of an encoder, and encoders that it does not build."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import timm
 import torch
+from torch import nn
 
 from jepa_lightning import IJEPA, VJEPA, SimCLR
+from jepa_lightning.interop.reference_writer import write_reference
 from jepa_lightning.interop.timm_writer import NEAR, timm_state, write_timm
 from jepa_lightning.nn import VIT_SIZES, VisionTransformer
 
@@ -107,11 +110,22 @@ def test_networks_that_are_not_known(ijepa: IJEPA) -> None:
     [
         ({"num_frames": 4}, "no encoder of clips"),
         ({"num_frames": 1, "rope": True}, "that rotates"),
-        ({"num_frames": 1, "patch_embedding": "convolutional"}, "no patch_embedding like convolutional"),
+        ({"num_frames": 1, "patch_embedding": "convolutional"}, "has linear patch embeddings alone"),
     ],
 )
 def test_what_timm_has_not(options: dict[str, Any], said: str, tmp_path: Path) -> None:
     module = VJEPA("vit_tiny", depth=1, image_size=32, patch_size=8, min_keep=2, **options)
     with pytest.raises(ValueError, match=said):
         write_timm(module, tmp_path / "a.pth")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("write", [write_timm, write_reference])
+def test_a_stem_of_ones_own_is_refused(write: Callable[[IJEPA, Path], object], tmp_path: Path) -> None:
+    module = small()
+    for encoder in (module.context_encoder, module.target_encoder):
+        embed: Any = encoder.patch_embed
+        embed.proj = nn.Sequential(nn.Conv2d(3, 8, 4, 4), nn.GELU(), nn.Conv2d(8, 48, 2, 2))
+    with pytest.raises(ValueError, match="has linear patch embeddings alone: convert to safetensors"):
+        write(module, tmp_path / "a.pth")
     assert not list(tmp_path.iterdir())

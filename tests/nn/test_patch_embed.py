@@ -115,6 +115,17 @@ def test_images_that_patches_do_not_divide_are_refused(embed: torch.nn.Module) -
         embed(torch.zeros(2, 3, 10, 8))
 
 
+def test_images_of_other_channels_are_refused_with_the_option_to_set() -> None:
+    with pytest.raises(ValueError, match=r"an input of 1 channels does not fit .* of 3: set in_channels=1\."):
+        VisionTransformer(16, 4, 48, 1, 3)(torch.zeros(2, 1, 16, 16))
+
+
+def test_a_stride_that_is_set_later_counts() -> None:
+    embed, images = PatchEmbed((4, 4), 3, 8), torch.randn(2, 3, 8, 8)
+    embed.proj.stride = (2, 2)
+    assert embed(images).shape == (2, 9, 8)
+
+
 def test_a_linear_one_is_the_same_encoder_as_ever() -> None:
     models = []
     for options in ({}, {"patch_embedding": "linear"}):
