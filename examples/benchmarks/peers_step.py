@@ -88,7 +88,7 @@ def step_of(entry: Entry, precision: str = "fp32") -> Step:
         entry: whose step.
         precision: one of ``PRECISIONS``; bf16 is autocast to bfloat16.
     """
-    optimizer = torch.optim.AdamW(entry.parameters, lr=1e-4, weight_decay=0.05, fused=entry.fused)
+    optimizer = torch.optim.AdamW(entry.parameters, lr=1e-4, weight_decay=0.05, fused=entry.fused or None)
     sources = [each for online, _ in entry.pairs for each in online.parameters()]
     moved = [each for _, target in entry.pairs for each in target.parameters()]
 

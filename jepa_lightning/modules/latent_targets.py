@@ -92,7 +92,8 @@ class LatentTargets(EncoderModule):
         """What is predicted: the layers of ``encode_target``, normalized.
 
         Returns:
-            ``[B, N, D]``, their average, or with levels ``[B, N, L * D]``, all of them side by side.
+            ``[B, N, D]``, their average, or with levels ``[B, N, L * D]``, all of them side by side. A single layer
+            that is not normalized is returned as it is.
         """
         if self.normalize_targets:
             layers = [normalize_targets(tokens) for tokens in layers]
