@@ -81,7 +81,8 @@ def in_heads(packed: Tensor, heads: int, parts: int) -> list[Tensor]:
     Returns:
         As many ``[B, A, K, E]``.
     """
-    return [part.transpose(1, 2) for part in packed.unflatten(-1, (parts, heads, -1)).unbind(2)]
+    parted = packed.view(*packed.shape[:2], parts, heads, packed.shape[2] // (parts * heads))
+    return [part.transpose(1, 2) for part in parted.unbind(2)]
 
 
 class SelfAttention(nn.Module):

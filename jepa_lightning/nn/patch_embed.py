@@ -145,7 +145,7 @@ class ConvPatchEmbed(nn.Module):
         cells = cut(patches, (self.stride, self.stride)).permute(0, 3, 4, 5, 1, 2).flatten(1, 3)
         places = torch.cat([cells, self.layers(patches)], dim=1)
         tokens = F.linear(places.flatten(1), self.proj.weight.flatten(1), self.proj.bias)
-        return tokens.unflatten(0, grid.shape[:3]).flatten(1, 2)
+        return tokens.view(grid.shape[0], grid.shape[1] * grid.shape[2], tokens.shape[1])
 
 
 def is_linear(embed: nn.Module) -> bool:
