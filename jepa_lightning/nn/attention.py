@@ -24,9 +24,14 @@ def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     Returns:
         ``[B, A, Q, E]``.
     """
-    if q.device.type == "cpu" and q.dtype == torch.bfloat16 and k.shape[-2] <= MAX_EXPLICIT_KEYS:
+    if is_explicit_faster(q, k.shape[-2]):
         return explicit_attention(q, k, v)
     return F.scaled_dot_product_attention(q, k, v)
+
+
+def is_explicit_faster(q: Tensor, keys: int) -> bool:
+    """Whether two matrix products and a softmax are faster than the fused kernel, for K keys of each query."""
+    return q.device.type == "cpu" and q.dtype == torch.bfloat16 and keys <= MAX_EXPLICIT_KEYS
 
 
 def explicit_attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
@@ -50,21 +55,33 @@ def attend_in_groups(q: Tensor, k: Tensor, v: Tensor, groups: int, size: int) ->
     Returns:
         ``[B, A, K, E]``, or ``[B, A, G * S, E]``: as many as queries.
     """
-    before = k.shape[-2] - groups * size
+    before, count = k.shape[-2] - groups * size, groups * size
 
-    batch, heads, _, width = q.shape
+    def split(x: Tensor) -> tuple[Tensor, Tensor]:
+        return x[:, :, :-count], x[:, :, -count:].view(*x.shape[:2], groups, size, x.shape[3])
 
-    def grouped(x: Tensor) -> Tensor:
-        return x[:, :, -groups * size :].reshape(batch, heads, groups, size, width)
+    (q_before, q_own), (k_before, k_own), (v_before, v_own) = split(q), split(k), split(v)
+    if is_explicit_faster(q, before + size):
+        found = _explicit_in_groups(q_own, k_before, k_own, v_before, v_own)
+    else:
+        keys, values = (
+            torch.cat([shared[:, :, None].expand(-1, -1, groups, -1, -1), own], dim=3).flatten(1, 2)
+            for shared, own in ((k_before, k_own), (v_before, v_own))
+        )
+        found = attend(q_own.flatten(1, 2), keys, values).view_as(q_own)
+    found = found.flatten(2, 3)
+    return found if q.shape[2] == count else torch.cat([attend(q_before, k_before, v_before), found], dim=2)
 
-    def seen(x: Tensor) -> Tensor:
-        shared = x[:, :, None, :before].expand(-1, -1, groups, -1, -1)
-        return torch.cat([shared, grouped(x)], dim=3).flatten(1, 2)
 
-    found = attend(grouped(q).flatten(1, 2), seen(k), seen(v)).reshape(batch, heads, groups * size, width)
-    if q.shape[-2] == groups * size:
-        return found
-    return torch.cat([attend(*(x[:, :, :before] for x in (q, k, v))), found], dim=2)
+def _explicit_in_groups(q: Tensor, k_before: Tensor, k: Tensor, v_before: Tensor, v: Tensor) -> Tensor:
+    """Explicit attention of groups ``[B, A, G, S, E]``, with one copy of the tokens before them, ``[B, A, K, E]``."""
+    q = q * q.shape[-1] ** -0.5
+    number = k_before.shape[2]
+    before = (q.flatten(2, 3) @ k_before.transpose(-2, -1)).view(*q.shape[:-1], number)
+    weights = torch.cat([before, q @ k.transpose(-2, -1)], dim=-1).softmax(dim=-1)
+    seen, own = weights[..., :number], weights[..., number:]
+    out: Tensor = (seen.flatten(2, 3) @ v_before).view_as(q) + own @ v
+    return out
 
 
 def in_heads(packed: Tensor, heads: int, parts: int) -> list[Tensor]:

@@ -4,7 +4,13 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from jepa_lightning.nn import Predictor, RopeStyle, VisionTransformer
-from jepa_lightning.nn.attention import MAX_EXPLICIT_KEYS, SelfAttention, attend, explicit_attention
+from jepa_lightning.nn.attention import (
+    MAX_EXPLICIT_KEYS,
+    SelfAttention,
+    attend,
+    attend_in_groups,
+    explicit_attention,
+)
 from jepa_lightning.nn.attentive_pooler import AttentivePooler
 
 
@@ -45,6 +51,25 @@ def test_the_form_follows_from_precision_and_length(dtype: torch.dtype, keys: in
     other = {explicit_attention: F.scaled_dot_product_attention}.get(form, explicit_attention)
     assert torch.equal(attend(*given), form(*given))
     assert not torch.equal(attend(*given), other(*given))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("last", [False, True])
+def test_groups_see_the_tokens_before_them_and_themselves(dtype: torch.dtype, last: bool) -> None:
+    before, groups, size = 5, 3, 2
+    q, k, v = (x.detach().requires_grad_() for x in inputs(before + groups * size, before + groups * size, dtype))
+    found = attend_in_groups(q[:, :, before:] if last else q, k, v, groups, size)
+    exact_q, exact_k, exact_v = exact = [x.detach().double().requires_grad_() for x in (q, k, v)]
+    parts = [] if last else [F.scaled_dot_product_attention(*(x[:, :, :before] for x in exact))]
+    for start in range(before, before + groups * size, size):
+        seen = [*range(before), *range(start, start + size)]
+        own = exact_q[:, :, start : start + size]
+        parts.append(F.scaled_dot_product_attention(own, exact_k[:, :, seen], exact_v[:, :, seen]))
+    slow = torch.cat(parts, dim=2)
+    tolerance = 1e-5 if dtype == torch.float32 else 2**-6
+    torch.testing.assert_close(found.double(), slow, atol=tolerance, rtol=tolerance)
+    for ours, theirs in zip(gradients(found, [q, k, v]), torch.autograd.grad(slow.square().sum(), exact), strict=True):
+        assert (ours.double() - theirs).norm() < tolerance * theirs.norm()
 
 
 def test_autocast_takes_the_explicit_form() -> None:
