@@ -55,7 +55,7 @@ def reference_content(module: Any, checkpoint: Mapping[str, Any] | None = None) 
     if module.context_encoder.reg_token is not None:
         raise ValueError("the reference has no register tokens: convert to safetensors, or to timm.")
     if not is_linear(module.context_encoder.patch_embed):
-        raise ValueError("the reference has linear patch embeddings alone: convert to safetensors.")
+        raise ValueError("the reference has no patch_embedding but the linear one: convert to safetensors.")
     if module.predictor.attention != "full":
         raise ValueError("the reference has no predictor_attention like shared: convert to safetensors.")
     if module.norm_eps != NORM_EPS:

@@ -69,7 +69,7 @@ def timm_state(encoder: Any, module: Any) -> tuple[dict[str, Tensor], str]:
     if encoder.rope is not None:
         raise ValueError("timm has no encoder that rotates as this one does: convert to safetensors.")
     if not is_linear(encoder.patch_embed):
-        raise ValueError("timm has linear patch embeddings alone: convert to safetensors.")
+        raise ValueError("timm has no patch_embedding but the linear one: convert to safetensors.")
     eps = encoder.norm.eps
     return dict(encoder.state_dict()), _call(*_vit_options(encoder, module)) + _norms(None if eps == NORM_EPS else eps)
 

@@ -50,7 +50,10 @@ CLIP = {"cls": VJEPA, "num_frames": 4, "rope": True}
 REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "exact positions": ({**CLIP, "rope_style": "exact"}, "rotates in the style vjepa2, and this module's is exact"),
     "registers": ({"registers": 2}, "has no register tokens"),
-    "convolutions": ({"patch_embedding": "convolutional", "patch_size": 4}, "has linear patch embeddings alone"),
+    "convolutions": (
+        {"patch_embedding": "convolutional", "patch_size": 4},
+        "has no patch_embedding but the linear one",
+    ),
     "attention": ({"predictor_attention": "shared"}, "no predictor_attention like shared"),
     "eps": ({"norm_eps": 1e-5}, "has norms with eps=1e-06, and this module's have 1e-05: convert to hf"),
 }

@@ -110,7 +110,7 @@ def test_networks_that_are_not_known(ijepa: IJEPA) -> None:
     [
         ({"num_frames": 4}, "no encoder of clips"),
         ({"num_frames": 1, "rope": True}, "that rotates"),
-        ({"num_frames": 1, "patch_embedding": "convolutional"}, "has linear patch embeddings alone"),
+        ({"num_frames": 1, "patch_embedding": "convolutional"}, "has no patch_embedding but the linear one"),
     ],
 )
 def test_what_timm_has_not(options: dict[str, Any], said: str, tmp_path: Path) -> None:
@@ -126,6 +126,6 @@ def test_a_stem_of_ones_own_is_refused(write: Callable[[IJEPA, Path], object], t
     for encoder in (module.context_encoder, module.target_encoder):
         embed: Any = encoder.patch_embed
         embed.proj = nn.Sequential(nn.Conv2d(3, 8, 4, 4), nn.GELU(), nn.Conv2d(8, 48, 2, 2))
-    with pytest.raises(ValueError, match="has linear patch embeddings alone: convert to safetensors"):
+    with pytest.raises(ValueError, match="has no patch_embedding but the linear one: convert to safetensors"):
         write(module, tmp_path / "a.pth")
     assert not list(tmp_path.iterdir())
