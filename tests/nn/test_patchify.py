@@ -28,3 +28,8 @@ def test_patches_are_in_the_order_of_the_encoders_tokens() -> None:
     images = torch.randn(2, 3, 16, 24)
     weights = embed.proj.weight.permute(0, 2, 3, 1).flatten(1)  # channels last, as in a patch
     torch.testing.assert_close(patchify(images, 8) @ weights.T + embed.proj.bias, embed(images), atol=1e-5, rtol=1e-5)
+
+
+def test_what_is_left_over_is_in_no_patch() -> None:
+    images = torch.randn(2, 3, 28, 20)
+    assert torch.equal(patchify(images, 8), patchify(images[:, :, :24, :16], 8))
